@@ -1,0 +1,66 @@
+"""SavedModel with raw ids in and out, in a version folder as TF Serving reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from export.endpoints import Endpoint, EndpointGraphs, TensorInfo
+from zoo.schema import PADDING, UNKNOWN, Vocabulary
+
+NAME = "saved_model"
+VERSION = "1"
+
+
+def write(graphs: EndpointGraphs, vocabularies: dict[str, Vocabulary], folder: Path) -> None:
+    """Writes `folder/<version>` with one signature an endpoint; `serving_default` is `recommend`.
+
+    Args:
+        graphs: The endpoints over indices.
+        vocabularies: What raw values are looked up in.
+        folder: The folder of versions; made if need be.
+    """
+    module = tf.Module()
+    edges = {name: _Edge(vocabulary) for name, vocabulary in vocabularies.items()}
+    module.edges, module.graphs = list(edges.values()), graphs
+    functions = {endpoint.name: _raw(graphs, endpoint, edges) for endpoint in graphs.endpoints}
+    # Variables of the model are stored only where an endpoint reads them.
+    module.read = [variable for function in functions.values() for variable in function.graph.variables]
+    functions["serving_default"] = functions["recommend"]
+    tf.saved_model.save(module, str(folder / VERSION), signatures=functions)
+
+
+class _Edge(tf.Module):
+    """The way from raw values to indices and back."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        dtype = tf.int64 if vocabulary.is_integer else tf.string
+        keys = [vocabulary.padding_value, *vocabulary.values.tolist()]
+        indices = [PADDING, *range(UNKNOWN + 1, vocabulary.size)]
+        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(keys, dtype), tf.constant(indices, tf.int64))
+        self.table = tf.lookup.StaticHashTable(initializer, default_value=UNKNOWN)
+        self.raw = tf.constant(vocabulary.raw.tolist(), dtype)
+
+    def index(self, values: Any) -> Any:
+        return tf.cast(self.table.lookup(values), tf.int32)
+
+    def lookup(self, indices: Any) -> Any:
+        return tf.gather(self.raw, indices)
+
+
+def _raw(graphs: EndpointGraphs, endpoint: Endpoint, edges: dict[str, _Edge]) -> Any:
+    def to_index(info: TensorInfo, values: Any) -> Any:
+        return edges[info.vocabulary].index(values) if info.vocabulary else values
+
+    def to_raw(info: TensorInfo, values: Any) -> Any:
+        return edges[info.vocabulary].lookup(values) if info.vocabulary else values
+
+    def run(*values: Any) -> dict[str, Any]:
+        tensors = {i.name: to_index(i, value) for i, value in zip(endpoint.inputs, values, strict=True)}
+        answer = graphs.call(endpoint, tensors)
+        return {info.name: to_raw(info, answer[info.name]) for info in endpoint.outputs}
+
+    return tf.function(run, input_signature=[info.raw_spec for info in endpoint.inputs]).get_concrete_function()

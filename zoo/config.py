@@ -1,0 +1,183 @@
+"""Typed configs: defaults, then a preset or one's own YAML, then the command line. An unknown key is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zoo.errors import UserError, unknown_name
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class DataConfig(_Section):
+    """Where the data is and how it is prepared; see `zoo.data.prepare`."""
+
+    source: str | None = Field(None, description="A named dataset, or a CSV, TSV, Parquet or YAML file.")
+    data_root: str | None = Field(None, description="Folder of the original files of a named dataset.")
+    users: str | None = Field(None, description="File with one row a user.")
+    items: str | None = Field(None, description="File with one row an item.")
+    columns: dict[str, str] | None = Field(None, description="Column of the file to user, item, rating, ...")
+    features: dict[str, dict[str, Any]] | None = Field(None, description="Kind of a column, where inference is wrong.")
+    max_history: int | None = Field(200, ge=1, description="Longest history of a query; null keeps all of it.")
+    duplicates: Literal["last", "first", "keep"] = Field("last", description="Which of equal interactions stay.")
+    label_threshold: float | None = Field(None, description="Labels become 1 above this rating, else 0.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of a named dataset.")
+
+
+class SplitConfig(_Section):
+    """How interactions are split; see `zoo.data.splits`."""
+
+    name: str | None = Field(None, description="leave-last-out, random, time, users or given.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the split.")
+
+
+class TrainConfig(_Section):
+    """The training loop."""
+
+    objective: str | None = Field(None, description="Objective; by default the architecture's own.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the objective.")
+    epochs: int = Field(20, ge=1, description="At most so many passes over the examples.")
+    batch_size: int = Field(1024, ge=1, description="Examples a step.")
+    optimizer: str = Field("adam", description="Name of a Keras optimizer.")
+    learning_rate: float = Field(1e-3, gt=0, description="Its learning rate.")
+    weight_decay: float | None = Field(None, ge=0, description="Its decoupled weight decay.")
+    steps_per_call: int = Field(100, ge=1, description="Steps in one call of the compiled function.")
+    patience: int | None = Field(3, ge=1, description="Epochs without a better metric before stopping; null never stops.")
+    monitor: str | None = Field(None, description="Validation metric to watch; by default ndcg@10, or rmse or auc.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+
+class EvaluateConfig(_Section):
+    """The evaluation."""
+
+    protocol: str | None = Field(None, description="Protocol; by default the one that fits the feedback.")
+    ks: tuple[int, ...] = Field((10,), description="Ranks at which the ranking metrics are cut.")
+    resamples: int = Field(1000, ge=10, description="Bootstrap resamples of an interval.")
+
+
+class Config(_Section):
+    """All of a run."""
+
+    model: str = Field(description="A registered architecture.")
+    hparams: dict[str, Any] = Field(default_factory=dict, description="Its hparams.")
+    data: DataConfig = Field(default_factory=DataConfig)
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+
+
+def make_config(name: str, *layers: Mapping[str, Any]) -> Config:
+    """The config of an architecture: its preset, then each layer over what came before.
+
+    Args:
+        name: A registered architecture, or the path of a YAML file that has a key `model`.
+        *layers: Nested mappings of settings, later ones win.
+
+    Returns:
+        A `Config`.
+
+    Raises:
+        UserError: For a missing or malformed file, an unknown key or a value of the wrong type.
+    """
+    if name.endswith((".yaml", ".yml")):
+        own = read_yaml(Path(name))
+        if not isinstance(own.get("model"), str):
+            raise UserError(f"{name}: expected a key 'model' with the name of an architecture.")
+        name, layers = own["model"], (own, *layers)
+    settings: dict[str, Any] = {}
+    for layer in ({"model": name}, preset(name), *layers):
+        _merge(settings, layer)
+    _check_keys(Config, settings, "")
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"Setting {where!r}: {first['msg']}. Received: {first['input']!r}.") from error
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The settings of `configs/<name>.yaml`, or none where there is no such file."""
+    path = configs_folder() / f"{name}.yaml"
+    return read_yaml(path) if path.exists() else {}
+
+
+def configs_folder() -> Path:
+    """Where presets are: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    return package / "configs" if (package / "configs").exists() else package.parent / "configs"
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """`["train.epochs=3"]` as `{"train": {"epochs": 3}}`; values are read as YAML.
+
+    A key that is no section is an hparam: `embedding_dim=16` means `hparams.embedding_dim=16`.
+    """
+    nested: dict[str, Any] = {}
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator or not key:
+            raise UserError(f"Expected a setting like train.epochs=3. Received: {setting!r}.")
+        parts = key.strip().split(".")
+        if len(parts) == 1 and parts[0] not in Config.model_fields:
+            parts = ["hparams", *parts]
+        target = nested
+        for part in parts[:-1]:
+            target = target.setdefault(part, {})
+            if not isinstance(target, dict):
+                raise UserError(f"Setting {setting!r} contradicts an earlier one.")
+        try:
+            target[parts[-1]] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"Setting {setting!r}: the value is not valid YAML.") from error
+    return nested
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its mapping; an empty one for an empty file.
+
+    Raises:
+        UserError: If the file is missing, is no valid YAML or is no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML ({error}).") from error
+    if content is not None and not isinstance(content, dict):
+        raise UserError(f"{path}: expected keys and values. Received: {type(content).__name__}.")
+    return content or {}
+
+
+def _merge(settings: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(settings.get(key), dict):
+            _merge(settings[key], value)
+        else:
+            settings[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _check_keys(section: type[BaseModel], settings: Mapping[str, Any], path: str) -> None:
+    for key, value in settings.items():
+        if key not in section.model_fields:
+            where = f" in {path!r}" if path else ""
+            raise unknown_name(f"setting{where}", str(key), section.model_fields)
+        inner = section.model_fields[key].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            if not isinstance(value, Mapping):
+                raise UserError(f"Setting {key!r}: expected keys and values. Received: {value!r}.")
+            _check_keys(inner, value, key)

@@ -1,0 +1,249 @@
+"""A prepared dataset: interactions, users and items as indices, and all that was fitted to make them so."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from zoo.errors import UserError
+from zoo.schema import Feature, Schema, Vocabulary
+
+Part = Literal["train", "valid", "test", "query"]
+PARTS: tuple[Part, ...] = ("train", "valid", "test", "query")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequences:
+    """The items of every user in time order, one after the other.
+
+    Args:
+        offsets: `[num_user_rows + 1]`; the events of user index `u` are `offsets[u]:offsets[u + 1]`.
+        items: `[num_events]` item indices.
+        labels: `[num_events]` labels.
+    """
+
+    offsets: np.ndarray
+    items: np.ndarray
+    labels: np.ndarray
+
+    def of(self, user: int) -> np.ndarray:
+        """The item indices of one user, oldest first."""
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """The number of events of every user row."""
+        return np.diff(self.offsets)
+
+    def padded(self, users: np.ndarray, length: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The most recent events of the given users, padded in front.
+
+        Args:
+            users: `[batch]` user indices.
+            length: Width of the result; by default the longest sequence among the users (at least 1).
+
+        Returns:
+            Item indices (int32) and labels (float32), both `[batch, length]`.
+        """
+        counts = self.counts[users]
+        if length is None:
+            length = max(1, int(counts.max(initial=0)))
+        # Column j of a row holds event end - length + j, which exists from the column length - count on.
+        positions = self.offsets[np.asarray(users) + 1][:, None] - length + np.arange(length)
+        exists = np.arange(length) >= length - counts[:, None]
+        if not len(self.items):
+            exists = np.zeros_like(exists)
+            return exists.astype(np.int32), exists.astype(np.float32)
+        positions = np.where(exists, positions, 0)
+        return (
+            np.where(exists, self.items[positions], 0).astype(np.int32),
+            np.where(exists, self.labels[positions], 0.0).astype(np.float32),
+        )
+
+
+@dataclasses.dataclass
+class Dataset:
+    """Interactions ready for training, with everything needed to answer in raw ids.
+
+    Args:
+        name: What the data is called in reports.
+        schema: Its features.
+        vocabularies: One for `"user"`, one for `"item"` and one for every categorical feature.
+        interactions: One row an interaction: `user`, `item` (int32 indices), `label` (float32),
+            `timestamp` (float64 seconds, NaN-free; absent when the data has no order),
+            `part` (`"train"`, `"valid"`, `"test"`, or `"query"` for what is known of a held-out user
+            but never trained on) and one column a context feature, encoded.
+            Multi-valued and text contexts are columns of arrays. Rows of a user are in time order.
+        users: Encoded user features by name, `[num_user_rows, *feature.shape]`, rows 0 and 1 neutral.
+        items: Encoded item features by name, `[num_item_rows, *feature.shape]`, likewise.
+        titles: `[num_item_rows]` what to show a person for an item; its raw id where there is no title.
+        encoders: What was fitted for text features, by feature name (JSON-ready or arrays).
+        notes: What was counted while preparing, in plain words, for reports.
+        facts: Numbers known of the data, e.g. the best reachable metric of a synthetic set.
+    """
+
+    name: str
+    schema: Schema
+    vocabularies: dict[str, Vocabulary]
+    interactions: pd.DataFrame
+    users: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    items: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    titles: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, object))
+    encoders: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    facts: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the interactions carry a timestamp, so that histories have an order."""
+        return "timestamp" in self.interactions.columns
+
+    @property
+    def num_items(self) -> int:
+        """Rows of the item table, padding and unknown included."""
+        return self.schema.size("item")
+
+    @property
+    def num_users(self) -> int:
+        """Rows of the user table, padding and unknown included."""
+        return self.schema.size("user")
+
+    def part(self, *parts: Part) -> pd.DataFrame:
+        """The interactions of the given parts."""
+        return self.interactions[self.interactions["part"].isin(parts)]
+
+    def sequences(self, *parts: Part) -> Sequences:
+        """The events of every user in the given parts, oldest first."""
+        rows = self.part(*parts)
+        users = rows["user"].to_numpy()
+        order = np.argsort(users, kind="stable")
+        offsets = np.zeros(self.num_users + 1, np.int64)
+        np.cumsum(np.bincount(users, minlength=self.num_users), out=offsets[1:])
+        return Sequences(
+            offsets,
+            rows["item"].to_numpy()[order].astype(np.int32),
+            rows["label"].to_numpy()[order].astype(np.float32),
+        )
+
+    def queries(
+        self, names: list[str], users: np.ndarray, *before: Part, context: Part | None = None
+    ) -> dict[str, np.ndarray]:
+        """The query tensors of the given users.
+
+        Args:
+            names: The query inputs that are wanted.
+            users: `[batch]` user indices.
+            *before: The parts whose interactions are the history.
+            context: The part whose first interaction of a user gives the context features;
+                without one, or where the user has none, the context is unknown.
+
+        Returns:
+            One array an input, `[batch, *feature.shape]`.
+        """
+        users = np.asarray(users, np.int32)
+        query: dict[str, np.ndarray] = {}
+        wanted = [self.schema[name] for name in names]
+        if any(feature.role == "history" for feature in wanted):
+            length = self.schema["history"].length
+            history, ratings = self._cached_sequences(before).padded(users, length)
+            scale = self.schema["history_rating"].std
+            query["history"], query["history_rating"] = history, (ratings / scale).astype(np.float32)
+        for feature in wanted:
+            if feature.name == "user":
+                query["user"] = users
+            elif feature.role == "user":
+                query[feature.name] = self.users[feature.name][users]
+            elif feature.role == "context":
+                query[feature.name] = self._context(feature, users, context)
+        return {name: query[name] for name in names}
+
+    def _cached_sequences(self, parts: tuple[Part, ...]) -> Sequences:
+        cache: dict[tuple[Part, ...], Sequences] = self.__dict__.setdefault("_sequences", {})
+        if parts not in cache:
+            cache[parts] = self.sequences(*parts)
+        return cache[parts]
+
+    def _context(self, feature: Feature, users: np.ndarray, part: Part | None) -> np.ndarray:
+        values = np.repeat(neutral(feature)[None], len(users), axis=0)
+        if part is None:
+            return values
+        first = self.part(part).drop_duplicates("user").set_index("user")[feature.name]
+        has_one = np.isin(users, first.index.to_numpy())
+        if has_one.any():
+            values[has_one] = np.stack(first.loc[users[has_one]].to_numpy())
+        return values
+
+    def save(self, folder: Path) -> None:
+        """Writes the dataset as Parquet, NumPy and JSON files into an existing folder."""
+        self.interactions.to_parquet(folder / "interactions.parquet", index=False)
+        tables = {"users": self.users, "items": self.items, "titles": {"titles": self.titles.astype(str)}}
+        for name, arrays in tables.items():
+            np.savez_compressed(folder / f"{name}.npz", **arrays)
+        arrays, values = _split_arrays(self.encoders)
+        np.savez_compressed(folder / "encoders.npz", **arrays)
+        described = {
+            "name": self.name,
+            "schema": self.schema.to_json(),
+            "vocabularies": {name: vocabulary.to_json() for name, vocabulary in self.vocabularies.items()},
+            "encoders": values,
+            "notes": self.notes,
+            "facts": self.facts,
+        }
+        (folder / "dataset.json").write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Dataset:
+        """The dataset that `save` wrote."""
+        described = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        encoders: dict[str, dict[str, Any]] = described["encoders"]
+        for key, array in _load_arrays(folder / "encoders.npz").items():
+            feature, _, name = key.partition("/")
+            encoders[feature][name] = array
+        return cls(
+            name=described["name"],
+            schema=Schema.from_json(described["schema"]),
+            vocabularies={name: Vocabulary(values) for name, values in described["vocabularies"].items()},
+            interactions=pd.read_parquet(folder / "interactions.parquet"),
+            users=_load_arrays(folder / "users.npz"),
+            items=_load_arrays(folder / "items.npz"),
+            titles=_load_arrays(folder / "titles.npz")["titles"].astype(object),
+            encoders=encoders,
+            notes=described["notes"],
+            facts=described["facts"],
+        )
+
+
+def neutral(feature: Feature) -> np.ndarray:
+    """The encoded value that says nothing: unknown for categories, the mean for numbers, zeros for texts."""
+    value = np.zeros(feature.shape, feature.dtype)
+    if feature.is_indexed:
+        if feature.length is None:
+            value[...] = 1
+        else:
+            value[:1] = 1
+    return value
+
+
+def _split_arrays(
+    encoders: dict[str, dict[str, Any]],
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+    arrays, values = {}, {}
+    for feature, fitted in encoders.items():
+        values[feature] = {key: value for key, value in fitted.items() if not isinstance(value, np.ndarray)}
+        arrays.update(
+            {f"{feature}/{key}": value for key, value in fitted.items() if isinstance(value, np.ndarray)}
+        )
+    return arrays, values
+
+
+def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as arrays ({error}).") from error

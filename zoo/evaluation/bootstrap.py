@@ -1,0 +1,155 @@
+"""Percentile bootstrap intervals over users (Efron, 1979, doi:10.1214/aos/1176344552).
+
+Users are what is drawn, never rows: the rows of one user are alike, and an interval which took them as
+independent would be too narrow. With the same seed and the same number of users the same users are drawn, so
+the intervals of all the metrics of a run belong to the same resamples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from zoo.errors import UserError
+from zoo.evaluation.metrics import Statistic
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A figure and its bootstrap interval.
+
+    Args:
+        mean: The figure over all users: the mean, or for `cluster_interval` the statistic itself.
+        low: The lower end of the interval.
+        high: The upper end of the interval.
+        level: The share of resamples inside the interval, e.g. 0.95.
+    """
+
+    mean: float
+    low: float
+    high: float
+    level: float
+
+
+def mean_interval(
+    values: np.ndarray, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """The mean of a per-user metric, with its interval.
+
+    Args:
+        values: The metric of each user, float `[num_users]`.
+        resamples: How often as many users as there are get drawn, with replacement.
+        level: The share of resamples inside the interval.
+        seed: What the draws start from.
+
+    Returns:
+        An `Interval`.
+
+    Raises:
+        UserError: If there are no values, one is not finite, or a setting is out of range.
+
+    Example:
+
+    >>> interval = mean_interval(np.array([0.0, 0.0, 0.0, 1.0]))
+    >>> interval.mean, interval.low, interval.high
+    (0.25, 0.0, 0.75)
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise UserError(f"Expected finite values [num_users]. Received shape {values.shape}: {values}.")
+    return cluster_interval(
+        lambda weights: float(np.average(values, weights=weights)),
+        np.arange(len(values)),
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
+
+
+def difference_interval(
+    a: np.ndarray, b: np.ndarray, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """The mean of `a - b` over the same users, with its interval: the paired comparison of two runs.
+
+    Most of what users differ in is common to both runs and cancels, so this tells runs apart which two
+    separate intervals do not. An interval that excludes 0 is a difference at that level.
+
+    Args:
+        a: The metric of each user under one run, float `[num_users]`.
+        b: The metric of the same users, in the same order, under the other run.
+        resamples: How often as many users as there are get drawn, with replacement.
+        level: The share of resamples inside the interval.
+        seed: What the draws start from.
+
+    Returns:
+        An `Interval`.
+
+    Raises:
+        UserError: If `a` and `b` differ in length, and for what `mean_interval` refuses.
+
+    Example:
+
+    >>> difference_interval(np.array([0.5, 1.0]), np.array([0.25, 0.75]))
+    Interval(mean=0.25, low=0.25, high=0.25, level=0.95)
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape != b.shape:
+        raise UserError(f"Expected values of the same users. Received shapes: {a.shape}, {b.shape}.")
+    return mean_interval(a - b, resamples=resamples, level=level, seed=seed)
+
+
+def cluster_interval(
+    statistic: Statistic, groups: np.ndarray, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """A metric that is no mean over users (RMSE, log loss, AUC), with its interval over users.
+
+    A user drawn twice brings all of its rows twice: each row gets its user's number of draws as its weight.
+    Two runs are compared by a statistic that is the difference of theirs.
+
+    Args:
+        statistic: The metric as a function of row weights, float64 `[num_rows]`, such as those of
+            `label_statistics` and `rating_statistics`.
+        groups: The user of each row, `[num_rows]`.
+        resamples: How often as many users as there are get drawn, with replacement.
+        level: The share of resamples inside the interval.
+        seed: What the draws start from.
+
+    Returns:
+        An `Interval`. Resamples whose statistic is NaN, as an AUC without a positive row, are left out.
+
+    Raises:
+        UserError: If there are no rows, a setting is out of range, or the statistic is NaN for all rows
+            or for every resample.
+
+    Example:
+
+    >>> from zoo.evaluation.metrics import rating_statistics
+    >>> rmse = rating_statistics(np.array([1.0, 2.0, 3.0]), np.array([2.0, 1.0, 3.0]))["rmse"]
+    >>> interval = cluster_interval(rmse, groups=np.array(["ann", "ann", "bob"]))
+    >>> interval.low, interval.high
+    (0.0, 1.0)
+    """
+    groups = np.asarray(groups)
+    if groups.ndim != 1 or not groups.size:
+        raise UserError(f"Expected at least 1 value, in one dimension. Received shape: {groups.shape}.")
+    if resamples < 1 or not 0 < level < 1:
+        raise UserError(
+            f"Expected resamples of at least 1 and a level between 0 and 1. Received: {resamples}, {level}."
+        )
+    users, user_of_row = np.unique(groups, return_inverse=True)
+    random = np.random.default_rng(seed)
+    # One resample at a time: the counts of all of them would be resamples x users in memory.
+    estimates = np.empty(resamples)
+    for i in range(resamples):
+        draws = np.bincount(random.integers(len(users), size=len(users)), minlength=len(users))
+        estimates[i] = statistic(draws[user_of_row].astype(np.float64))
+
+    figure = statistic(np.ones(len(groups)))
+    estimates = estimates[~np.isnan(estimates)]
+    if np.isnan(figure) or not estimates.size:
+        raise UserError(
+            "The metric is undefined for these rows: an AUC, for one, needs labels of both kinds."
+        )
+    low, high = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return Interval(figure, low, high, level)

@@ -1,0 +1,80 @@
+"""Small layers that most architectures use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from zoo.schema import FIRST_KNOWN
+
+
+class Embedding(keras.layers.Embedding):
+    """An embedding table in which padding and unknown start as zeros.
+
+    Neither is met in training, so they stay zeros: an unknown user has no taste of its own and gets
+    what the biases say.
+
+    Args:
+        rows: Rows of the table, padding and unknown included.
+        dim: Width of the vectors.
+        stddev: Spread of the initial vectors.
+    """
+
+    def __init__(self, rows: int, dim: int, *, stddev: float = 0.05, **kwargs: Any) -> None:
+        super().__init__(rows, dim, embeddings_initializer=KnownRowsNormal(stddev), **kwargs)
+
+
+class KnownRowsNormal(keras.initializers.RandomNormal):
+    """A normal initializer that leaves the rows of padding and unknown at zero."""
+
+    def __init__(self, stddev: float = 0.05) -> None:
+        super().__init__(mean=0.0, stddev=stddev)
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
+        """Draws `shape` and zeroes the first rows."""
+        known = np.ones((shape[0], 1), np.float32)
+        known[:FIRST_KNOWN] = 0
+        return super().__call__(shape, dtype) * known
+
+
+class MultiHot(keras.layers.Layer):
+    """A list of items and their values as one vector over the catalogue.
+
+    Args:
+        size: Rows of the item table; columns of padding and unknown are always 0.
+    """
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, items: Any, values: Any) -> Any:
+        """`[batch, length]` items and values to `[batch, size]`. Of an item listed twice the larger value counts."""
+        batch, length = ops.shape(items)[0], items.shape[1]
+        rows = ops.broadcast_to(ops.arange(batch, dtype="int32")[:, None], (batch, length))
+        places = ops.reshape(ops.stack([rows, items], axis=-1), (-1, 2))
+        hot = ops.scatter(places, ops.reshape(values, (-1,)), (batch, self.size))
+        return hot * ops.cast(ops.arange(self.size) >= FIRST_KNOWN, hot.dtype)
+
+
+def mlp(inputs: Any, hidden: Sequence[int], dropout: float = 0.0, activation: str = "relu") -> Any:
+    """Dense layers one after the other.
+
+    Args:
+        inputs: `[batch, dim]` symbolic tensor.
+        hidden: Units of each layer.
+        dropout: Share of units dropped after each layer in training.
+        activation: Activation of each layer.
+
+    Returns:
+        `[batch, hidden[-1]]` symbolic tensor.
+    """
+    for units in hidden:
+        inputs = layers.Dense(units, activation=activation)(inputs)
+        if dropout:
+            inputs = layers.Dropout(dropout)(inputs)
+    return inputs

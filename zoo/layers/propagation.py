@@ -1,0 +1,84 @@
+"""Numeric and categorical nodes that learn from each other, and explicit interactions between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+
+class CoPropagation(keras.layers.Layer):
+    """Numeric and categorical nodes of one example exchange messages for some rounds.
+
+    In a round every node attends to the nodes of the other kind (weights from a softmax, so they sum to
+    one), and takes the message in through a learned gate, on top of what it already was.
+
+    Args:
+        rounds: How often messages are exchanged; 0 leaves the nodes as they are.
+    """
+
+    def __init__(self, rounds: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rounds = rounds
+        self.steps = [(_Message(name=f"to_numeric_{i}"), _Message(name=f"to_categorical_{i}")) for i in range(rounds)]
+
+    def build(self, numeric_shape: Any, categorical_shape: Any) -> None:
+        """Builds the messages of every round."""
+        for to_numeric, to_categorical in self.steps:
+            to_numeric.build(numeric_shape)
+            to_categorical.build(categorical_shape)
+
+    def call(self, numeric: Any, categorical: Any) -> tuple[Any, Any]:
+        """`[batch, n, dim]` and `[batch, m, dim]` nodes to nodes of the same shapes."""
+        for to_numeric, to_categorical in self.steps:
+            numeric, categorical = to_numeric(numeric, categorical), to_categorical(categorical, numeric)
+        return numeric, categorical
+
+
+class _Message(keras.layers.Layer):
+    """What nodes take in from the nodes of the other kind."""
+
+    def build(self, shape: Any) -> None:
+        dim = shape[-1]
+        self.query, self.key, self.value = (layers.Dense(dim, use_bias=False) for _ in range(3))
+        self.gate = layers.Dense(dim, activation="sigmoid")
+        self.norm = layers.LayerNormalization()
+        for layer in (self.query, self.key, self.value, self.norm):
+            layer.build((None, None, dim))
+        self.gate.build((None, None, 2 * dim))
+
+    def call(self, nodes: Any, others: Any) -> Any:
+        similar = ops.matmul(self.query(nodes), ops.transpose(self.key(others), (0, 2, 1)))
+        weights = ops.softmax(similar / nodes.shape[-1] ** 0.5, axis=-1)
+        message = ops.matmul(weights, self.value(others))
+        gate = self.gate(ops.concatenate([nodes, message], axis=-1))
+        return self.norm(nodes + gate * message)
+
+
+class PairwiseInteractions(keras.layers.Layer):
+    """Every product of two nodes of an example, projected to one vector (low-rank bilinear interactions).
+
+    Args:
+        dim: Width of the result.
+        rank: Width in which the products are taken.
+    """
+
+    def __init__(self, dim: int, rank: int = 16, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.reduce = layers.Dense(rank, use_bias=False)
+        self.project = layers.Dense(dim)
+
+    def build(self, shape: Any) -> None:
+        """Builds the two projections for `[batch, nodes, dim]`."""
+        self.pairs = [(i, j) for i in range(shape[1]) for j in range(i + 1, shape[1])]
+        self.reduce.build(shape)
+        self.project.build((None, self.reduce.units * len(self.pairs)))
+
+    def call(self, nodes: Any) -> Any:
+        """`[batch, nodes, dim]` with at least two nodes to `[batch, dim]`."""
+        reduced = self.reduce(nodes)
+        left = ops.take(reduced, [i for i, _ in self.pairs], axis=1)
+        right = ops.take(reduced, [j for _, j in self.pairs], axis=1)
+        products = left * right
+        return self.project(ops.reshape(products, (-1, products.shape[1] * products.shape[2])))

@@ -1,0 +1,29 @@
+"""A recurrent network over the items met so far predicts the next one (GRU4Rec, Hidasi et al., 2016, with an LSTM)."""
+
+from keras import layers
+
+from zoo.layers import Embedding
+from zoo.recommender import Towers
+from zoo.registry import register
+
+
+@register(
+    "lstm",
+    objective="next_item",
+    query=("history",),
+    paper="arXiv:1511.06939",
+    ordered=True,
+    tiny={"embedding_dim": 4, "units": 4},
+)
+def lstm(schema, *, embedding_dim=64, units=128, dropout=0.2):
+    history, item = schema.input("history"), schema.input("item")
+    item_vectors = Embedding(schema.size("item"), embedding_dim)
+    events = layers.Dropout(dropout)(item_vectors(history))
+    states = layers.LSTM(units, return_sequences=True)(events, mask=history != 0)
+    positions = layers.Dense(embedding_dim)(layers.Dropout(dropout)(states))
+    return Towers(
+        query=positions[:, -1],
+        positions=positions,
+        item=item_vectors(item),
+        item_bias=Embedding(schema.size("item"), 1)(item),
+    )

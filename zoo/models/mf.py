@@ -1,0 +1,16 @@
+"""Matrix factorization: a dot product of user and item vectors plus their biases (Koren et al., 2009)."""
+
+from zoo.layers import Embedding
+from zoo.recommender import Towers
+from zoo.registry import register
+
+
+@register("mf", objective="pointwise", query=("user",), paper="10.1109/MC.2009.263", tiny={"embedding_dim": 4})
+def mf(schema, *, embedding_dim=64):
+    user, item = schema.input("user"), schema.input("item")
+    return Towers(
+        query=Embedding(schema.size("user"), embedding_dim)(user),
+        item=Embedding(schema.size("item"), embedding_dim)(item),
+        query_bias=Embedding(schema.size("user"), 1)(user),
+        item_bias=Embedding(schema.size("item"), 1)(item),
+    )

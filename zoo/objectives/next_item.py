@@ -1,0 +1,62 @@
+"""Next item: after every event of a sequence, predict the one that follows."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.data.dataset import Dataset
+from zoo.data.examples import Examples
+from zoo.errors import UserError
+from zoo.objectives.base import Objective
+from zoo.recommender import Recommender, Towers
+from zoo.schema import FIRST_KNOWN, PADDING
+
+
+class NextItem(Objective):
+    """Softmax over the whole catalogue at every position, so an epoch is one pass over the sequences.
+
+    A sequence longer than the history is cut into windows, none of whose targets overlap.
+
+    Args:
+        model: The recommender to train: towers with `positions`.
+        dataset: The prepared data, with timestamps.
+    """
+
+    families = (Towers,)
+
+    def __init__(self, model: Recommender, dataset: Dataset) -> None:
+        super().__init__(model, dataset)
+        if not hasattr(model.parts, "positions"):
+            raise UserError(f"Objective 'next_item' needs an architecture with positions; {model.architecture!r} has none.")
+        self._events = Examples(dataset, model.query_names)
+        self._length = dataset.schema["history"].length
+        users, ends = self._windows()
+        if not len(ends):
+            raise UserError("Objective 'next_item' needs users with at least two training interactions. Found none.")
+        self._users, self._ends = tf.constant(users, tf.int32), tf.constant(ends, tf.int32)
+        self.num_examples = len(ends)
+
+    def _windows(self) -> tuple[np.ndarray, np.ndarray]:
+        """For every window its user and the position of its last target."""
+        first = self._events.first.numpy()
+        counts = np.diff(first)
+        # A first event has nothing before it to be predicted from.
+        windows = -(-np.maximum(counts - 1, 0) // self._length)
+        users = np.repeat(np.arange(len(counts)), windows)
+        number = np.arange(len(users)) - np.repeat(np.cumsum(windows) - windows, windows)
+        return users, first[users + 1] - 1 - number * self._length
+
+    def loss(self, examples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The mean loss over all positions of a batch of windows."""
+        users, ends = tf.gather(self._users, examples), tf.gather(self._ends, examples)
+        query = self._events.query(ends, users)
+        targets, _ = self._events.before(ends + 1, users)
+        positions = self.model.encode_positions(query, training=True)
+        trained = (query["history"] != PADDING) & (targets != PADDING)
+        vectors, targets = tf.boolean_mask(positions, trained), tf.boolean_mask(targets, trained)
+        items = self.model.encode_items(tf.range(FIRST_KNOWN, self._events.num_items), training=True)
+        logits = tf.matmul(vectors, items, transpose_b=True)
+        return tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets - FIRST_KNOWN, logits=logits)
+        )

@@ -1,0 +1,57 @@
+"""Reconstruction: a user's interactions go in, and should come out again."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.data.dataset import Dataset
+from zoo.data.examples import Examples
+from zoo.objectives.base import Objective, wants_ratings
+from zoo.recommender import Catalogue, Recommender
+from zoo.schema import FIRST_KNOWN, PADDING
+
+
+class Reconstruction(Objective):
+    """One example a user: its history is the input and the target.
+
+    Args:
+        model: The recommender to train, of the catalogue family.
+        dataset: The prepared data.
+        feedback: `"implicit"`: a multinomial likelihood of the items met (Liang et al., 2018,
+            arXiv:1802.05814). `"explicit"`: squared error of the ratings of the items met, all others
+            left alone (AutoRec, Sedhain et al., 2015), or cross-entropy if the labels are 0 and 1.
+    """
+
+    families = (Catalogue,)
+
+    def __init__(self, model: Recommender, dataset: Dataset, feedback: str = "implicit") -> None:
+        super().__init__(model, dataset)
+        self._implicit = feedback == "implicit"
+        self._ratings = wants_ratings(feedback, model, dataset)
+        self._events = Examples(dataset, model.query_names)
+        users = np.unique(self._events.users.numpy())
+        self._users = tf.constant(users, tf.int32)
+        self._ends = tf.constant(self._events.first.numpy()[users + 1], tf.int32)
+        self._largest_rating = dataset.schema["history_rating"].std
+        self.num_examples = len(users)
+
+    def loss(self, examples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The mean loss of a batch of users."""
+        users, ends = tf.gather(self._users, examples), tf.gather(self._ends, examples)
+        items, ratings = self._events.before(ends, users)
+        logits = self.model.encode_query(self._events.query(ends, users), training=True)
+        present = tf.cast(items != PADDING, tf.float32)
+        if self._implicit:
+            present *= tf.cast(ratings > 0, tf.float32)
+            # Padding and unknown are no items, so they have no part in the likelihood.
+            normalizer = tf.reduce_logsumexp(logits[:, FIRST_KNOWN:], axis=1, keepdims=True)
+            losses = normalizer - tf.gather(logits, items, axis=1, batch_dims=1)
+        else:
+            scores = self.model.parts.rating_scale(tf.gather(logits, items, axis=1, batch_dims=1))
+            targets = ratings * self._largest_rating
+            if self._ratings:
+                losses = tf.square(scores - targets)
+            else:
+                losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, scores)
+        return tf.reduce_sum(losses * present) / tf.maximum(tf.reduce_sum(present), 1.0)

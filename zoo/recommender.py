@@ -1,0 +1,429 @@
+"""A recommender answers one question: given a query, how good is each item? Three families answer it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import scipy.sparse
+import tensorflow as tf
+from keras import ops
+
+from zoo.errors import UserError
+from zoo.layers import CatalogueRows
+from zoo.schema import FIRST_KNOWN, Schema
+
+# The score of a slot of `recommend` for which no item is left. Finite, so that JSON can carry it.
+NO_ITEM_SCORE = float(np.finfo(np.float32).min)
+
+# Pairs of (query, item) scored at once when a pair network meets the whole catalogue.
+ITEMS_AT_ONCE = 1024
+MOST_CHUNKS = 64
+
+ClosedForm = Callable[[scipy.sparse.csr_matrix], None]
+
+
+class Recommender(keras.Model):
+    """What every architecture becomes: a Keras model of (query, item) to a logit, and a ranker.
+
+    Called as a Keras model it takes a dictionary of the query inputs and `item`, and gives `[batch]`
+    scores. Subclasses say how the whole catalogue is scored. All ids are indices.
+
+    Args:
+        inputs: Symbolic inputs by name, `item` among them.
+        logit: `[batch, 1]` or `[batch]` symbolic logit of the pairs.
+        closed_form: For architectures without gradient steps: sets the weights from the training
+            interactions, a sparse `[users, items]` matrix of labels.
+    """
+
+    def __init__(self, inputs: dict[str, Any], logit: Any, closed_form: ClosedForm | None = None) -> None:
+        rating_scale = RatingScale(name="rating_scale")
+        score = rating_scale(keras.layers.Reshape(())(logit) if len(logit.shape) > 1 else logit)
+        super().__init__(inputs=inputs, outputs=score)
+        # A plain namespace, so that Keras does not count the weights of these parts a second time.
+        self.parts = SimpleNamespace(rating_scale=rating_scale, closed_form=closed_form, compiled={})
+        self.query_names = [name for name in inputs if name != "item"]
+
+    def describe(self, name: str, hparams: Mapping[str, Any], schema: Schema) -> None:
+        """Notes the recipe: the name, hparams and schema this was built from."""
+        self.architecture, self.hparams, self.schema = name, dict(hparams), schema
+        # Endpoint inputs come in the schema's order in every format.
+        self.query_names = [feature.name for feature in schema if feature.name in self.query_names]
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What builds this model again, JSON-ready."""
+        return {"name": self.architecture, "hparams": self.hparams, "schema": self.schema.to_json()}
+
+    @property
+    def num_items(self) -> int:
+        """Rows of the item table, padding and unknown included."""
+        return self.schema.size("item")
+
+    @property
+    def closed_form(self) -> ClosedForm | None:
+        """What sets the weights of an architecture that is not trained by gradient steps."""
+        return self.parts.closed_form
+
+    def set_catalogue(self, items: Mapping[str, np.ndarray]) -> None:
+        """Puts encoded item features into the model.
+
+        Args:
+            items: `[num_items, *feature.shape]` arrays by feature name.
+        """
+        for layer in self._flatten_layers():
+            if isinstance(layer, CatalogueRows):
+                layer.rows.assign(items[layer.feature_name])
+
+    def set_rating_scale(self, mean: float, std: float) -> None:
+        """Makes scores ratings: `mean + std * logit`. Before that, a score is the logit itself."""
+        self.parts.rating_scale.set(mean, std)
+
+    # What a family defines. `catalogue` is what `encode_catalogue` gave; encoding it once serves many queries.
+
+    def encode_catalogue(self) -> list[Any]:
+        """What is known of every item before a query comes: tensors of `num_items` rows."""
+        raise NotImplementedError
+
+    def score_catalogue(self, query: Mapping[str, Any], catalogue: list[Any]) -> Any:
+        """`[batch, num_items]` scores, as a graph operation."""
+        raise NotImplementedError
+
+    def score_items(
+        self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
+    ) -> Any:
+        """`[batch, candidates]` scores of `[batch, candidates]` items, as a graph operation."""
+        raise NotImplementedError
+
+    # What callers use.
+
+    def score(self, query: Mapping[str, Any], items: Any) -> np.ndarray:
+        """Scores items for queries.
+
+        Args:
+            query: One array an input of `query_names`, `[batch, ...]`.
+            items: Item indices, `[batch]` or `[batch, candidates]`.
+
+        Returns:
+            float32 scores of the shape of `items`.
+        """
+        items = np.asarray(items, np.int32)
+        pairs = items if items.ndim == 2 else items[:, None]
+        scores = self._compiled("score", self.score_items)(self._tensors(query), tf.constant(pairs))
+        return scores.numpy().reshape(items.shape)
+
+    def recommend(
+        self,
+        query: Mapping[str, Any],
+        k: int = 10,
+        exclude: Any | None = None,
+        candidates: Any | None = None,
+        catalogue: list[Any] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best items for each query.
+
+        Args:
+            query: One array an input of `query_names`, `[batch, ...]`.
+            k: How many items, at most the size of the catalogue.
+            exclude: `[batch, n]` item indices never to return, padded with 0.
+            candidates: `[batch, n]` item indices to choose from, padded with 0; a row of zeros, or
+                `None`, means the whole catalogue.
+            catalogue: What `encode_catalogue` gave, to serve many calls.
+
+        Returns:
+            Items (int32) and scores (float32), both `[batch, k]`, best first. Where fewer than `k`
+            items are left, item 0 with the score `NO_ITEM_SCORE`.
+
+        Raises:
+            UserError: If `k` is below 1 or larger than the catalogue.
+        """
+        check_k(k, self.num_items)
+        query = self._tensors(query)
+        size = next(iter(query.values())).shape[0]
+        nothing = np.zeros((size, 1), np.int32)
+        items, scores = self._compiled(f"recommend{k}", self.rank, k)(
+            query,
+            tf.constant(nothing if exclude is None else exclude, tf.int32),
+            tf.constant(nothing if candidates is None else candidates, tf.int32),
+            self.encode_catalogue() if catalogue is None else catalogue,
+        )
+        return items.numpy(), scores.numpy()
+
+    def rank(self, k: int, query: Mapping[str, Any], exclude: Any, candidates: Any, catalogue: list[Any]) -> Any:
+        """`recommend` as a graph operation: items and scores, `[batch, k]`."""
+        allowed = allowed_items(exclude, candidates, self.num_items)
+        scores = tf.where(allowed, self.score_catalogue(query, catalogue), NO_ITEM_SCORE)
+        scores, items = tf.math.top_k(scores, k)
+        return tf.where(scores > NO_ITEM_SCORE, items, 0), scores
+
+    def _tensors(self, query: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        missing = [name for name in self.query_names if name not in query]
+        if missing:
+            raise UserError(
+                f"{self.architecture} needs the query inputs {self.query_names}. Missing: {', '.join(missing)}."
+            )
+        return {name: tf.constant(query[name], self.schema[name].dtype) for name in self.query_names}
+
+    def _compiled(self, name: str, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        if name not in self.parts.compiled:
+            self.parts.compiled[name] = tf.function(
+                lambda *arguments: function(*static, *arguments), reduce_retracing=True
+            )
+        return self.parts.compiled[name]
+
+    def save_to(self, folder: Path) -> None:
+        """Writes `recipe.json` and `model.weights.h5` into an existing folder."""
+        recipe = json.dumps(self.recipe, indent=2, ensure_ascii=False)
+        (folder / "recipe.json").write_text(recipe, encoding="utf-8")
+        self.save_weights(folder / "model.weights.h5")
+
+    @staticmethod
+    def load_from(folder: Path) -> Recommender:
+        """The recommender that `save_to` wrote."""
+        from zoo.registry import build
+
+        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        model = build(recipe["name"], Schema.from_json(recipe["schema"]), **recipe["hparams"])
+        model.load_weights(folder / "model.weights.h5")
+        return model
+
+
+class Towers(Recommender):
+    """A query tower and an item tower whose dot product is the score.
+
+    Args:
+        query: `[batch, dim]` symbolic query vector.
+        item: `[batch, dim]` symbolic item vector.
+        query_bias: `[batch, 1]` added to every score of a query.
+        item_bias: `[batch, 1]` added to every score of an item.
+        positions: `[batch, length, dim]` for sequence architectures: the query vector after every
+            event of the history, of which `query` is the last. The next-item objective trains them all.
+        closed_form: See `Recommender`.
+    """
+
+    def __init__(
+        self,
+        query: Any,
+        item: Any,
+        query_bias: Any | None = None,
+        item_bias: Any | None = None,
+        positions: Any | None = None,
+        closed_form: ClosedForm | None = None,
+    ) -> None:
+        # Biases become two more dimensions, so that a dot product of vectors is all there ever is.
+        query, item = _with_biases(query, query_bias, item, item_bias)
+        inputs = _sources([query, item])
+        super().__init__(inputs, ops.sum(query * item, axis=-1), closed_form)
+        query_inputs = {name: inputs[name] for name in self.query_names}
+        self.parts.query = keras.Model(query_inputs, query)
+        self.parts.item = keras.Model(inputs["item"], item)
+        if positions is not None:
+            positions = positions if item_bias is None else _append_one(positions)
+            self.parts.positions = keras.Model(query_inputs, positions)
+
+    def encode_query(self, query: Mapping[str, Any], training: bool = False) -> Any:
+        """`[batch, dim]` query vectors."""
+        return self.parts.query({name: query[name] for name in self.query_names}, training=training)
+
+    def encode_positions(self, query: Mapping[str, Any], training: bool = False) -> Any:
+        """`[batch, length, dim]` query vectors after every event of the history."""
+        return self.parts.positions({name: query[name] for name in self.query_names}, training=training)
+
+    def encode_items(self, items: Any, training: bool = False) -> Any:
+        """`[n, dim]` item vectors of `[n]` items."""
+        return self.parts.item(items, training=training)
+
+    def encode_catalogue(self) -> list[Any]:
+        """The item matrix, `[num_items, dim]`."""
+        return [self.encode_items(tf.range(self.num_items))]
+
+    def score_catalogue(self, query: Mapping[str, Any], catalogue: list[Any]) -> Any:
+        """One matrix product with the item matrix."""
+        logits = tf.matmul(self.encode_query(query), catalogue[0], transpose_b=True)
+        return self.parts.rating_scale(logits)
+
+    def score_items(
+        self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
+    ) -> Any:
+        """Dot products of each query with its own items."""
+        if catalogue is None:
+            vectors = self.encode_items(tf.reshape(items, [-1]), training=training)
+            vectors = tf.reshape(vectors, [tf.shape(items)[0], -1, vectors.shape[-1]])
+        else:
+            vectors = tf.gather(catalogue[0], items)
+        query_vectors = self.encode_query(query, training=training)
+        return self.parts.rating_scale(tf.reduce_sum(query_vectors[:, None] * vectors, axis=-1))
+
+
+class Pairs(Recommender):
+    """A network over the encoded query and the encoded item.
+
+    Args:
+        query: What is encoded of the query: a symbolic tensor `[batch, ...]` or a list of them.
+        item: What is encoded of the item: a symbolic tensor `[batch, ...]` or a list of them.
+        logit: `[batch, 1]`, made of `query` and `item` and nothing else.
+        closed_form: See `Recommender`.
+    """
+
+    def __init__(self, query: Any, item: Any, logit: Any, closed_form: ClosedForm | None = None) -> None:
+        query, item = _listed(query), _listed(item)
+        inputs = _sources([*query, *item])
+        super().__init__(inputs, logit, closed_form)
+        self.parts.query = keras.Model({name: inputs[name] for name in self.query_names}, query)
+        self.parts.item = keras.Model(inputs["item"], item)
+        self.parts.pair = keras.Model([*query, *item], logit)
+
+    def encode_query(self, query: Mapping[str, Any], training: bool = False) -> list[Any]:
+        """The encoded queries, `batch` rows each."""
+        return _listed(self.parts.query({name: query[name] for name in self.query_names}, training=training))
+
+    def encode_catalogue(self) -> list[Any]:
+        """The encoded items, `num_items` rows each."""
+        return _listed(self.parts.item(tf.range(self.num_items)))
+
+    def score_catalogue(self, query: Mapping[str, Any], catalogue: list[Any]) -> Any:
+        """The pair network over every item, some items at a time so that memory stays bounded."""
+        encoded = self.encode_query(query)
+        size = max(ITEMS_AT_ONCE, -(-self.num_items // MOST_CHUNKS))
+        chunks = [
+            self._score(encoded, [rows[None, start : start + size] for rows in catalogue])
+            for start in range(0, self.num_items, size)
+        ]
+        return tf.concat(chunks, axis=1)
+
+    def score_items(
+        self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
+    ) -> Any:
+        """The pair network over each query and its own items."""
+        encoded = self.encode_query(query, training)
+        if catalogue is None:
+            rows = _listed(self.parts.item(tf.reshape(items, [-1]), training=training))
+            shape = tf.shape(items)
+            candidates = [tf.reshape(row, tf.concat([shape, tf.shape(row)[1:]], 0)) for row in rows]
+        else:
+            candidates = [tf.gather(row, items) for row in catalogue]
+        return self._score(encoded, candidates, training)
+
+    def _score(self, query: list[Any], candidates: list[Any], training: bool = False) -> Any:
+        """Every query with every candidate of its row; candidates of one row serve all queries."""
+        batch, number = tf.shape(query[0])[0], tf.shape(candidates[0])[1]
+        queries = [_flat(_broadcast(part[:, None], batch, number)) for part in query]
+        items = [_flat(_broadcast(part, batch, number)) for part in candidates]
+        logits = self.parts.pair([*queries, *items], training=training)
+        return self.parts.rating_scale(tf.reshape(logits, [batch, number]))
+
+
+class Catalogue(Recommender):
+    """A query to one logit an item of the catalogue.
+
+    Args:
+        logits: `[batch, num_items]` symbolic logits, columns in index order, padding and unknown included.
+        closed_form: See `Recommender`.
+    """
+
+    def __init__(self, logits: Any, closed_form: ClosedForm | None = None) -> None:
+        inputs = _sources([logits])
+        query_inputs = dict(inputs)
+        item = keras.Input(shape=(), dtype="int32", name="item")
+        inputs["item"] = item
+        super().__init__(inputs, ops.take_along_axis(logits, item[:, None], axis=1), closed_form)
+        self.parts.logits = keras.Model(query_inputs, logits)
+
+    def encode_query(self, query: Mapping[str, Any], training: bool = False) -> Any:
+        """`[batch, num_items]` logits, before they are made ratings."""
+        return self.parts.logits({name: query[name] for name in self.query_names}, training=training)
+
+    def encode_catalogue(self) -> list[Any]:
+        """Nothing: the items are the columns of the last layer."""
+        return []
+
+    def score_catalogue(self, query: Mapping[str, Any], catalogue: list[Any]) -> Any:
+        """The logits themselves."""
+        return self.parts.rating_scale(self.encode_query(query))
+
+    def score_items(
+        self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
+    ) -> Any:
+        """The columns of the items."""
+        logits = self.encode_query(query, training=training)
+        return self.parts.rating_scale(tf.gather(logits, items, axis=1, batch_dims=1))
+
+
+class RatingScale(keras.layers.Layer):
+    """`mean + std * logit`: the identity, until the labels are ratings and their mean and spread are set."""
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the two numbers, which are not trained."""
+        self.mean = self.add_weight(name="mean", shape=(), initializer="zeros", trainable=False)
+        self.std = self.add_weight(name="std", shape=(), initializer="ones", trainable=False)
+
+    def set(self, mean: float, std: float) -> None:
+        """Sets the mean and the spread of the ratings."""
+        self.mean.assign(mean)
+        self.std.assign(std)
+
+    def call(self, logits: Any) -> Any:
+        """The scores, in the unit of the labels."""
+        return logits * self.std + self.mean
+
+
+def allowed_items(exclude: Any, candidates: Any, num_items: int) -> Any:
+    """Which items may be recommended, `[batch, num_items]` bool.
+
+    Args:
+        exclude: `[batch, n]` item indices never to return, padded with 0.
+        candidates: `[batch, n]` item indices to choose from, padded with 0; a row of zeros means all.
+        num_items: Rows of the item table, padding and unknown included.
+    """
+    known = tf.range(num_items) >= FIRST_KNOWN
+    no_candidates = tf.reduce_max(candidates, axis=1, keepdims=True) == 0
+    chosen = tf.logical_or(no_candidates, _marked(candidates, num_items))
+    return known & chosen & ~_marked(exclude, num_items)
+
+
+def check_k(k: int, num_items: int) -> None:
+    """Raises a `UserError` unless `k` items can be recommended."""
+    if not 1 <= k <= num_items - FIRST_KNOWN:
+        raise UserError(f"k must be between 1 and the {num_items - FIRST_KNOWN} items of the catalogue. Received: {k}.")
+
+
+def _marked(items: Any, num_items: int) -> Any:
+    """`[batch, num_items]` bool, true where an item is among the `[batch, n]` items of its row."""
+    rows = tf.broadcast_to(tf.range(tf.shape(items)[0])[:, None], tf.shape(items))
+    places = tf.reshape(tf.stack([rows, items], axis=-1), [-1, 2])
+    counts = tf.scatter_nd(places, tf.ones(tf.shape(places)[:1]), [tf.shape(items)[0], num_items])
+    return counts > 0
+
+
+def _sources(tensors: list[Any]) -> dict[str, Any]:
+    """The named inputs that symbolic tensors were made from."""
+    return {source.name: source for tensor in tensors for source in keras.utils.get_source_inputs(tensor)}
+
+
+def _listed(tensors: Any) -> list[Any]:
+    return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
+
+
+def _with_biases(query: Any, query_bias: Any | None, item: Any, item_bias: Any | None) -> tuple[Any, Any]:
+    if query_bias is not None:
+        query, item = ops.concatenate([query, query_bias], -1), _append_one(item)
+    if item_bias is not None:
+        query, item = _append_one(query), ops.concatenate([item, item_bias], -1)
+    return query, item
+
+
+def _append_one(vectors: Any) -> Any:
+    return ops.concatenate([vectors, ops.ones_like(vectors[..., :1])], -1)
+
+
+def _broadcast(tensor: Any, batch: Any, number: Any) -> Any:
+    return tf.broadcast_to(tensor, tf.concat([[batch, number], tf.shape(tensor)[2:]], 0))
+
+
+def _flat(tensor: Any) -> Any:
+    return tf.reshape(tensor, tf.concat([[-1], tf.shape(tensor)[2:]], 0))

@@ -1,0 +1,243 @@
+"""The architectures there are, read from their files without running them, so that listing stays fast."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import fnmatch
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import UserError, unknown_name
+from zoo.schema import Role, Schema
+
+if TYPE_CHECKING:
+    from zoo.recommender import Recommender
+
+MODELS_FOLDER = Path(__file__).parent / "models"
+# Files and folders with architectures of one's own, separated as in PATH.
+MODELS_VARIABLE = "ZOO_MODELS"
+
+Builder = Callable[..., "Recommender"]
+_builders: dict[str, Builder] = {}
+_registered: dict[str, Spec] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What is known of an architecture before it is built.
+
+    Args:
+        name: Its name, which is also its function's name.
+        objective: The objective it trains with by default.
+        query: The roles its query side reads.
+        hparams: Its hparams with their defaults.
+        tiny: Hparams that make it small, for tests.
+        summary: One line on what it is.
+        paper: Where it comes from.
+        ordered: Whether histories must have an order.
+        file: Where it is defined.
+    """
+
+    name: str
+    objective: str
+    query: tuple[Role, ...]
+    hparams: Mapping[str, Any]
+    tiny: Mapping[str, Any]
+    summary: str
+    paper: str = ""
+    ordered: bool = False
+    file: str = ""
+
+    def check_hparams(self, hparams: Mapping[str, Any]) -> None:
+        """Raises a `UserError` that names the valid hparams if one is unknown."""
+        for name in hparams:
+            if name not in self.hparams:
+                raise unknown_name(f"hparam of {self.name!r}", name, self.hparams)
+
+
+def register(
+    name: str,
+    *,
+    objective: str,
+    query: tuple[Role, ...],
+    tiny: Mapping[str, Any],
+    paper: str = "",
+    ordered: bool = False,
+) -> Callable[[Builder], Builder]:
+    """Registers an architecture: a function from a schema and hparams to one of the three families.
+
+    Args:
+        name: The name it is built by. Must be the function's name.
+        objective: The objective it trains with by default, e.g. `"pointwise"`.
+        query: The roles its query side reads, e.g. `("user",)`.
+        tiny: Hparams that make it small; the contract tests build it with these.
+        paper: Where it comes from, e.g. `"arXiv:1708.05031"`.
+        ordered: Whether it is meaningless on histories without an order.
+
+    Returns:
+        A decorator that leaves the function as it is.
+
+    Example:
+
+    ```python
+    @register("mine", objective="pointwise", query=("user",), tiny={"embedding_dim": 4})
+    def mine(schema, *, embedding_dim=32):
+        ...
+    ```
+    """
+
+    def decorate(builder: Builder) -> Builder:
+        function = inspect.unwrap(builder)
+        module = sys.modules.get(function.__module__)
+        hparams = {
+            parameter.name: parameter.default
+            for parameter in inspect.signature(function).parameters.values()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+        _builders[name] = builder
+        _registered[name] = Spec(
+            name=name,
+            objective=objective,
+            query=tuple(query),
+            hparams=hparams,
+            tiny=dict(tiny),
+            summary=_first_line(function.__doc__ or (module.__doc__ if module else None)),
+            paper=paper,
+            ordered=ordered,
+            file=inspect.getsourcefile(function) or "",
+        )
+        return builder
+
+    return decorate
+
+
+def specs(pattern: str = "*") -> dict[str, Spec]:
+    """The architectures whose names match a shell-style pattern, by name, sorted."""
+    found = {spec.name: spec for file in _files() for spec in _read(file)}
+    found.update(_registered)
+    return {name: found[name] for name in sorted(found) if fnmatch.fnmatch(name, pattern)}
+
+
+def spec(name: str) -> Spec:
+    """What is known of one architecture. Raises a `UserError` with the near names for a typo."""
+    known = specs()
+    if name not in known:
+        raise unknown_name("architecture", name, known)
+    return known[name]
+
+
+def build(
+    name: str,
+    schema: Schema | None = None,
+    *,
+    num_users: int | None = None,
+    num_items: int | None = None,
+    **hparams: Any,
+) -> Recommender:
+    """Builds an architecture.
+
+    Args:
+        name: A registered name, see `list_models()`.
+        schema: The features of the data. Without one, plain ids of `num_users` and `num_items`.
+        num_users: Known users, where no schema is given.
+        num_items: Known items, where no schema is given.
+        **hparams: Hparams of the architecture, see `info(name)`.
+
+    Returns:
+        A `keras.Model` that scores (query, item) pairs, with `score` and `recommend`.
+
+    Raises:
+        UserError: For an unknown name or hparam.
+
+    Example:
+
+    >>> model = build("ncf", num_users=943, num_items=1682, hidden=(128, 64))
+    """
+    known = spec(name)
+    known.check_hparams(hparams)
+    if schema is None:
+        sizes = {"num_users": num_users, "num_items": num_items}
+        schema = Schema.of_ids(**{key: value for key, value in sizes.items() if value is not None})
+    elif num_users is not None or num_items is not None:
+        raise UserError("Give either a schema or num_users and num_items, not both.")
+    # A schema of its own, since a schema remembers the inputs that a model was built from.
+    recommender = _builder(known)(Schema(schema), **hparams)
+    recommender.describe(name, {**known.hparams, **hparams}, schema)
+    read = {schema[query].role for query in recommender.query_names}
+    if not read <= set(known.query):
+        raise UserError(
+            f"{known.file}: architecture {name!r} declares query={known.query} but reads {tuple(sorted(read))}."
+        )
+    return recommender
+
+
+def _builder(known: Spec) -> Builder:
+    if known.name not in _builders:
+        _import(Path(known.file))
+    return _builders[known.name]
+
+
+def _import(file: Path) -> None:
+    """Runs an architecture file, whose decorators register what is in it."""
+    inside = MODELS_FOLDER == file.parent
+    module_name = f"zoo.models.{file.stem}" if inside else f"zoo_models_{file.stem}"
+    found = importlib.util.spec_from_file_location(module_name, file)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[module_name] = module
+    found.loader.exec_module(module)
+
+
+def _files() -> Iterator[Path]:
+    """Every file that may hold architectures: the zoo's own, installed packages', the user's."""
+    yield from sorted(MODELS_FOLDER.glob("*.py"))
+    for point in entry_points(group="zoo.models"):
+        located = importlib.util.find_spec(point.module)
+        if located is not None and located.origin:
+            yield Path(located.origin)
+    for place in filter(None, os.environ.get(MODELS_VARIABLE, "").split(os.pathsep)):
+        path = Path(place)
+        if not path.exists():
+            raise UserError(f"{MODELS_VARIABLE} names {place!r}, which does not exist.")
+        yield from sorted(path.glob("*.py")) if path.is_dir() else [path]
+
+
+def _read(file: Path) -> Iterator[Spec]:
+    """The specs of a file's `@register` lines, whose arguments must therefore be literals."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    except SyntaxError as error:
+        raise UserError(f"{file}, line {error.lineno}: not valid Python ({error.msg}).") from error
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        for decorator in function.decorator_list:
+            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "register":
+                yield _spec_of(decorator, function, ast.get_docstring(function) or ast.get_docstring(tree), file)
+
+
+def _spec_of(decorator: ast.Call, function: ast.FunctionDef, docstring: str | None, file: Path) -> Spec:
+    arguments = function.args
+    try:
+        name = ast.literal_eval(decorator.args[0])
+        keywords = {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
+        hparams = {
+            argument.arg: ast.literal_eval(default)
+            for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+            if default is not None
+        }
+        return Spec(name=name, hparams=hparams, summary=_first_line(docstring), file=str(file), **keywords)
+    except (ValueError, IndexError, TypeError) as error:
+        raise UserError(
+            f"{file}, line {decorator.lineno}: the arguments of @register and the hparams' defaults "
+            f"must be literals with the names of zoo.register ({error})."
+        ) from error
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().split("\n")[0]
