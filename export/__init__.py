@@ -1,0 +1,21 @@
+"""Exports a trained recommender to SavedModel, ONNX and TFLite, and proves that each says the same thing.
+
+Importing this package imports nothing heavy; that happens when something needs it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from export.bundle import Bundle, export, open_bundle, verify
+
+__all__ = ["Bundle", "export", "open_bundle", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'export' has no attribute {name!r}")
+    from export import bundle
+
+    return getattr(bundle, name)

@@ -11,7 +11,6 @@ import keras
 import tensorflow as tf
 
 from zoo.data.dataset import Dataset
-from zoo.errors import UserError
 from zoo.recommender import NO_ITEM_SCORE, Recommender, check_k
 from zoo.schema import Feature
 
@@ -199,12 +198,3 @@ def unrolled(model: keras.Model) -> Iterator[None]:
             layer.unroll = False
 
 
-def check_formats(formats: tuple[str, ...], known: tuple[str, ...]) -> None:
-    """Raises a `UserError` for an empty list of formats or an unknown one."""
-    from zoo.errors import unknown_name
-
-    if not formats:
-        raise UserError(f"No format was asked for. Valid: {', '.join(known)}.")
-    for name in formats:
-        if name not in known:
-            raise unknown_name("format", name, known)

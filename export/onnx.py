@@ -34,6 +34,7 @@ def write(graphs: EndpointGraphs, vocabularies: dict[str, Vocabulary], folder: P
         function, specs = graphs.function(endpoint), [info.index_spec for info in endpoint.inputs]
         model, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
         _add_constants(model.graph, function.get_concrete_function())
+        _add_up_repeats(model.graph)
         _add_edges(model, endpoint, vocabularies)
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, folder / f"{endpoint.name}.onnx")
@@ -48,6 +49,17 @@ def _add_constants(graph: Any, function: Any) -> None:
             graph.initializer.append(numpy_helper.from_array(captured[value.name].numpy(), value.name))
     del graph.input[:]
     graph.input.extend(inputs)
+
+
+def _add_up_repeats(graph: Any) -> None:
+    """Makes ONNX scatter as TensorFlow does: values for the same place add up.
+
+    The converter writes `tf.scatter_nd` as ScatterND into zeros, in which the last value would win.
+    """
+    zeros = {name for node in graph.node if node.op_type == "ConstantOfShape" for name in node.output}
+    for node in graph.node:
+        if node.op_type == "ScatterND" and node.input[0] in zeros and not node.attribute:
+            node.attribute.append(helper.make_attribute("reduction", "add"))
 
 
 def _add_edges(model: Any, endpoint: Endpoint, vocabularies: dict[str, Vocabulary]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,9 @@ NO_ITEM_SCORE = float(np.finfo(np.float32).min)
 # Pairs of (query, item) scored at once when a pair network meets the whole catalogue.
 ITEMS_AT_ONCE = 1024
 MOST_CHUNKS = 64
+
+# Lists of item indices, of any batch size and any length.
+LIST = tf.TensorSpec((None, None), tf.int32)
 
 ClosedForm = Callable[[scipy.sparse.csr_matrix], None]
 
@@ -84,6 +88,11 @@ class Recommender(keras.Model):
         """Makes scores ratings: `mean + std * logit`. Before that, a score is the logit itself."""
         self.parts.rating_scale.set(mean, std)
 
+    @property
+    def scores_are_ratings(self) -> bool:
+        """Whether `set_rating_scale` was called, so that scores are in the unit of the ratings."""
+        return float(self.parts.rating_scale.std) != 1.0 or float(self.parts.rating_scale.mean) != 0.0
+
     # What a family defines. `catalogue` is what `encode_catalogue` gave; encoding it once serves many queries.
 
     def encode_catalogue(self) -> list[Any]:
@@ -114,7 +123,8 @@ class Recommender(keras.Model):
         """
         items = np.asarray(items, np.int32)
         pairs = items if items.ndim == 2 else items[:, None]
-        scores = self._compiled("score", self.score_items)(self._tensors(query), tf.constant(pairs))
+        score = self._compiled("score", self.score_items, [self._query_spec(), LIST])
+        scores = score(self._tensors(query), tf.constant(pairs))
         return scores.numpy().reshape(items.shape)
 
     def recommend(
@@ -146,11 +156,14 @@ class Recommender(keras.Model):
         query = self._tensors(query)
         size = next(iter(query.values())).shape[0]
         nothing = np.zeros((size, 1), np.int32)
-        items, scores = self._compiled(f"recommend{k}", self.rank, k)(
+        catalogue = self.encode_catalogue() if catalogue is None else catalogue
+        rows = [tf.TensorSpec(part.shape, part.dtype) for part in catalogue]
+        rank = self._compiled(f"recommend {k}", partial(self.rank, k), [self._query_spec(), LIST, LIST, rows])
+        items, scores = rank(
             query,
             tf.constant(nothing if exclude is None else exclude, tf.int32),
             tf.constant(nothing if candidates is None else candidates, tf.int32),
-            self.encode_catalogue() if catalogue is None else catalogue,
+            catalogue,
         )
         return items.numpy(), scores.numpy()
 
@@ -169,11 +182,13 @@ class Recommender(keras.Model):
             )
         return {name: tf.constant(query[name], self.schema[name].dtype) for name in self.query_names}
 
-    def _compiled(self, name: str, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+    def _query_spec(self) -> dict[str, tf.TensorSpec]:
+        features = [self.schema[name] for name in self.query_names]
+        return {feature.name: tf.TensorSpec((None, *feature.shape), feature.dtype) for feature in features}
+
+    def _compiled(self, name: str, function: Callable[..., Any], signature: list[Any]) -> Callable[..., Any]:
         if name not in self.parts.compiled:
-            self.parts.compiled[name] = tf.function(
-                lambda *arguments: function(*static, *arguments), reduce_retracing=True
-            )
+            self.parts.compiled[name] = tf.function(lambda *given: function(*given), input_signature=signature)
         return self.parts.compiled[name]
 
     def save_to(self, folder: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_folder_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("source", ["synthetic", "ml-100k", FRAME])
 def test_an_unknown_option_gives_the_near_names(source):
-    with pytest.raises(UserError, match="Unknown option 'max_histroy'. Did you mean 'max_history'"):
+    with pytest.raises(UserError, match=r"Unknown option 'max_histroy'. Did you mean 'max_history'"):
         load_dataset(source, max_histroy=3)
 
 
@@ -211,7 +211,7 @@ FILES = ("u.data", "u.user", "u.item")
 
 
 def test_a_wrong_checksum_leaves_nothing_behind(archive, tmp_path):
-    with pytest.raises(UserError, match="has the MD5 sum .* not the published 0e33842e"):
+    with pytest.raises(UserError, match=r"has the MD5 sum .* not the published 0e33842e"):
         download("ml-100k", FILES, tmp_path / "cache", url=archive.as_uri())
     assert not os.listdir(tmp_path / "cache")
 

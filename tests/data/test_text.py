@@ -54,7 +54,7 @@ def test_the_width_is_at_most_dim():
 
 
 def test_wrong_names_and_widths_are_errors():
-    with pytest.raises(UserError, match="Unknown text encoder 'tfdif'. Did you mean 'tfidf'"):
+    with pytest.raises(UserError, match=r"Unknown text encoder 'tfdif'. Did you mean 'tfidf'"):
         text_encoder("tfdif")
     with pytest.raises(UserError, match="dim of at least 1"):
         text_encoder(dim=0)

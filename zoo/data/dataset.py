@@ -184,6 +184,10 @@ class Dataset:
         tables = {"users": self.users, "items": self.items, "titles": {"titles": self.titles.astype(str)}}
         for name, arrays in tables.items():
             np.savez_compressed(folder / f"{name}.npz", **arrays)
+        self.save_preprocessing(folder)
+
+    def save_preprocessing(self, folder: Path) -> None:
+        """Writes all that was fitted, and no interactions: `dataset.json` and `encoders.npz`."""
         arrays, values = _split_arrays(self.encoders)
         np.savez_compressed(folder / "encoders.npz", **arrays)
         described = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -71,6 +71,8 @@ class Column:
                     f"Feature {self.name!r} is {self.kind} and takes no {option!r}. "
                     f"It takes: {', '.join(OPTIONS[self.kind]) or 'no options'}."
                 )
+        if "length" in self.options and not self._separator:
+            raise UserError(f"Feature {self.name!r} has a length but no separator: its values are no lists.")
 
     @cached_property
     def _distinct(self) -> tuple[np.ndarray, np.ndarray]:
@@ -103,13 +105,14 @@ class Column:
     @cached_property
     def _kind_and_reason(self) -> tuple[str, str]:
         if "kind" in self.options:
-            return self.options["kind"], "is said to be ignored"
+            return self.options["kind"], ""
+        for kind, options in OPTIONS.items():
+            if self.options.keys() & set(options):
+                return kind, ""
         _, texts = self._distinct
         rows = self._counts.sum()
         if not rows:
             return "ignore", "has no values"
-        if "separator" in self.options:
-            return "categorical", ""
         values, is_number = self._numbers
         # Codes such as 00501 would lose their zeros as numbers.
         is_code = any(re.match(r"-?0\d", text) for text in texts)
@@ -126,10 +129,10 @@ class Column:
             return "ignore", f"has {len(texts)} distinct values in {rows} rows"
         return "categorical", ""
 
-    def _share(self, measure: Any) -> float:
+    def _share(self, measure: Callable[[str], float]) -> float:
         """The mean of a measure of the texts over the rows that have one."""
         measured = np.array([measure(text) for text in self._distinct[1]], dtype=np.float64)
-        return float(np.average(measured, weights=self._counts))
+        return float(measured @ self._counts / max(1, self._counts.sum()))
 
     @cached_property
     def _separator(self) -> str | None:
@@ -185,7 +188,7 @@ class Column:
     def _encode_lists(self, name: str) -> Encoded:
         codes, texts = self._distinct
         lists = [list(dict.fromkeys(filter(None, map(str.strip, t.split(self._separator))))) for t in texts]
-        sizes = np.array([len(values) for values in lists])
+        sizes = np.array([len(values) for values in lists], dtype=np.int64)
         length = self.options.get("length") or min(MAX_VALUES, max(1, int(sizes.max(initial=0))))
         flat, values = pd.factorize(np.array([value for values in lists for value in values], dtype=object))
         vocabulary, indices = vocabulary_of(values)
@@ -196,8 +199,10 @@ class Column:
         fits = place < length
         rows[row[fits], place[fits]] = indices[flat][fits]
         cut = int(self._counts[sizes > length].sum())
-        note = f"The {self.role} column {self.name!r} has more than {length} values in {cut} rows; they were cut."
-        return Encoded(feature, rows[codes], vocabulary, note=note if cut else "")
+        note = (
+            f"The {self.role} column {self.name!r} was cut to {length} values in {cut} rows." if cut else ""
+        )
+        return Encoded(feature, rows[codes], vocabulary, note=note)
 
 
 def vocabulary_of(texts: Iterable[str]) -> tuple[Vocabulary, np.ndarray]:
@@ -231,13 +236,19 @@ def check_options(features: Mapping[str, Any] | None) -> dict[str, dict[str, Any
     """
     known = ["kind", *(option for options in OPTIONS.values() for option in options)]
     checked: dict[str, dict[str, Any]] = {}
+    if not isinstance(features or {}, Mapping):
+        raise UserError(f"Expected features as a mapping, column to kind or options. Received: {features!r}.")
     for column, said in (features or {}).items():
         options = dict(said) if isinstance(said, Mapping) else {"kind": said}
         for option in options:
             if option not in known:
                 raise unknown_name(f"option of feature {column!r}", str(option), known)
-        if "kind" in options and options["kind"] not in OPTIONS:
+        if "kind" in options and str(options["kind"]) not in OPTIONS:
             raise unknown_name(f"kind of feature {column!r}", str(options["kind"]), OPTIONS)
+        if not isinstance(options.get("separator") or "", str):
+            raise UserError(
+                f"Feature {column!r}: expected separator as text. Received: {options['separator']!r}."
+            )
         for option in ("length", "dim"):
             if option in options and (not isinstance(options[option], int) or options[option] < 1):
                 raise UserError(
@@ -258,7 +269,10 @@ def name_columns(columns: Iterable[Column]) -> list[str]:
         front where two columns would share it or it already means something else.
     """
     columns = list(columns)
-    plain = [re.sub(r"[^0-9A-Za-z]+", "_", column.name).strip("_") for column in columns]
+    plain = [
+        re.sub(r"[^0-9A-Za-z]+", "_", column.name).strip("_") or str(number)
+        for number, column in enumerate(columns)
+    ]
     names = [
         f"{column.role}_{name}"
         if plain.count(name) > 1 or name in RESERVED or not name[:1].isalpha()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import inspect
+import io
 import os
 import shutil
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
@@ -39,6 +40,12 @@ def dataset(name: str) -> Callable[[Loader], Loader]:
     Returns:
         A decorator. The function may take `data_root` and options of its own by keyword; its
         `**options` are those of `prepare`.
+
+    Example:
+
+    >>> @dataset("one-visit")
+    ... def one_visit(**options):
+    ...     return prepare(pd.DataFrame({"user": [1], "item": [1]}), **options)
     """
 
     def register(loader: Loader) -> Loader:
@@ -134,7 +141,7 @@ def _from_yaml(path: Path, options: dict[str, Any]) -> Dataset:
     _check_keys(options, known, "option")
     for table in _TABLES:
         if said.get(table) is not None:
-            said[table] = path.parent / said[table]
+            said[table] = path.parent / str(said[table])
     return prepare(**{"name": path.stem, **said, **options})
 
 
@@ -224,8 +231,6 @@ def _prepare_movies(ratings: Source, users: Source | None, items: Source, option
 
 def _read_plain(path: Path, delimiter: str, columns: list[str]) -> Table:
     """A table without header or quotes, in Latin-1, as the GroupLens files are."""
-    import io
-
     text = path.read_text(encoding="latin-1")
     if len(delimiter) > 1:  # pandas is fast with a delimiter of one character only
         text, delimiter = text.replace(delimiter, "\t"), "\t"
@@ -293,40 +298,42 @@ def download(
     Raises:
         UserError: If the archive cannot be had or is not the one that was published.
     """
-    url = url or f"{GROUPLENS}{name}.zip"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as unfinished:
-        archive = Path(unfinished) / "archive.zip"
-        try:
+    url, md5 = url or f"{GROUPLENS}{name}.zip", md5 or MD5[name]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as unfinished:
+            archive = Path(unfinished) / "archive.zip"
             found = _fetch(url, archive)
-        except (urllib.error.URLError, OSError) as error:
-            raise UserError(
-                f"{name}: could not download {url} ({error}). {_how_to_get(name, files)}"
-            ) from error
-        if found != (md5 or MD5[name]):
-            raise UserError(
-                f"{name}: {url} has the MD5 sum {found}, not the published {md5 or MD5[name]}; removed."
-            )
-        with zipfile.ZipFile(archive) as opened:
+            if found != md5:
+                raise UserError(
+                    f"{name}: {url} has the MD5 sum {found}, not the published {md5}. It was removed."
+                )
+            _unpack(archive, name, files, Path(unfinished))
             for file in files:
-                with (
-                    opened.open(f"{name}/{file}") as packed,
-                    (Path(unfinished) / file).open("wb") as unpacked,
-                ):
-                    shutil.copyfileobj(packed, unpacked)
+                os.replace(Path(unfinished) / file, folder / file)
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(f"{name}: could not download {url} ({error}). {_how_to_get(name, files)}") from error
+
+
+def _unpack(archive: Path, name: str, files: tuple[str, ...], folder: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
         for file in files:
-            os.replace(Path(unfinished) / file, folder / file)
+            if f"{name}/{file}" not in opened.namelist():
+                raise UserError(f"{name}: the archive lacks {name}/{file}.")
+            with opened.open(f"{name}/{file}") as packed, (folder / file).open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked)
 
 
 def _fetch(url: str, target: Path) -> str:
     """Writes what is at a URL into a file, with a progress bar, and gives its MD5 sum."""
+    from rich.console import Console
     from rich.progress import Progress
 
     digest = hashlib.md5(usedforsecurity=False)
     with (
         urllib.request.urlopen(url, timeout=30) as response,
         target.open("wb") as file,
-        Progress(transient=True) as progress,
+        Progress(console=Console(stderr=True), transient=True) as progress,
     ):
         size = response.headers.get("Content-Length")
         task = progress.add_task(f"Downloading {url}", total=int(size) if size else None)

@@ -11,7 +11,17 @@ import pandas as pd
 
 from zoo.data.dataset import PARTS, Dataset, neutral
 from zoo.data.features import Column, Encoded, check_options, name_columns, vocabulary_of
-from zoo.data.readers import Source, Table, ids, missing_column, numbers, read_table, seconds
+from zoo.data.readers import (
+    ALIASES,
+    Source,
+    Table,
+    distinct,
+    ids,
+    missing_column,
+    numbers,
+    read_table,
+    seconds,
+)
 from zoo.data.splits import split as split_interactions
 from zoo.data.splits import split_options
 from zoo.errors import UserError, unknown_name
@@ -29,7 +39,7 @@ def prepare(
     name: str = "data",
     columns: Mapping[str, str] | None = None,
     features: Mapping[str, Any] | None = None,
-    max_history: int = 200,
+    max_history: int | None = 200,
     duplicates: Literal["last", "first", "keep"] = "last",
     label_threshold: float | None = None,
     split: str | Mapping[str, Any] | None = None,
@@ -48,7 +58,7 @@ def prepare(
         features: What to make of columns whose values suggest something else, by column: a kind
             (`"categorical"`, `"numeric"`, `"text"`, `"ignore"`), or a mapping with `kind`,
             `separator` and `length` (categorical lists), `encoder` and `dim` (texts).
-        max_history: The most events of a history that a model is given.
+        max_history: The most events of a history that a model is given; `None` for all of them.
         duplicates: Which interaction of the same user and item to keep: `"last"`, `"first"`, or
             `"keep"` for all of them.
         label_threshold: If given, the label is 1 for ratings above it and 0 for others.
@@ -69,73 +79,65 @@ def prepare(
     >>> data.vocabularies["user"].to_json()
     ['a', 'b']
     """
-    if duplicates not in DUPLICATES:
-        raise unknown_name("policy for duplicates", duplicates, DUPLICATES)
-    if max_history < 1:
-        raise UserError(f"Expected max_history of at least 1. Received: {max_history}.")
+    _check_arguments(columns, max_history, duplicates, label_threshold, seed)
     options = check_options(features)
     events, tables = _read(interactions, users, items, columns or {})
     notes: list[str] = []
 
-    frame, vocabularies, asked = _interactions(events, split, label_threshold)
+    frame, vocabularies = _interactions(events, label_threshold)
     frame = _in_order(frame, duplicates, notes)
-    frame, note = split_interactions(frame, **_with_seed(asked, seed))
-    notes.append(note)
-    if "split" in frame.columns:
-        notes.append("The split column of the interactions was not used: another split was asked for.")
-        frame = frame.drop(columns="split")
+    frame = _split(frame, split, seed, notes)
 
     rows = frame.pop("row").to_numpy()
-    kept = {role: _rows_of(tables[role], role, vocabularies[role], notes) for role in tables}
-    candidates = [
-        Column(table, column, role, _options_of(role, column, options))
-        for role, (table, _) in kept.items()
-        for column in table.frame.columns
-        if column != role
-    ]
-    in_order = dataclasses.replace(events, frame=events.frame.iloc[rows])
-    candidates += [
-        Column(in_order, column, "context", _options_of("context", column, options))
-        for column in events.frame.columns
-        if column not in _CANONICAL
-    ]
-    _check_used(options, candidates)
-    used = _without_ignored(candidates, options, notes)
+    kept = {role: _rows_of(table, role, vocabularies[role], notes) for role, table in tables.items()}
+    sources: dict[Role, Table] = {role: table for role, (table, _) in kept.items()}
+    sources["context"] = dataclasses.replace(events, frame=events.frame.iloc[rows])
+    used = _feature_columns(sources, options, notes)
     encoded: dict[Role, list[Encoded]] = {"user": [], "item": [], "context": []}
     for column, feature_name in zip(used, name_columns(used), strict=True):
         encoded[column.role].append(column.encode(feature_name))
 
+    everything = [one for role in encoded for one in encoded[role]]
+    notes += [one.note for one in everything if one.note]
     schema = _schema(frame, vocabularies, encoded, max_history)
-    for one in (one for columns_of_role in encoded.values() for one in columns_of_role):
-        if one.vocabulary is not None:
-            vocabularies[one.feature.name] = one.vocabulary
-        if one.note:
-            notes.append(one.note)
     for one in encoded["context"]:
-        values = one.values if one.values.ndim == 1 else pd.Series(list(one.values), frame.index)
-        frame[one.feature.name] = values
+        frame[one.feature.name] = one.values if one.values.ndim == 1 else list(one.values)
     by_index = {
-        role: {
-            one.feature.name: _scatter(one, kept[role][1], vocabularies[role].size) for one in encoded[role]
-        }
+        role: {one.feature.name: _scatter(one, kept[role][1], schema.size(role)) for one in encoded[role]}
         for role in ("user", "item")
     }
     return Dataset(
         name=name,
         schema=schema,
-        vocabularies=vocabularies,
+        vocabularies={
+            **vocabularies,
+            **{one.feature.name: one.vocabulary for one in everything if one.vocabulary is not None},
+        },
         interactions=frame,
         users=by_index["user"],
         items=by_index["item"],
         titles=_titles(vocabularies["item"], kept.get("item")),
-        encoders={
-            one.feature.name: one.fitted
-            for role in encoded
-            for one in encoded[role]
-            if one.fitted is not None
-        },
+        encoders={one.feature.name: one.fitted for one in everything if one.fitted is not None},
         notes=notes,
     )
+
+
+def _check_arguments(
+    columns: Any, max_history: Any, duplicates: Any, label_threshold: Any, seed: Any
+) -> None:
+    """These may come from a YAML file, so their types are not to be relied on."""
+    if not isinstance(columns or {}, Mapping):
+        raise UserError(
+            f"Expected columns as a mapping, name in the file to name here. Received: {columns!r}."
+        )
+    if max_history is not None and (not isinstance(max_history, int) or max_history < 1):
+        raise UserError(f"Expected max_history of at least 1. Received: {max_history!r}.")
+    if duplicates not in DUPLICATES:
+        raise unknown_name("policy for duplicates", str(duplicates), DUPLICATES)
+    if label_threshold is not None and not isinstance(label_threshold, (int, float)):
+        raise UserError(f"Expected label_threshold as a number. Received: {label_threshold!r}.")
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"Expected seed as an integer of at least 0. Received: {seed!r}.")
 
 
 def _read(
@@ -147,10 +149,10 @@ def _read(
         tables["user"] = read_table(users, name="users")
     if items is not None:
         tables["item"] = read_table(items, name="items")
-    known = {column for table in (events, *tables.values()) for column in table.frame.columns}
+    known = dict.fromkeys(name for table in (events, *tables.values()) for name in table.frame.columns)
     for column in columns:
         if column not in known:
-            raise missing_column(events.name, column, events.frame.columns)
+            raise missing_column(events.name, column, known)
     events = events.renamed(columns).with_known_names(*_CANONICAL)
     events.require("user", "item")
     for role, table in tables.items():
@@ -160,10 +162,8 @@ def _read(
     return events, tables
 
 
-def _interactions(
-    events: Table, split: str | Mapping[str, Any] | None, label_threshold: float | None
-) -> tuple[pd.DataFrame, dict[str, Vocabulary], dict[str, Any]]:
-    """The canonical columns, the vocabularies of ids, and the split that was asked for."""
+def _interactions(events: Table, label_threshold: float | None) -> tuple[pd.DataFrame, dict[str, Vocabulary]]:
+    """The canonical columns with the `row` of the table that each is from, and the vocabularies of ids."""
     vocabularies: dict[str, Vocabulary] = {}
     values: dict[str, Any] = {}
     for role in ("user", "item"):
@@ -183,15 +183,8 @@ def _interactions(
         values["timestamp"] = seconds(events, "timestamp")
     if "split" in events.frame.columns:
         values["split"] = _given_parts(events)
-    asked: dict[str, Any]
-    if split is None:
-        asked = {"name": "given" if "split" in values else "random"}
-    else:
-        asked = {"name": split} if isinstance(split, str) else dict(split)
-    if "name" not in asked:
-        raise UserError("A split given as a mapping needs a 'name'.")
     values["row"] = np.arange(len(events.frame))
-    return pd.DataFrame(values), vocabularies, asked
+    return pd.DataFrame(values), vocabularies
 
 
 def _given_parts(events: Table) -> np.ndarray:
@@ -206,8 +199,21 @@ def _given_parts(events: Table) -> np.ndarray:
     return parts.to_numpy(object)
 
 
-def _with_seed(asked: dict[str, Any], seed: int) -> dict[str, Any]:
-    return {"seed": seed, **asked} if "seed" in split_options(asked["name"]) else asked
+def _split(
+    frame: pd.DataFrame, asked: str | Mapping[str, Any] | None, seed: int, notes: list[str]
+) -> pd.DataFrame:
+    if asked is None:
+        asked = "given" if "split" in frame.columns else "random"
+    options = dict(asked) if isinstance(asked, Mapping) else {"name": asked}
+    if not isinstance(options.get("name"), str):
+        raise UserError(f"Expected split as a name, or as a mapping with a 'name'. Received: {asked!r}.")
+    if "seed" in split_options(options["name"]):
+        options = {"seed": seed, **options}
+    frame, note = split_interactions(frame, **options)
+    notes.append(note)
+    if "split" in frame.columns:
+        notes.append("The split column of the interactions was not used: another split was asked for.")
+    return frame.drop(columns="split", errors="ignore")
 
 
 def _in_order(frame: pd.DataFrame, duplicates: str, notes: list[str]) -> pd.DataFrame:
@@ -256,34 +262,46 @@ def _rows_of(table: Table, role: Role, vocabulary: Vocabulary, notes: list[str])
     return dataclasses.replace(table, frame=table.frame[is_kept]), positions[is_kept] + FIRST_KNOWN
 
 
-def _options_of(role: Role, column: str, options: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """What is said of a column by the name it would have with its role in front, else by its own."""
-    default = {"kind": "text"} if (role, column) == ("item", "title") else {}
-    return options.get(f"{role}_{column}", options.get(column, default))
-
-
-def _check_used(options: Mapping[str, Any], columns: list[Column]) -> None:
-    known = {column.name for column in columns}
-    with_role = {f"{column.role}_{column.name}" for column in columns}
-    for name in options:
-        if name not in known and name not in with_role:
-            raise unknown_name("column in features", name, known)
-
-
-def _without_ignored(
-    columns: list[Column], options: Mapping[str, dict[str, Any]], notes: list[str]
+def _feature_columns(
+    sources: Mapping[Role, Table], options: Mapping[str, dict[str, Any]], notes: list[str]
 ) -> list[Column]:
-    for column in columns:
-        if column.kind == "ignore" and _options_of(column.role, column.name, options).get("kind") != "ignore":
-            notes.append(f"The {column.role} column {column.name!r} was ignored: it {column.reason}.")
-    return [column for column in columns if column.kind != "ignore"]
+    """The columns to be features; what is left out is noted, unless the user said so."""
+    columns: list[Column] = []
+    mentioned: dict[str, str] = {}
+    for role, table in sources.items():
+        canonical = _CANONICAL if role == "context" else (role,)
+        for name in table.frame.columns:
+            if name in canonical:
+                continue
+            with_role = f"{role}_{name}"
+            mentioned |= {name: name, with_role: name}
+            # What is said by the name with the role in front is said of this role alone.
+            said = options.get(with_role, options.get(name))
+            if (
+                said is None
+                and role == "context"
+                and "label" in table.frame
+                and name.lower() in ALIASES["label"]
+            ):
+                notes.append(f"The column {name!r} was left out: it looks like a second label.")
+                continue
+            default = {"kind": "text"} if with_role == "item_title" else {}
+            column = Column(table, name, role, {**default, **(said or {})})
+            if column.kind != "ignore":
+                columns.append(column)
+            elif column.reason:
+                notes.append(f"The {role} column {name!r} was ignored: it {column.reason}.")
+    for name in options:
+        if name not in mentioned:
+            raise unknown_name("column in features", name, set(mentioned.values()))
+    return columns
 
 
 def _schema(
     frame: pd.DataFrame,
     vocabularies: Mapping[str, Vocabulary],
     encoded: Mapping[Role, list[Encoded]],
-    max_history: int,
+    max_history: int | None,
 ) -> Schema:
     longest = int(np.bincount(frame["user"]).max())
     largest = float(frame["label"].abs().max()) or 1.0
@@ -295,7 +313,7 @@ def _schema(
             *(one.feature for one in encoded["user"]),
             Feature("item", "item", "id", num_items),
             *(one.feature for one in encoded["item"]),
-            *history_features(num_items, max(1, min(max_history, longest)), largest),
+            *history_features(num_items, min(max_history or longest, longest), largest),
             *(one.feature for one in encoded["context"]),
             Feature("label", "label", "numeric", mean=float(train.mean()), std=float(train.std()) or 1.0),
         ]
@@ -312,6 +330,6 @@ def _titles(vocabulary: Vocabulary, kept: tuple[Table, np.ndarray] | None) -> np
     titles = np.array(["", "", *map(str, vocabulary.values)], dtype=object)
     if kept is not None and "title" in kept[0].frame.columns:
         table, indices = kept
-        found = table.frame["title"].fillna("").astype(str).to_numpy(object)
-        titles[indices] = np.where(found == "", titles[indices], found)
+        codes, texts = distinct(table.frame["title"])
+        titles[indices] = np.where(codes >= 0, np.append(texts, "")[codes], titles[indices])
     return titles

@@ -193,6 +193,9 @@ def _read_parquet(path: Path) -> Table:
 
 def _of_frame(frame: pd.DataFrame, name: str) -> Table:
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    # Categories of pandas take part in neither arithmetic nor the filling of gaps.
+    categories = [column for column, dtype in frame.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)]
+    frame = frame.astype(dict.fromkeys(categories, object))
     return Table(frame.set_axis(np.arange(1, len(frame) + 1), axis=0), name)
 
 
@@ -288,7 +291,7 @@ def distinct(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
         `[rows]` positions, and the distinct texts (object array) that they point into. Missing values
         and empty texts have the position -1.
     """
-    if pd.api.types.is_object_dtype(values):
+    if pd.api.types.is_object_dtype(values) and pd.api.types.infer_dtype(values) != "string":
         values = values.map(_join_lists)
     codes, found = pd.factorize(values)
     texts = np.array([_as_text(value) for value in found], dtype=object)
@@ -338,5 +341,6 @@ def are_integers(texts: Iterable[str]) -> bool:
 
 def _is_integer(text: str) -> bool:
     digits = text[1:] if text.startswith("-") else text
-    # 18 digits always fit in 64 bits.
-    return digits.isascii() and digits.isdigit() and len(digits) <= 18 and str(int(text)) == text
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
+        return False
+    return str(int(text)) == text and abs(int(text)) < 2**63

@@ -105,8 +105,8 @@ def held_out_users(
         The frame with a `part` column, where `"query"` marks what is known of held-out users, and a note.
     """
     _check_shares(valid, test)
-    if not 0 < holdout < 1:
-        raise UserError(f"Expected holdout between 0 and 1. Received: {holdout}.")
+    if not isinstance(holdout, float) or not 0 < holdout < 1:
+        raise UserError(f"Expected holdout between 0 and 1. Received: {holdout!r}.")
     rng = np.random.default_rng(seed)
     codes, _ = pd.factorize(frame["user"])
     counts = np.bincount(codes)
@@ -211,8 +211,9 @@ def _require_order(frame: pd.DataFrame, name: str) -> None:
 
 
 def _check_shares(valid: float, test: float) -> None:
-    if valid < 0 or test < 0 or valid + test >= 1:
+    are_numbers = isinstance(valid, (int, float)) and isinstance(test, (int, float))
+    if not are_numbers or valid < 0 or test < 0 or valid + test >= 1:
         raise UserError(
             "Expected valid and test of at least 0 that leave a share for train. "
-            f"Received: valid={valid}, test={test}."
+            f"Received: valid={valid!r}, test={test!r}."
         )

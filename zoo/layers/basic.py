@@ -53,7 +53,7 @@ class MultiHot(keras.layers.Layer):
         self.size = size
 
     def call(self, items: Any, values: Any) -> Any:
-        """`[batch, length]` items and values to `[batch, size]`. Of an item listed twice the larger value counts."""
+        """`[batch, length]` items and values to `[batch, size]`; the values of an item listed twice add up."""
         batch, length = ops.shape(items)[0], items.shape[1]
         rows = ops.broadcast_to(ops.arange(batch, dtype="int32")[:, None], (batch, length))
         places = ops.reshape(ops.stack([rows, items], axis=-1), (-1, 2))

@@ -11,8 +11,9 @@ from keras import layers, ops
 class CoPropagation(keras.layers.Layer):
     """Numeric and categorical nodes of one example exchange messages for some rounds.
 
-    In a round every node attends to the nodes of the other kind (weights from a softmax, so they sum to
-    one), and takes the message in through a learned gate, on top of what it already was.
+    In a round every node attends to itself and to the nodes of the other kind (weights from a softmax, so
+    they sum to one), and takes the message in through a learned gate, on top of what it already was.
+    Attending to itself too keeps the weights meaningful where the other kind has a single node.
 
     Args:
         rounds: How often messages are exchanged; 0 leaves the nodes as they are.
@@ -49,9 +50,11 @@ class _Message(keras.layers.Layer):
         self.gate.build((None, None, 2 * dim))
 
     def call(self, nodes: Any, others: Any) -> Any:
-        similar = ops.matmul(self.query(nodes), ops.transpose(self.key(others), (0, 2, 1)))
-        weights = ops.softmax(similar / nodes.shape[-1] ** 0.5, axis=-1)
-        message = ops.matmul(weights, self.value(others))
+        queries = self.query(nodes) / nodes.shape[-1] ** 0.5
+        with_others = ops.matmul(queries, ops.transpose(self.key(others), (0, 2, 1)))
+        with_itself = ops.sum(queries * self.key(nodes), axis=-1, keepdims=True)
+        weights = ops.softmax(ops.concatenate([with_itself, with_others], axis=-1), axis=-1)
+        message = weights[..., :1] * self.value(nodes) + ops.matmul(weights[..., 1:], self.value(others))
         gate = self.gate(ops.concatenate([nodes, message], axis=-1))
         return self.norm(nodes + gate * message)
 

@@ -6,6 +6,7 @@ from keras import ops
 from zoo.layers import Embedding
 from zoo.recommender import Catalogue
 from zoo.registry import register
+from zoo.schema import FIRST_KNOWN
 
 
 @register("popularity", objective="closed_form", query=("user",), tiny={})
@@ -16,6 +17,6 @@ def popularity(schema):
 
     def count(interactions):
         met = (interactions != 0).sum(axis=0)
-        shares.set_weights([np.asarray(met, np.float32).reshape(-1, 1) / interactions.shape[0]])
+        shares.set_weights([np.asarray(met, np.float32).reshape(-1, 1) / (interactions.shape[0] - FIRST_KNOWN)])
 
     return Catalogue(logits=shares(everyone)[..., 0], closed_form=count)
