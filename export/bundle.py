@@ -13,7 +13,7 @@ from typing import Any
 from export import onnx, saved_model, tf_serving, tflite
 from export.card import model_card
 from export.endpoints import Endpoint, EndpointGraphs
-from export.verify import REFERENCE, Check, verify_artefacts, write_reference
+from export.verification import REFERENCE, Check, verify_artefacts, write_reference
 from zoo.errors import UserError, ZooError, unknown_name
 from zoo.files import check_files, check_free, describe_files, published_folder, read_json
 from zoo.run import Run

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from export import onnx, saved_model, tflite
-from export.verify import TOLERANCE
+from export.verification import TOLERANCE
 
 
 def model_card(manifest: dict[str, Any]) -> str:

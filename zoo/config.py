@@ -17,7 +17,7 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """Where the data is and how it is prepared; see `zoo.data.prepare`."""
+    """Where the data is and how it is prepared; see `zoo.data.preparation`."""
 
     source: str | None = Field(None, description="A named dataset, or a CSV, TSV, Parquet or YAML file.")
     data_root: str | None = Field(None, description="Folder of the original files of a named dataset.")

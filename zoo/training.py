@@ -96,7 +96,7 @@ def _dataset(config: Config, source: Any) -> Dataset:
             options["split"] = {"name": config.split.name, **config.split.options}
         elif config.split.options:
             raise UserError("split.options were given without split.name.")
-        dataset = load_dataset(source, seed=config.train.seed, **options, **config.data.options)
+        dataset = load_dataset(source, **options, **config.data.options)
     known = spec(config.model)
     if known.ordered and not dataset.is_ordered:
         raise UserError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.data.dataset import Dataset
     from zoo.data.named import list_datasets, load_dataset
-    from zoo.data.prepare import prepare
+    from zoo.data.preparation import prepare
 
 __all__ = ["Dataset", "list_datasets", "load_dataset", "prepare"]
 
@@ -16,7 +16,7 @@ _HOME = {
     "Dataset": "zoo.data.dataset",
     "list_datasets": "zoo.data.named",
     "load_dataset": "zoo.data.named",
-    "prepare": "zoo.data.prepare",
+    "prepare": "zoo.data.preparation",
 }
 
 

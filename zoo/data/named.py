@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.dataset import Dataset
-from zoo.data.prepare import prepare
+from zoo.data.preparation import prepare
 from zoo.data.readers import SUFFIXES, Source, Table
 from zoo.errors import UserError, unknown_name
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.dataset import Dataset
-from zoo.data.prepare import prepare
+from zoo.data.preparation import prepare
 from zoo.errors import UserError
 
 CATEGORIES: dict[str, tuple[str, ...]] = {

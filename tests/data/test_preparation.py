@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zoo.data.dataset import Dataset, neutral
-from zoo.data.prepare import prepare
+from zoo.data.preparation import prepare
 from zoo.errors import UserError
 
 ALL_TRAIN = {"name": "random", "valid": 0, "test": 0}

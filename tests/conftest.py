@@ -1,0 +1,78 @@
+"""What many tests share: quiet TensorFlow, small data with every kind of feature, small trained runs."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from zoo.data import prepare
+from zoo.data.dataset import Dataset
+
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+WORDS = ("space", "love", "war", "dragon", "city", "music")
+
+
+def make_tables(num_users: int = 24, num_items: int = 30, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Interactions in which users of one half like items of one half, with users and items tables."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for user in range(num_users):
+        liked = rng.permutation(num_items // 2)[:10] + (user % 2) * (num_items // 2)
+        other = rng.permutation(num_items)[:2]
+        for item in dict.fromkeys([*liked.tolist(), *other.tolist()]):
+            rating = 5 if item // (num_items // 2) == user % 2 else 2
+            rows.append((f"u{user:02d}", 100 + item, rating, 1_600_000_000 + int(rng.integers(10**6))))
+    interactions = pd.DataFrame(rows, columns=["user", "item", "rating", "timestamp"])
+    interactions["device"] = rng.choice(["tv", "phone"], len(interactions))
+    users = pd.DataFrame(
+        {
+            "user": [f"u{user:02d}" for user in range(num_users)],
+            "age": rng.integers(18, 80, num_users),
+            "group": ["even" if user % 2 == 0 else "odd" for user in range(num_users)],
+        }
+    )
+    items = pd.DataFrame(
+        {
+            "item": 100 + np.arange(num_items),
+            "title": [f"The {WORDS[i % 6]} of {WORDS[i // 6 % 6]} number {i}" for i in range(num_items)],
+            "year": 1980 + np.arange(num_items),
+            "genres": ["|".join(sorted({WORDS[i % 3], WORDS[i % 5]})) for i in range(num_items)],
+        }
+    )
+    return {"interactions": interactions, "users": users, "items": items}
+
+
+def make_dataset(kind: str = "text") -> Dataset:
+    """The small data with one of three schemas: `"ids"`, `"features"` or `"text"` (features and texts)."""
+    tables = make_tables()
+    features = {"title": {"kind": "text", "dim": 6} if kind == "text" else "ignore"}
+    split = {"name": "random", "valid": 0.1, "test": 0.2}
+    if kind == "ids":
+        interactions = tables["interactions"].drop(columns="device")
+        return prepare(interactions, name="small", max_history=8, split=split)
+    return prepare(
+        tables["interactions"],
+        tables["users"],
+        tables["items"],
+        name="small",
+        max_history=8,
+        features=features,
+        split=split,
+    )
+
+
+SCHEMAS = ("ids", "features", "text")
+
+
+@pytest.fixture(scope="session")
+def datasets() -> dict[str, Dataset]:
+    """The small data with each of the three schemas."""
+    return {kind: make_dataset(kind) for kind in SCHEMAS}
