@@ -62,7 +62,8 @@ class Recommender(keras.Model):
     @property
     def recipe(self) -> dict[str, Any]:
         """What builds this model again, JSON-ready."""
-        return {"name": self.architecture, "hparams": self.hparams, "schema": self.schema.to_json()}
+        hparams = json.loads(json.dumps(self.hparams))
+        return {"name": self.architecture, "hparams": hparams, "schema": self.schema.to_json()}
 
     @property
     def num_items(self) -> int:

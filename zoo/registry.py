@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError, unknown_name
-from zoo.schema import Role, Schema
 
 if TYPE_CHECKING:
     from zoo.recommender import Recommender
+    from zoo.schema import Role, Schema
 
 MODELS_FOLDER = Path(__file__).parent / "models"
 # Files and folders with architectures of one's own, separated as in PATH.
@@ -160,6 +160,8 @@ def build(
 
     >>> model = build("ncf", num_users=943, num_items=1682, hidden=(128, 64))
     """
+    from zoo.schema import Schema
+
     known = spec(name)
     known.check_hparams(hparams)
     if schema is None:

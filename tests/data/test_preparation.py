@@ -194,7 +194,7 @@ def test_interactions_are_sorted_by_time_and_stay_in_place_where_it_is_equal():
     data = prepared(events(timestamp=[5, 1, 5, 0]))
     assert data.interactions["timestamp"].tolist() == [0, 1, 5, 5]
     assert data.interactions["user"].tolist() == [3, 2, 2, 3]
-    assert "2 of 4 interactions were out of time order; all were sorted by time." in data.notes
+    assert "2 of 4 interactions stood after a later one of the same user; all were sorted by time." in data.notes
 
 
 def test_without_timestamps_the_order_of_the_file_stays():

@@ -1,0 +1,48 @@
+"""The `zoo` command. Commands of other packages join by the entry point group `zoo.commands`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import typer
+
+from zoo.cli.console import fail
+from zoo.cli.doctor import doctor
+from zoo.cli.models import info, list_models
+from zoo.cli.runs import evaluate, recommend, train
+from zoo.errors import UserError, ZooError
+
+
+def make_app() -> typer.Typer:
+    """The command with all its subcommands, those of other packages included."""
+    app = typer.Typer(
+        name="zoo",
+        help="Train recommenders, evaluate them, and export them with proof that they still say the same.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.command("list")(list_models)
+    for command in (info, train, evaluate, recommend):
+        app.command()(command)
+    for point in sorted(entry_points(group="zoo.commands"), key=lambda point: point.name):
+        point.load()(app)
+    app.command()(doctor)
+    return app
+
+
+def main() -> None:
+    """Runs the command. Exits with 2 for a mistake of the user and with 1 for a failure."""
+    try:
+        make_app()()
+    except UserError as error:
+        fail(str(error), 2)
+    except ZooError as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        fail("Interrupted.", 130)
+    except BrokenPipeError:
+        # Whoever read the output, e.g. `head`, has enough.
+        sys.stderr.close()
+        sys.exit(0)

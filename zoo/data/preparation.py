@@ -218,13 +218,14 @@ def _split(
 
 def _in_order(frame: pd.DataFrame, duplicates: str, notes: list[str]) -> pd.DataFrame:
     if "timestamp" in frame.columns:
-        times = frame["timestamp"].to_numpy()
-        late = int((times < np.maximum.accumulate(times)).sum())
+        latest_so_far = frame.groupby("user", sort=False)["timestamp"].cummax()
+        late = int((frame["timestamp"] < latest_so_far).sum())
         if late:
             notes.append(
-                f"{late} of {len(frame)} interactions were out of time order; all were sorted by time."
+                f"{late} of {len(frame)} interactions stood after a later one of the same user; "
+                "all were sorted by time."
             )
-            frame = frame.sort_values("timestamp", kind="stable")
+        frame = frame.sort_values("timestamp", kind="stable")
     repeated = frame.duplicated(["user", "item"], keep=False if duplicates == "keep" else duplicates)
     if repeated.any():
         count = int(repeated.sum())

@@ -69,15 +69,10 @@ class NumericEmbedding(keras.layers.Layer):
 
 
 class HistoryPooling(keras.layers.Layer):
-    """The recent history as one vector: the mean of its item vectors, weighted by what was thought of them.
+    """A history as one vector: the mean of its item vectors, weighted by what was thought of them."""
 
-    Args:
-        length: How many of the last events are read.
-    """
-
-    def __init__(self, length: int, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.length = length
         self.weigh = layers.Dense(1)
 
     def build(self, *_: Any) -> None:
@@ -86,7 +81,6 @@ class HistoryPooling(keras.layers.Layer):
 
     def call(self, vectors: Any, items: Any, ratings: Any) -> Any:
         """`[batch, L, dim]` vectors, `[batch, L]` items and ratings to `[batch, dim]`; zeros where nothing was met."""
-        vectors, items, ratings = (part[:, -self.length :] for part in (vectors, items, ratings))
         met = ops.cast(items != 0, vectors.dtype)[..., None]
         weights = met * ops.exp(ops.tanh(self.weigh(ratings[..., None])))
         return ops.sum(weights * vectors, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1e-6)

@@ -24,9 +24,9 @@ from zoo.registry import register
 def elcorec(schema, *, embedding_dim=32, rounds=2, hidden=(64,), dropout=0.1, recent=30):
     user = FeatureNodes(schema, ("user", "context"), embedding_dim)
     item = FeatureNodes(schema, ("item",), embedding_dim)
-    history, ratings = schema.input("history"), schema.input("history_rating")
+    history, ratings = (schema.input(name)[:, -recent:] for name in ("history", "history_rating"))
     met = Embedding(schema.size("item"), embedding_dim)(history)
-    user.categorical.append(HistoryPooling(recent)(met, history, ratings))
+    user.categorical.append(HistoryPooling()(met, history, ratings))
 
     def side(nodes):
         numeric, categorical = nodes.stack(nodes.numeric), nodes.stack(nodes.categorical)

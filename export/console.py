@@ -1,0 +1,13 @@
+"""What the commands of this package share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.verification import Check
+
+
+def print_check(check: Check) -> None:
+    """Prints one line a check, with a mark for whether it passed."""
+    print(f"{'ok ' if check.passed else 'BAD'} {check}", flush=True)

@@ -1,0 +1,170 @@
+"""What every registered architecture keeps to; a new one is tested by being registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import export
+import zoo
+from zoo.data.dataset import PARTS, Dataset
+from zoo.recommender import Catalogue, Pairs, Towers
+from zoo.registry import build, spec, specs
+from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN
+
+NAMES = list(specs())
+GRADIENT_NAMES = [name for name in NAMES if spec(name).objective != "closed_form"]
+
+
+def train_tiny(name: str, dataset: Dataset, epochs: int = 2, **options) -> zoo.Run:
+    return zoo.train(
+        name,
+        dataset,
+        hparams=dict(spec(name).tiny),
+        train={"epochs": epochs, "batch_size": 16, "learning_rate": 0.02, "patience": None},
+        progress=False,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(datasets):
+    """One small run of every architecture on the data with all kinds of features."""
+    made: dict[str, zoo.Run] = {}
+
+    def run(name: str) -> zoo.Run:
+        if name not in made:
+            made[name] = train_tiny(name, datasets["text"])
+        return made[name]
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["ids", "features", "text"])
+@pytest.mark.parametrize("name", NAMES)
+def test_builds_from_any_schema_and_scores_pairs(name, kind, datasets):
+    dataset = datasets[kind]
+    model = build(name, dataset.schema, **spec(name).tiny)
+    model.set_catalogue(dataset.items)
+    assert isinstance(model, keras.Model)
+    assert isinstance(model, Towers | Pairs | Catalogue)
+    query = dataset.queries(model.query_names, np.array([2, 3, 4]), "train")
+    scores = model({**query, "item": np.array([2, 3, 4], np.int32)})
+    assert tuple(scores.shape) == (3,)
+    np.testing.assert_allclose(scores, model.score(query, np.array([2, 3, 4])), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_builds_from_its_name_alone(name):
+    assert zoo.build(name, num_users=5, num_items=7, **spec(name).tiny).num_items == 7 + FIRST_KNOWN
+
+
+@pytest.mark.parametrize("name", GRADIENT_NAMES)
+def test_the_loss_falls(name, datasets):
+    losses = [epoch["loss"] for epoch in train_tiny(name, datasets["text"], epochs=5).history]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipe_and_weights_survive_saving_exactly(name, runs, tmp_path):
+    run = runs(name)
+    again = zoo.load(run.save(tmp_path / "run"))
+    assert again.model.recipe == run.model.recipe
+    for before, after in zip(run.model.weights, again.model.weights, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+class KilledError(RuntimeError):
+    """Stands for whatever ends a process in the middle of training."""
+
+
+class KillInEpoch(keras.callbacks.Callback):
+    """Ends training at the start of an epoch, counted from 0."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KilledError
+
+
+@pytest.mark.parametrize("name", GRADIENT_NAMES)
+def test_a_resumed_run_ends_like_an_uninterrupted_one(name, datasets, tmp_path):
+    whole = train_tiny(name, datasets["text"], epochs=3)
+    with pytest.raises(KilledError):
+        train_tiny(name, datasets["text"], epochs=3, out=tmp_path / "run", callbacks=[KillInEpoch(2)])
+    assert not (tmp_path / "run").exists()
+    resumed = train_tiny(name, datasets["text"], epochs=3, out=tmp_path / "run", resume=True)
+    for expected, weights in zip(whole.model.weights, resumed.model.weights, strict=True):
+        np.testing.assert_array_equal(expected, weights)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recommends_no_excluded_padding_or_unknown_item(name, runs, datasets):
+    model, dataset = runs(name).model, datasets["text"]
+    known = np.arange(FIRST_KNOWN, model.num_items)
+    rng = np.random.default_rng(0)
+    query = dataset.queries(model.query_names, np.arange(2, 12), *PARTS)
+    exclude = np.stack([rng.permutation(known)[: len(known) // 2] for _ in range(10)])
+    items, _ = model.recommend(query, k=len(known) // 2, exclude=exclude)
+    for row, excluded in zip(items, exclude, strict=True):
+        assert not {PADDING, UNKNOWN} & set(row.tolist())
+        assert not set(row.tolist()) & set(excluded.tolist())
+        assert len(set(row.tolist())) == len(row)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_user_and_an_empty_history_get_finite_scores(name, runs, datasets):
+    model, dataset = runs(name).model, datasets["text"]
+    query = dataset.queries(model.query_names, np.array([UNKNOWN, PADDING, 2]), *PARTS)
+    for feature in ("history", "history_rating"):
+        if feature in query:
+            query[feature][:] = 0
+    _, scores = model.recommend(query, k=5)
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_format_says_what_the_trained_model_says(name, runs, tmp_path):
+    bundle = export.export(runs(name), tmp_path / "bundle")
+    checks = export.verify(bundle)
+    asked = {(check.format, check.endpoint, check.batch_size) for check in checks}
+    for made in ("saved_model", "onnx", "tflite"):
+        for endpoint in ("recommend", "score"):
+            assert {(made, endpoint, 1), (made, endpoint, 7)} <= asked
+    assert all(check.passed and check.queries >= 200 for check in checks)
+
+
+MINE = '''"""An architecture of a user's own, in a file of its own."""
+
+from keras import layers
+
+from zoo.layers import Embedding
+from zoo.recommender import Towers
+from zoo.registry import register
+
+
+@register("mine", objective="pointwise", query=("user",), tiny={"dim": 3})
+def mine(schema, *, dim=8):
+    user = Embedding(schema.size("user"), dim)(schema.input("user"))
+    item = Embedding(schema.size("item"), dim)(schema.input("item"))
+    return Towers(query=layers.Dense(dim)(user), item=item)
+'''
+
+
+def test_an_architecture_in_a_file_of_ones_own_goes_all_the_way(datasets, tmp_path, monkeypatch):
+    file = Path(tmp_path / "mine.py")
+    file.write_text(MINE)
+    monkeypatch.setenv("ZOO_MODELS", str(tmp_path))
+    assert "mine" in zoo.list_models()
+    assert zoo.info("mine").summary == "An architecture of a user's own, in a file of its own."
+    run = train_tiny("mine", datasets["ids"], out=tmp_path / "run")
+    assert 0 <= zoo.evaluate(tmp_path / "run").metrics["ndcg@10"].mean <= 1
+    assert len(run.recommend(["u00"], k=3)) == 3
+    bundle = export.export(tmp_path / "run", tmp_path / "bundle")
+    assert all(check.passed for check in export.verify(bundle))

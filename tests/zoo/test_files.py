@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from zoo.errors import UserError
+from zoo.files import check_files, check_free, describe_files, publish, published_folder, read_json
+
+
+def listing(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture
+def described(tmp_path):
+    """A folder of two files, and what was written down about them."""
+    folder = tmp_path / "made"
+    (folder / "data").mkdir(parents=True)
+    (folder / "a.txt").write_bytes(b"hello")
+    (folder / "data" / "b.bin").write_bytes(b"\0\1\2")
+    (folder / "manifest.json").write_text("{}")
+    return folder, describe_files(folder, but="manifest.json")
+
+
+# Checksums
+
+
+def test_every_file_but_the_manifest_is_described_by_size_and_checksum(described):
+    assert described[1] == {
+        "a.txt": {"size": 5, "sha256": hashlib.sha256(b"hello").hexdigest()},
+        "data/b.bin": {"size": 3, "sha256": hashlib.sha256(b"\0\1\2").hexdigest()},
+    }
+
+
+def test_untouched_files_pass_and_further_ones_do_not_matter(described):
+    folder, files = described
+    (folder / "notes.txt").write_text("mine")
+    check_files(folder, files)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.unlink(), "missing from the folder"),
+        (lambda path: path.write_bytes(b"\0\1"), "has 2 bytes, expected 3"),
+        (lambda path: path.write_bytes(b""), "has 0 bytes, expected 3"),
+        (lambda path: path.write_bytes(b"\0\1\3"), "SHA-256 is not the one"),
+    ],
+    ids=["missing", "truncated", "empty", "edited"],
+)
+def test_a_missing_truncated_or_edited_file_is_named(described, change, message):
+    folder, files = described
+    change(folder / "data" / "b.bin")
+    with pytest.raises(UserError, match=message) as error:
+        check_files(folder, files)
+    assert str(error.value).startswith(str(folder / "data" / "b.bin"))
+
+
+# JSON
+
+
+def test_a_folder_without_its_manifest_is_not_what_it_should_be(tmp_path):
+    with pytest.raises(UserError, match=r"not a run, since it has no run\.json"):
+        read_json(tmp_path / "run.json", "run")
+
+
+@pytest.mark.parametrize("content", [b'{"a": ', b"\xff\xfe"])
+def test_a_broken_json_file_is_named(tmp_path, content):
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read") as error:
+        read_json(tmp_path / "run.json", "run")
+    assert str(tmp_path / "run.json") in str(error.value)
+
+
+def test_json_is_read_as_utf8(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"name": "Zoë"}, ensure_ascii=False), encoding="utf-8")
+    assert read_json(tmp_path / "run.json", "run") == {"name": "Zoë"}
+
+
+# Publishing
+
+
+def test_a_finished_folder_appears_whole_and_nothing_else_does(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with published_folder(out, overwrite=False) as unfinished:
+        (unfinished / "a.txt").write_text("new")
+        assert not out.exists()
+    assert listing(tmp_path) == {"deep/out/a.txt": b"new"}
+
+
+def fail_half_way(out, overwrite):
+    with published_folder(out, overwrite) as unfinished:
+        (unfinished / "a.txt").write_text("half")
+        raise RuntimeError("half way")
+
+
+def test_an_exception_leaves_nothing_behind(tmp_path):
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way(tmp_path / "out", overwrite=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exception_while_overwriting_leaves_the_former_folder(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.txt").write_text("former")
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way(out, overwrite=True)
+    assert listing(tmp_path) == {"out/a.txt": b"former"}
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_that_exists_stays_as_it_is(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.txt").write_text("former")
+    with pytest.raises(UserError, match="exists already"), published_folder(out, overwrite=False):
+        pytest.fail("The body should not run.")
+    assert listing(tmp_path) == {"out/a.txt": b"former"}
+
+
+def test_overwriting_replaces_the_folder_whole(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old.txt").write_text("former")
+    with published_folder(out, overwrite=True) as unfinished:
+        (unfinished / "new.txt").write_text("new")
+    assert listing(tmp_path) == {"out/new.txt": b"new"}
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_file_in_the_place_of_the_folder_is_never_replaced(tmp_path):
+    out = tmp_path / "out"
+    out.write_text("mine")
+    with pytest.raises(UserError, match="is a file"):
+        check_free(out, overwrite=True)
+    assert out.read_text() == "mine"
+
+
+def test_publishing_moves_a_folder_where_none_was(tmp_path):
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "a.txt").write_text("new")
+    publish(made, tmp_path / "out")
+    assert listing(tmp_path) == {"out/a.txt": b"new"}
+
+
+@pytest.mark.xfail(
+    strict=True, raises=OSError, reason="published_folder does not turn the OSError of mkdir into a UserError"
+)
+def test_an_output_inside_a_file_is_the_users_mistake(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError), published_folder(tmp_path / "file" / "out", False):
+        pass

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import doctest
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from zoo import recommender as recommender_module
+from zoo.errors import UserError
+from zoo.recommender import NO_ITEM_SCORE, Catalogue, Pairs, Recommender, Towers, allowed_items
+from zoo.schema import FIRST_KNOWN, PADDING
+
+# One architecture of each family, and one with every kind of feature.
+FAMILIES = {
+    "mf": ("ids", Towers),
+    "ncf": ("ids", Pairs),
+    "autoencoder": ("ids", Catalogue),
+    "elcorec": ("text", Towers),
+}
+EVERY = pytest.mark.parametrize("name", FAMILIES)
+
+
+def shaken(model, seed=0):
+    """The model with weights all of which matter, in place of the small ones it starts with."""
+    rng = np.random.default_rng(seed)
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(0, 0.5, weight.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def models(datasets):
+    made = {}
+    for name, (kind, _) in FAMILIES.items():
+        model = zoo.build(name, datasets[kind].schema, **zoo.info(name).tiny)
+        model.set_catalogue(datasets[kind].items)
+        made[name] = shaken(model)
+    return made
+
+
+@pytest.fixture(scope="module")
+def queries(datasets, models):
+    """A query for every user row, padding and unknown included."""
+    return {
+        name: datasets[kind].queries(models[name].query_names, np.arange(datasets[kind].num_users), "train")
+        for name, (kind, _) in FAMILIES.items()
+    }
+
+
+def whole_catalogue(model, query):
+    return np.asarray(model.score_catalogue(model._tensors(query), model.encode_catalogue()))
+
+
+def brute_force(scores, k, exclude, candidates):
+    """The ranking written out for one query at a time."""
+    items = np.zeros((len(scores), k), np.int32)
+    best = np.full((len(scores), k), NO_ITEM_SCORE, np.float32)
+    for row, values in enumerate(scores):
+        chosen = {int(item) for item in candidates[row]} - {PADDING}
+        allowed = [
+            item
+            for item in range(FIRST_KNOWN, len(values))
+            if item not in exclude[row] and (not chosen or item in chosen)
+        ]
+        ranked = sorted(allowed, key=lambda item: -values[item])[:k]
+        items[row, : len(ranked)] = ranked
+        best[row, : len(ranked)] = values[ranked]
+    return items, best
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(recommender_module).failed == 0
+
+
+# Scores
+
+
+@EVERY
+def test_every_family_scores_a_pair_the_same_in_every_way(models, queries, name):
+    model, query = models[name], queries[name]
+    num_queries = len(next(iter(query.values())))
+    everything = np.tile(np.arange(model.num_items), (num_queries, 1))
+    expected = whole_catalogue(model, query)
+    assert expected.shape == everything.shape
+    assert expected[:, FIRST_KNOWN:].std() > 1e-3
+    np.testing.assert_allclose(model.score(query, everything), expected, atol=1e-5)
+    one_each = everything[np.arange(num_queries), np.arange(num_queries) % model.num_items]
+    picked = expected[np.arange(num_queries), one_each]
+    np.testing.assert_allclose(model.score(query, one_each), picked, atol=1e-5)
+    np.testing.assert_allclose(model({**query, "item": one_each}), picked, atol=1e-5)
+    items = tf.constant(everything, tf.int32)
+    given = model.score_items(model._tensors(query), items, model.encode_catalogue())
+    np.testing.assert_allclose(given, expected, atol=1e-5)
+
+
+@EVERY
+def test_the_family_is_the_one_declared(models, name):
+    assert isinstance(models[name], FAMILIES[name][1])
+
+
+def test_matrix_factorization_is_a_dot_product_and_two_biases(models, queries):
+    shapes = {"p": (26, 4), "q": (32, 4), "user_bias": (26, 1), "item_bias": (32, 1)}
+    weights = {weight.shape: weight.numpy() for weight in models["mf"].weights}
+    p, q, user_bias, item_bias = (weights[shape] for shape in shapes.values())
+    scores = whole_catalogue(models["mf"], queries["mf"])
+    np.testing.assert_allclose(scores, p @ q.T + user_bias + item_bias.T, atol=1e-5)
+
+
+def test_an_unknown_user_of_a_factorization_gets_what_the_item_biases_say(datasets):
+    model = zoo.build("mf", datasets["ids"].schema, embedding_dim=4)
+    item_bias = next(weight.numpy() for weight in model.weights if weight.shape == (32, 1))
+    np.testing.assert_allclose(whole_catalogue(model, {"user": [1]}), item_bias.T, atol=1e-7)
+
+
+@EVERY
+def test_a_rating_scale_makes_scores_ratings(datasets, name):
+    kind, _ = FAMILIES[name]
+    data = datasets[kind]
+    model = shaken(zoo.build(name, data.schema, **zoo.info(name).tiny))
+    query = data.queries(model.query_names, np.arange(5), "train")
+    items = np.full((5, 3), [2, 7, 9])
+    logits, whole = model.score(query, items), whole_catalogue(model, query)
+    assert not model.scores_are_ratings
+    model.set_rating_scale(3.5, 2.0)
+    assert model.scores_are_ratings
+    np.testing.assert_allclose(model.score(query, items), 3.5 + 2 * logits, atol=1e-5)
+    np.testing.assert_allclose(whole_catalogue(model, query), 3.5 + 2 * whole, atol=1e-5)
+    np.testing.assert_allclose(model({**query, "item": items[:, 0]}), 3.5 + 2 * logits[:, 0], atol=1e-5)
+
+
+def test_pairs_score_the_same_in_small_chunks(datasets, models, queries, monkeypatch):
+    model, query = models["ncf"], queries["ncf"]
+    expected = whole_catalogue(model, query)
+    sizes = []
+    score = Pairs._score
+    monkeypatch.setattr(recommender_module, "ITEMS_AT_ONCE", 5)
+
+    def noted(self, query, rows, *rest):
+        sizes.append(rows[0].shape[1])
+        return score(self, query, rows, *rest)
+
+    monkeypatch.setattr(Pairs, "_score", noted)
+    np.testing.assert_allclose(whole_catalogue(model, query), expected, atol=1e-6)
+    assert sizes == [5, 5, 5, 5, 5, 5, 2]
+    sizes.clear()
+    monkeypatch.setattr(recommender_module, "MOST_CHUNKS", 2)
+    np.testing.assert_allclose(whole_catalogue(model, query), expected, atol=1e-6)
+    assert sizes == [16, 16]
+
+
+# Recommendations
+
+
+@EVERY
+@pytest.mark.parametrize("k", [1, 5, 30])
+def test_recommending_is_ranking_what_is_allowed(models, queries, name, k):
+    model, query = models[name], queries[name]
+    scores = whole_catalogue(model, query)
+    rng = np.random.default_rng(k)
+    exclude = rng.integers(0, model.num_items, (len(scores), 12))
+    candidates = rng.integers(0, model.num_items, (len(scores), 9))
+    candidates[::2] = PADDING
+    items, best = model.recommend(query, k, exclude=exclude, candidates=candidates)
+    expected_items, expected_best = brute_force(scores, k, exclude, candidates)
+    np.testing.assert_allclose(best, expected_best, atol=1e-5)
+    np.testing.assert_array_equal(items == PADDING, expected_items == PADDING)
+    # Near ties may come in either order, so the scores decide; an item comes once.
+    found = np.where(items == PADDING, NO_ITEM_SCORE, np.take_along_axis(scores, items, axis=1))
+    np.testing.assert_allclose(found, expected_best, atol=1e-5)
+    for row in range(len(items)):
+        there = items[row][items[row] != PADDING]
+        assert len(set(there)) == len(there)
+        assert not set(there) & {0, 1, *exclude[row]}
+        assert not candidates[row].any() or set(there) <= set(candidates[row])
+    assert items.dtype == np.int32
+    assert best.dtype == np.float32
+
+
+@EVERY
+def test_without_further_wishes_the_whole_catalogue_is_ranked(models, queries, name):
+    model, query = models[name], queries[name]
+    items, best = model.recommend(query, k=model.num_items - FIRST_KNOWN)
+    assert (np.sort(items, axis=1) == np.arange(FIRST_KNOWN, model.num_items)).all()
+    assert (np.diff(best, axis=1) <= 0).all()
+    again = model.recommend(query, k=model.num_items - FIRST_KNOWN, catalogue=model.encode_catalogue())
+    np.testing.assert_array_equal(again[0], items)
+
+
+def test_slots_for_which_no_item_is_left_are_empty(models):
+    model, query = models["mf"], {"user": np.array([3, 4, 5])}
+    exclude = np.zeros((3, 28), np.int32)
+    exclude[0] = np.arange(2, 30)
+    candidates = np.array([[0, 0], [7, 0], [1, 0]])
+    items, scores = model.recommend(query, k=3, exclude=exclude, candidates=candidates)
+    assert sorted(items[0]) == [0, 30, 31]
+    assert items[0, 2] == PADDING
+    assert items[1].tolist() == [7, 0, 0]
+    assert items[2].tolist() == [0, 0, 0], "only the unknown item was to choose from"
+    assert (scores[items == PADDING] == np.float32(NO_ITEM_SCORE)).all()
+    assert (scores[items != PADDING] > NO_ITEM_SCORE).all()
+    assert np.isfinite(scores).all()
+
+
+def test_the_mask_of_allowed_items_is_per_query():
+    allowed = allowed_items(tf.constant([[2, 2], [0, 0]]), tf.constant([[0, 0], [3, 1]]), 5)
+    assert allowed.numpy().tolist() == [[False, False, False, True, True], [False, False, False, True, False]]
+
+
+@EVERY
+@pytest.mark.parametrize("k", [0, -1, 31])
+def test_k_out_of_range_is_the_users_mistake(models, queries, name, k):
+    with pytest.raises(UserError, match=f"between 1 and the 30 items of the catalogue. Received: {k}"):
+        models[name].recommend(queries[name], k)
+
+
+@EVERY
+def test_a_missing_query_input_is_named(models, queries, name):
+    model = models[name]
+    left_out = model.query_names[-1]
+    query = {key: value for key, value in queries[name].items() if key != left_out}
+    for ask in (model.recommend, lambda query: model.score(query, np.zeros(26, np.int32))):
+        with pytest.raises(UserError, match=f"{name} needs the query inputs .* Missing: {left_out}"):
+            ask(query)
+
+
+def test_inputs_that_no_query_needs_do_not_matter(models):
+    query = {"user": np.array([2, 3])}
+    more = {**query, "mood": np.array(["good", "bad"])}
+    np.testing.assert_array_equal(models["mf"].recommend(more)[0], models["mf"].recommend(query)[0])
+
+
+# Saving
+
+
+@EVERY
+def test_a_saved_model_says_the_same(models, queries, name, tmp_path):
+    model, query = models[name], queries[name]
+    model.save_to(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.weights.h5", "recipe.json"]
+    again = Recommender.load_from(tmp_path)
+    assert type(again) is type(model)
+    assert again.recipe.keys() == model.recipe.keys()
+    assert again.schema == model.schema
+    np.testing.assert_array_equal(whole_catalogue(again, query), whole_catalogue(model, query))
+
+
+def test_the_rating_scale_is_saved_too(datasets, tmp_path):
+    model = zoo.build("mf", datasets["ids"].schema, embedding_dim=2)
+    model.set_rating_scale(3.0, 1.5)
+    model.save_to(tmp_path)
+    again = Recommender.load_from(tmp_path)
+    assert again.scores_are_ratings
+    assert again.score({"user": [1]}, [1]).tolist() == [3.0]
+
+
+def test_the_hparams_given_are_in_the_recipe_beside_the_defaults(datasets):
+    recipe = zoo.build("ncf", datasets["ids"].schema, hidden=(8,)).recipe
+    assert recipe["hparams"] == {"embedding_dim": 32, "hidden": (8,), "dropout": 0.0}
+    assert (recipe["name"], recipe["schema"]) == ("ncf", datasets["ids"].schema.to_json())
+
+
+# As a Keras model
+
+
+@pytest.mark.parametrize("name", ["mf", "ncf", "autoencoder"])
+def test_stock_keras_trains_and_summarizes_it(datasets, name):
+    data = datasets["ids"]
+    keras.utils.set_random_seed(0)
+    model = zoo.build(name, data.schema, **zoo.info(name).tiny)
+    rows = data.part("train")
+    query = data.queries(model.query_names, rows["user"].to_numpy(), "train")
+    labels = (rows["label"] > 3).to_numpy(np.float32)
+    model.compile(keras.optimizers.Adam(0.05), keras.losses.BinaryCrossentropy(from_logits=True))
+    inputs = {**query, "item": rows["item"].to_numpy()}
+    fitted = model.fit(inputs, labels, batch_size=64, epochs=3, verbose=0)
+    assert fitted.history["loss"][-1] < fitted.history["loss"][0]
+    lines: list[str] = []
+    model.summary(print_fn=lambda line, **_: lines.append(line))
+    trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert f"Trainable params: {trained:,} " in "\n".join(lines)
+
+
+@EVERY
+def test_no_weight_is_counted_twice(models, name):
+    weights = models[name].weights
+    assert len({id(weight) for weight in weights}) == len(weights)
+
+
+def test_query_inputs_come_in_the_order_of_the_schema(models):
+    schema = models["elcorec"].schema
+    assert models["elcorec"].query_names == [
+        feature.name for feature in schema if feature.role in ("user", "history", "context")
+    ]

