@@ -21,7 +21,7 @@ def model_card(manifest: dict[str, Any]) -> str:
     recipe, data = manifest["recipe"], manifest["data"]
     parts = [
         f"# {recipe['name']} on {data['name']}",
-        f"A recommender of the architecture `{recipe['name']}` ({manifest['family']}), trained and exported by recozoo. "
+        f"A recommender of the architecture `{recipe['name']}` ({manifest['family']}), exported by recozoo. "
         f"Hparams: `{json.dumps(recipe['hparams'])}`.",
         "## Data",
         "\n".join(f"- {note}" for note in data["notes"]) or "Nothing of note.",
@@ -81,9 +81,7 @@ curl -d '{{"signature_name": "recommend", "inputs": {{{inputs}}}}}' localhost:85
 
 
 def _onnx_runtime(manifest: dict[str, Any]) -> str:
-    feeds = ", ".join(
-        f'"{info["name"]}": {_array(info)}' for info in manifest["endpoints"]["recommend"]["inputs"]
-    )
+    feeds = ", ".join(f'"{info["name"]}": {_array(info)}' for info in manifest["endpoints"]["recommend"]["inputs"])
     return f"""### ONNX Runtime
 
 ```python
@@ -122,7 +120,10 @@ def _array(info: dict[str, Any]) -> str:
 
 
 def _parity(checks: list[dict[str, Any]]) -> str:
-    lines = ["| artefact | endpoint | batch | queries | largest difference |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| artefact | endpoint | batch | queries | largest difference |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     lines += [
         f"| {check['format']} | {check['endpoint']} | {check['batch_size']} | {check['queries']} "
         f"| {check['largest_difference']:.1e} |"

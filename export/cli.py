@@ -27,9 +27,7 @@ def register(app: typer.Typer) -> None:
 def export(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     out: Annotated[Path, typer.Option(help="The folder of the bundle.")],
-    formats: Annotated[
-        str, typer.Option("--format", help="Formats, separated by commas.")
-    ] = "saved_model,onnx,tflite",
+    formats: Annotated[str, typer.Option("--format", help="Formats, separated by commas.")] = "saved_model,onnx,tflite",
     k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives; by default up to 100.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,

@@ -88,7 +88,12 @@ def _compare(evaluations: dict[str, Evaluation], metric: str, baseline: str) -> 
         gain = difference_interval(evaluations[name].per_user[metric], evaluations[baseline].per_user[metric])
         verdict = "better" if gain.low > 0 else "worse" if gain.high < 0 else "not told apart"
         rows.append([*row, f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})", verdict])
-    columns = ["model", *evaluations[baseline].metrics, f"{metric} less {baseline}'s", "paired bootstrap, 95%"]
+    columns = [
+        "model",
+        *evaluations[baseline].metrics,
+        f"{metric} less {baseline}'s",
+        "paired bootstrap, 95%",
+    ]
     print_table("", columns, rows)
     return ordered[-1]
 

@@ -196,5 +196,3 @@ def unrolled(model: keras.Model) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.unroll = False
-
-

@@ -92,15 +92,12 @@ def _encode(info: TensorInfo, inner: str, vocabularies: dict[str, Vocabulary]) -
         return [helper.make_node("Identity", [info.name], [inner])]
     vocabulary = vocabularies[info.vocabulary]
     kind = "int64s" if vocabulary.is_integer else "strings"
-    encoder = helper.make_node(
-        "LabelEncoder",
-        [info.name],
-        [f"{inner}_int64"],
-        domain="ai.onnx.ml",
-        values_int64s=[PADDING, *range(FIRST_KNOWN, vocabulary.size)],
-        default_int64=UNKNOWN,
-        **{f"keys_{kind}": [vocabulary.padding_value, *vocabulary.values.tolist()]},
-    )
+    attributes: dict[str, Any] = {
+        f"keys_{kind}": [vocabulary.padding_value, *vocabulary.values.tolist()],
+        "values_int64s": [PADDING, *range(FIRST_KNOWN, vocabulary.size)],
+        "default_int64": UNKNOWN,
+    }
+    encoder = helper.make_node("LabelEncoder", [info.name], [f"{inner}_int64"], domain="ai.onnx.ml", **attributes)
     return [encoder, helper.make_node("Cast", [f"{inner}_int64"], [inner], to=TensorProto.INT32)]
 
 
@@ -109,14 +106,12 @@ def _decode(info: TensorInfo, inner: str, vocabularies: dict[str, Vocabulary]) -
         return [helper.make_node("Identity", [inner], [info.name])]
     vocabulary = vocabularies[info.vocabulary]
     kind = "int64" if vocabulary.is_integer else "string"
-    decoder = helper.make_node(
-        "LabelEncoder",
-        [f"{inner}_int64"],
-        [info.name],
-        domain="ai.onnx.ml",
-        keys_int64s=range(FIRST_KNOWN, vocabulary.size),
-        **{f"values_{kind}s": vocabulary.values.tolist(), f"default_{kind}": vocabulary.padding_value},
-    )
+    attributes: dict[str, Any] = {
+        "keys_int64s": range(FIRST_KNOWN, vocabulary.size),
+        f"values_{kind}s": vocabulary.values.tolist(),
+        f"default_{kind}": vocabulary.padding_value,
+    }
+    decoder = helper.make_node("LabelEncoder", [f"{inner}_int64"], [info.name], domain="ai.onnx.ml", **attributes)
     return [helper.make_node("Cast", [inner], [f"{inner}_int64"], to=TensorProto.INT64), decoder]
 
 

@@ -41,7 +41,11 @@ def write(graphs: EndpointGraphs, vocabularies: dict[str, Vocabulary], folder: P
     path = folder / FILE
     path.write_bytes(content)
     described = {
-        name: {"first_index": FIRST_KNOWN, "padding": vocabulary.padding_value, "values": vocabulary.to_json()}
+        name: {
+            "first_index": FIRST_KNOWN,
+            "padding": vocabulary.padding_value,
+            "values": vocabulary.to_json(),
+        }
         for name, vocabulary in vocabularies.items()
     }
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as attached:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import numpy as np
 
 from export.endpoints import Endpoint, EndpointGraphs
 from export.runtimes import RUNTIMES, Values
-from zoo.data.dataset import PARTS, Dataset
+from zoo.data.dataset import PARTS, Dataset, save_arrays
 from zoo.errors import UserError
-from zoo.recommender import NO_ITEM_SCORE, Recommender
+from zoo.recommender import Recommender
 from zoo.schema import FIRST_KNOWN, Feature, Vocabulary
 
 REFERENCE = "reference.npz"
@@ -69,7 +68,7 @@ def write_reference(model: Recommender, dataset: Dataset, graphs: EndpointGraphs
             arrays[f"{endpoint.name}/inputs/{name}"] = _storable(value)
         for name in answers[0]:
             arrays[f"{endpoint.name}/outputs/{name}"] = _storable(np.concatenate([a[name] for a in answers]))
-    np.savez_compressed(folder / REFERENCE, **arrays)
+    save_arrays(folder / REFERENCE, arrays)
 
 
 def model_answer(model: Recommender, dataset: Dataset, k: int, endpoint: Endpoint, inputs: Values) -> Values:
@@ -136,7 +135,8 @@ def _untied_places(items: np.ndarray, expected: np.ndarray, scores: np.ndarray) 
         elsewhere = np.flatnonzero(expected[row] == items[row, place])
         tied_with = scores[row, elsewhere] if len(elsewhere) else scores[row, -1:]
         repeated = np.count_nonzero(items[row] == items[row, place]) > 1
-        wrong += repeated or abs(float(tied_with[0]) - float(scores[row, place])) > TOLERANCE
+        untied = abs(float(tied_with[0]) - float(scores[row, place])) > TOLERANCE
+        wrong += int(repeated or untied)
     return wrong
 
 

@@ -24,7 +24,9 @@ class DataConfig(_Section):
     users: str | None = Field(None, description="File with one row a user.")
     items: str | None = Field(None, description="File with one row an item.")
     columns: dict[str, str] | None = Field(None, description="Column of the file to user, item, rating, ...")
-    features: dict[str, str | dict[str, Any]] | None = Field(None, description="Kind of a column, where inference is wrong.")
+    features: dict[str, str | dict[str, Any]] | None = Field(
+        None, description="Kind of a column, where inference is wrong."
+    )
     max_history: int | None = Field(200, ge=1, description="Longest history of a query; null keeps all of it.")
     duplicates: Literal["last", "first", "keep"] = Field("last", description="Which of equal interactions stay.")
     label_threshold: float | None = Field(None, description="Labels become 1 above this rating, else 0.")
@@ -49,7 +51,9 @@ class TrainConfig(_Section):
     learning_rate: float = Field(1e-3, gt=0, description="Its learning rate.")
     weight_decay: float | None = Field(None, ge=0, description="Its decoupled weight decay.")
     steps_per_call: int = Field(100, ge=1, description="Steps in one call of the compiled function.")
-    patience: int | None = Field(3, ge=1, description="Epochs without a better metric before stopping; null never stops.")
+    patience: int | None = Field(
+        3, ge=1, description="Epochs without a better metric before stopping; null never stops."
+    )
     monitor: str | None = Field(None, description="Validation metric to watch; by default ndcg@10, or rmse or auc.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
 
@@ -67,10 +71,10 @@ class Config(_Section):
 
     model: str = Field(description="A registered architecture.")
     hparams: dict[str, Any] = Field(default_factory=dict, description="Its hparams.")
-    data: DataConfig = Field(default_factory=DataConfig)
-    split: SplitConfig = Field(default_factory=SplitConfig)
-    train: TrainConfig = Field(default_factory=TrainConfig)
-    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    data: DataConfig = DataConfig()
+    split: SplitConfig = SplitConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
 
 
 def make_config(name: str, *layers: Mapping[str, Any]) -> Config:

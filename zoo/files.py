@@ -104,11 +104,25 @@ def published_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         UserError: If `out` exists and may not be replaced.
     """
     check_free(out, overwrite)
+    with parent_folder(out):
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-unfinished-", dir=out.parent))
+        try:
+            yield unfinished
+            unfinished.chmod(0o755)
+            publish(unfinished, out)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def parent_folder(out: Path) -> Iterator[None]:
+    """Makes the folders above `out`; those that were made go again if there is an error and nothing is in them."""
+    made = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-unfinished-", dir=out.parent))
     try:
-        yield unfinished
-        unfinished.chmod(0o755)
-        publish(unfinished, out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        yield
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise

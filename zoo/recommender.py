@@ -189,7 +189,9 @@ class Recommender(keras.Model):
 
     def _compiled(self, name: str, function: Callable[..., Any], signature: list[Any]) -> Callable[..., Any]:
         if name not in self.parts.compiled:
-            self.parts.compiled[name] = tf.function(lambda *given: function(*given), input_signature=signature)
+            # Wrapped, for a function with a signature cannot be a bound method of a Keras model.
+            compiled = tf.function(lambda *given: function(*given), input_signature=signature, autograph=False)
+            self.parts.compiled[name] = compiled
         return self.parts.compiled[name]
 
     def save_to(self, folder: Path) -> None:

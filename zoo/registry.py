@@ -188,10 +188,11 @@ def _builder(known: Spec) -> Builder:
 
 def _import(file: Path) -> None:
     """Runs an architecture file, whose decorators register what is in it."""
-    inside = MODELS_FOLDER == file.parent
+    inside = file.parent == MODELS_FOLDER
     module_name = f"zoo.models.{file.stem}" if inside else f"zoo_models_{file.stem}"
     found = importlib.util.spec_from_file_location(module_name, file)
-    assert found is not None and found.loader is not None
+    assert found is not None
+    assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[module_name] = module
     found.loader.exec_module(module)
@@ -227,7 +228,7 @@ def _spec_of(decorator: ast.Call, function: ast.FunctionDef, docstring: str | No
     arguments = function.args
     try:
         name = ast.literal_eval(decorator.args[0])
-        keywords = {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
+        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in decorator.keywords}
         hparams = {
             argument.arg: ast.literal_eval(default)
             for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)

@@ -174,7 +174,11 @@ class Trainer:
         variables = self.model.trainable_variables
         gradients = tape.gradient(loss, variables)
         # Parts that this objective does not reach have no gradient and stay as they are.
-        reached = [(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True) if gradient is not None]
+        reached = [
+            (gradient, variable)
+            for gradient, variable in zip(gradients, variables, strict=True)
+            if gradient is not None
+        ]
         self.optimizer.apply_gradients(reached)
         return loss
 
@@ -191,11 +195,11 @@ class Trainer:
 
     def _save(self) -> None:
         assert self.folder is not None
-        arrays = {f"variable/{index}": np.asarray(value) for index, value in enumerate(self._variables())}
+        arrays: dict[str, Any] = {"progress": np.array(json.dumps(dataclasses.asdict(self.progress)))}
+        arrays.update({f"variable/{index}": np.asarray(value) for index, value in enumerate(self._variables())})
         arrays.update({f"best/{index}": value for index, value in enumerate(self.best_weights or [])})
-        arrays["progress"] = np.array(json.dumps(dataclasses.asdict(self.progress)))
         unfinished = self.folder / f"unfinished-{CHECKPOINT}"
-        np.savez(unfinished, **arrays)
+        np.savez(unfinished, allow_pickle=False, **arrays)
         os.replace(unfinished, self.folder / CHECKPOINT)
 
 
@@ -208,7 +212,9 @@ def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
     known = {
         name.lower(): kind
         for name, kind in vars(keras.optimizers).items()
-        if isinstance(kind, type) and issubclass(kind, keras.optimizers.Optimizer) and kind is not keras.optimizers.Optimizer
+        if isinstance(kind, type)
+        and issubclass(kind, keras.optimizers.Optimizer)
+        and kind is not keras.optimizers.Optimizer
     }
     if config.optimizer.lower() not in known:
         raise unknown_name("optimizer", config.optimizer, known)

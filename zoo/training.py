@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
 from zoo.evaluation.protocols import per_user_ranking, score_rows
-from zoo.files import check_free, publish, read_json
+from zoo.files import check_free, parent_folder, publish, read_json
+from zoo.objectives import make_objective
 from zoo.progress import ProgressBar
 from zoo.recommender import Recommender
 from zoo.registry import build, spec
 from zoo.run import Run, default_protocol
+from zoo.trainer import CHECKPOINT, Trainer
 
 # Metric watched on the validation part, by protocol.
 MONITORED = {"full-ranking": "ndcg@{k}", "ratings": "rmse", "labels": "auc"}
@@ -77,11 +80,23 @@ def train(
     folder = Path(out)
     check_free(folder, overwrite)
     unfinished = folder.with_name(f".{folder.name}-unfinished")
-    dataset = _dataset_of_folder(config, source, unfinished, resume, overwrite)
-    run = _train(config, dataset, unfinished, progress, callbacks)
-    publish(unfinished, folder)
+    with parent_folder(folder), _kept_if_resumable(unfinished):
+        dataset = _dataset_of_folder(config, source, unfinished, resume, overwrite)
+        run = _train(config, dataset, unfinished, progress, callbacks)
+        publish(unfinished, folder)
     run.folder = folder
     return run
+
+
+@contextlib.contextmanager
+def _kept_if_resumable(unfinished: Path) -> Iterator[None]:
+    """Removes the folder of a run that failed before there was anything to resume."""
+    try:
+        yield
+    except BaseException:
+        if not (unfinished / CHECKPOINT).exists():
+            shutil.rmtree(unfinished, ignore_errors=True)
+        raise
 
 
 def _dataset(config: Config, source: Any) -> Dataset:
@@ -143,7 +158,7 @@ def _train(
     if not dataset.part("test").empty:
         run.evaluate()
     if folder:
-        (folder / "checkpoint.npz").unlink(missing_ok=True)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
         run.write(folder)
     return run
 
@@ -156,9 +171,6 @@ def _fit(
     progress: bool,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> list[dict[str, float]]:
-    from zoo.objectives import make_objective
-    from zoo.trainer import Trainer
-
     name = config.train.objective or spec(config.model).objective
     objective = make_objective(name, model, dataset, config.train.options)
     validate, monitor = _validation(config, model, dataset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,7 +17,6 @@ from zoo.data.dataset import Dataset
 from zoo.run import Run
 
 AWKWARD_IDS = ("a,b", 'say "hi"', "it's", "😀", "007", "7", "1e5", "NA", "日本", "é", "back\\slash", "{}")
-FORMATS = ("saved_model", "onnx", "tflite")
 
 
 def string_dataset() -> Dataset:
@@ -24,7 +24,9 @@ def string_dataset() -> Dataset:
     users = [*AWKWARD_IDS, *(f"user {i}" for i in range(6))]
     items = [*AWKWARD_IDS, *(f"item {i}" for i in range(8))]
     rows = [
-        (user, items[(i * 3 + j * (1 + i % 2)) % len(items)]) for i, user in enumerate(users) for j in range(8)
+        (user, items[(i * 3 + j * (1 + i % 2)) % len(items)])
+        for i, user in enumerate(users)
+        for j in range(8)
     ]
     frame = pd.DataFrame(rows, columns=["user", "item"])
     return prepare(frame, name="awkward", split={"name": "random", "valid": 0.1, "test": 0.2})
@@ -36,6 +38,11 @@ def untrained_run(name: str, dataset: Dataset, **hparams) -> Run:
     model = zoo.build(name, dataset.schema, **hparams)
     model.set_catalogue(dataset.items)
     return Run(model, dataset, make_config(name, {"hparams": hparams}), [])
+
+
+def load_artefacts(bundle: export.Bundle) -> dict[str, Any]:
+    """What runs each format of a bundle."""
+    return {name: RUNTIMES[name](bundle.folder / name, bundle.endpoints) for name in bundle.formats}
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +67,7 @@ def bundle(run, tmp_path_factory) -> export.Bundle:
 @pytest.fixture(scope="session")
 def runtimes(bundle):
     """Every artefact of `bundle`, loaded."""
-    return {name: RUNTIMES[name](bundle.folder / name, bundle.endpoints) for name in FORMATS}
+    return load_artefacts(bundle)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +85,7 @@ def features_bundle(features_run, tmp_path_factory) -> export.Bundle:
 @pytest.fixture(scope="session")
 def features_runtimes(features_bundle):
     """Every artefact of `features_bundle`, loaded."""
-    return {name: RUNTIMES[name](features_bundle.folder / name, features_bundle.endpoints) for name in FORMATS}
+    return load_artefacts(features_bundle)
 
 
 @pytest.fixture

@@ -172,7 +172,9 @@ def test_a_stale_weight_is_caught(run, bundle, tmp_path):
     write_reference(trained.model, trained.dataset, graphs, tmp_path)
     assert failed(tmp_path, bundle, "tflite") == set()
 
-    item_biases = next(weight for weight in trained.model.weights if weight.shape == (graphs.catalogue[0].shape[0], 1))
+    item_biases = next(
+        weight for weight in trained.model.weights if weight.shape == (graphs.catalogue[0].shape[0], 1)
+    )
     values = item_biases.numpy()
     values[7] += 0.001
     item_biases.assign(values)
@@ -250,7 +252,10 @@ def test_neighbours_in_a_chain_of_near_ties_may_swap_but_not_its_ends(recommend)
 
 
 def test_an_item_where_none_is_left_is_caught(recommend):
-    expected = {"items": np.array([["a", ""]], object), "scores": np.array([[0.9, NO_ITEM_SCORE]], np.float32)}
+    expected = {
+        "items": np.array([["a", ""]], object),
+        "scores": np.array([[0.9, NO_ITEM_SCORE]], np.float32),
+    }
     assert compare("onnx", recommend, 1, expected, expected).passed
     scored = {**expected, "scores": np.array([[0.9, 0.8]], np.float32)}
     assert not compare("onnx", recommend, 1, scored, expected).passed
@@ -383,7 +388,9 @@ def test_batches_are_single_ragged_and_large(queries):
 def test_the_reference_holds_what_the_trained_model_answers(run, bundle):
     endpoint = bundle.endpoints[0]
     with np.load(bundle.folder / REFERENCE) as stored:
-        inputs = {info.name: stored[f"recommend/inputs/{info.name}"].astype(object) for info in endpoint.inputs}
+        inputs = {
+            info.name: stored[f"recommend/inputs/{info.name}"].astype(object) for info in endpoint.inputs
+        }
         answer = model_answer(run.model, run.dataset, bundle.manifest["k"], endpoint, inputs)
         np.testing.assert_array_equal(stored["recommend/outputs/items"], answer["items"].astype(str))
         np.testing.assert_allclose(stored["recommend/outputs/scores"], answer["scores"], rtol=0, atol=1e-6)

@@ -180,7 +180,7 @@ def test_interactions_are_the_products_of_every_two_nodes(num_nodes):
 
 
 def test_an_empty_history_pools_to_zeros():
-    pooled = HistoryPooling(4)(normal(2, 4, 3), np.zeros((2, 4), np.int32), np.zeros((2, 4), np.float32))
+    pooled = HistoryPooling()(normal(2, 4, 3), np.zeros((2, 4), np.int32), np.zeros((2, 4), np.float32))
     assert np.asarray(pooled).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
@@ -188,22 +188,15 @@ def test_equal_ratings_pool_to_the_plain_mean_of_what_was_met():
     vectors = normal(2, 4, 3)
     items = np.array([[0, 0, 5, 6], [2, 3, 4, 5]], np.int32)
     ratings = np.where(items != 0, 0.6, 0).astype(np.float32)
-    pooled = HistoryPooling(4)(vectors, items, ratings)
+    pooled = HistoryPooling()(vectors, items, ratings)
     np.testing.assert_allclose(pooled, [vectors[0, 2:].mean(axis=0), vectors[1].mean(axis=0)], atol=1e-6)
 
 
-def test_only_the_recent_events_are_read():
-    vectors, items = normal(1, 5, 3), np.array([[2, 3, 4, 5, 6]], np.int32)
-    ratings = np.ones((1, 5), np.float32)
-    pooled = HistoryPooling(2)(vectors, items, ratings)
-    np.testing.assert_allclose(pooled[0], vectors[0, 3:].mean(axis=0), atol=1e-6)
-
-
 def test_a_rating_weighs_as_the_exponential_of_a_squashed_line():
-    layer = HistoryPooling(2)
+    layer = HistoryPooling()
     vectors, items = normal(1, 2, 3), np.array([[2, 3]], np.int32)
     ratings = np.array([[1.0, 0.2]], np.float32)
-    pooled = layer(vectors, items, ratings)
+    layer(vectors, items, ratings)
     layer.weigh.kernel.assign([[2.0]])
     layer.weigh.bias.assign([-0.5])
     pooled = layer(vectors, items, ratings)

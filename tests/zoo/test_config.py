@@ -11,9 +11,7 @@ from zoo.registry import spec, specs
 # What is in the folder of configs without being the config of one run.
 OTHERS = ("demo",)
 SHIPPED = sorted(
-    path
-    for path in configs_folder().glob("*.yaml")
-    if path.stem not in OTHERS and not path.stem.endswith("-search")
+    path for path in configs_folder().glob("*.yaml") if path.stem not in OTHERS and not path.stem.endswith("-search")
 )
 
 

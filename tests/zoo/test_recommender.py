@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 
 import keras
 import numpy as np
@@ -151,6 +152,19 @@ def test_pairs_score_the_same_in_small_chunks(datasets, models, queries, monkeyp
     assert sizes == [16, 16]
 
 
+def test_elcorec_reads_the_recent_history_only(datasets):
+    data = datasets["ids"]
+    model = shaken(zoo.build("elcorec", data.schema, recent=2, **zoo.info("elcorec").tiny))
+    query = data.queries(model.query_names, np.arange(2, 8), "train")
+    older = {**query, "history": query["history"].copy()}
+    older["history"][:, :-2] = 5
+    newer = {**query, "history": query["history"].copy()}
+    newer["history"][:, -1] = 5
+    expected = model.recommend(query)[1]
+    np.testing.assert_array_equal(model.recommend(older)[1], expected)
+    assert np.abs(model.recommend(newer)[1] - expected).max() > 1e-4
+
+
 # Recommendations
 
 
@@ -258,7 +272,8 @@ def test_the_rating_scale_is_saved_too(datasets, tmp_path):
 
 def test_the_hparams_given_are_in_the_recipe_beside_the_defaults(datasets):
     recipe = zoo.build("ncf", datasets["ids"].schema, hidden=(8,)).recipe
-    assert recipe["hparams"] == {"embedding_dim": 32, "hidden": (8,), "dropout": 0.0}
+    assert recipe["hparams"] == {"embedding_dim": 32, "hidden": [8], "dropout": 0.0}
+    assert json.loads(json.dumps(recipe)) == recipe
     assert (recipe["name"], recipe["schema"]) == ("ncf", datasets["ids"].schema.to_json())
 
 

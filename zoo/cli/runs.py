@@ -46,11 +46,16 @@ def train(
     quiet_tensorflow()
     from zoo.training import train as train_run
 
-    run = train_run(
-        model, source, out=folder, overwrite=overwrite, resume=resume, progress=not as_json, **sections
-    )
+    run = train_run(model, source, out=folder, overwrite=overwrite, resume=resume, progress=not as_json, **sections)
     if as_json:
-        print_json({"run": str(folder), "epochs": len(run.history), "notes": run.dataset.notes, "metrics": run.metrics})
+        print_json(
+            {
+                "run": str(folder),
+                "epochs": len(run.history),
+                "notes": run.dataset.notes,
+                "metrics": run.metrics,
+            }
+        )
         return
     _print_notes(run)
     for evaluation in run.metrics.values():

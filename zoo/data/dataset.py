@@ -183,13 +183,13 @@ class Dataset:
         self.interactions.to_parquet(folder / "interactions.parquet", index=False)
         tables = {"users": self.users, "items": self.items, "titles": {"titles": self.titles.astype(str)}}
         for name, arrays in tables.items():
-            np.savez_compressed(folder / f"{name}.npz", **arrays)
+            save_arrays(folder / f"{name}.npz", arrays)
         self.save_preprocessing(folder)
 
     def save_preprocessing(self, folder: Path) -> None:
         """Writes all that was fitted, and no interactions: `dataset.json` and `encoders.npz`."""
         arrays, values = _split_arrays(self.encoders)
-        np.savez_compressed(folder / "encoders.npz", **arrays)
+        save_arrays(folder / "encoders.npz", arrays)
         described = {
             "name": self.name,
             "schema": self.schema.to_json(),
@@ -233,15 +233,18 @@ def neutral(feature: Feature) -> np.ndarray:
     return value
 
 
+def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Writes named arrays into a compressed `.npz` file, never as pickles."""
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
 def _split_arrays(
     encoders: dict[str, dict[str, Any]],
 ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
     arrays, values = {}, {}
     for feature, fitted in encoders.items():
         values[feature] = {key: value for key, value in fitted.items() if not isinstance(value, np.ndarray)}
-        arrays.update(
-            {f"{feature}/{key}": value for key, value in fitted.items() if isinstance(value, np.ndarray)}
-        )
+        arrays.update({f"{feature}/{key}": value for key, value in fitted.items() if isinstance(value, np.ndarray)})
     return arrays, values
 
 

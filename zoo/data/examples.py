@@ -30,14 +30,10 @@ class Examples:
         features = [dataset.schema[name] for name in query_names]
         self._query_names = query_names
         self._tables = {
-            f.name: tf.constant(dataset.users[f.name])
-            for f in features
-            if f.role == "user" and f.name != "user"
+            f.name: tf.constant(dataset.users[f.name]) for f in features if f.role == "user" and f.name != "user"
         }
         self._context = {
-            f.name: tf.constant(np.stack(rows[f.name].to_numpy()), f.dtype)
-            for f in features
-            if f.role == "context"
+            f.name: tf.constant(np.stack(rows[f.name].to_numpy()), f.dtype) for f in features if f.role == "context"
         }
         if "history" in dataset.schema:
             self._length = dataset.schema["history"].length

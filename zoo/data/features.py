@@ -162,9 +162,7 @@ class Column:
         if is_bad.any():
             at = int(np.argmax(is_bad))
             place = self.table.where(self.table.frame.index[at], self.name)
-            raise UserError(
-                f"{place}: expected a number, for the feature is numeric. Received: {texts[codes[at]]!r}."
-            )
+            raise UserError(f"{place}: expected a number, for the feature is numeric. Received: {texts[codes[at]]!r}.")
         rows = np.append(values, np.nan)[codes]
         known = rows[~np.isnan(rows)]
         mean, std = (float(known.mean()), float(known.std()) or 1.0) if len(known) else (0.0, 1.0)
@@ -199,9 +197,7 @@ class Column:
         fits = place < length
         rows[row[fits], place[fits]] = indices[flat][fits]
         cut = int(self._counts[sizes > length].sum())
-        note = (
-            f"The {self.role} column {self.name!r} was cut to {length} values in {cut} rows." if cut else ""
-        )
+        note = f"The {self.role} column {self.name!r} was cut to {length} values in {cut} rows." if cut else ""
         return Encoded(feature, rows[codes], vocabulary, note=note)
 
 
@@ -246,14 +242,10 @@ def check_options(features: Mapping[str, Any] | None) -> dict[str, dict[str, Any
         if "kind" in options and str(options["kind"]) not in OPTIONS:
             raise unknown_name(f"kind of feature {column!r}", str(options["kind"]), OPTIONS)
         if not isinstance(options.get("separator") or "", str):
-            raise UserError(
-                f"Feature {column!r}: expected separator as text. Received: {options['separator']!r}."
-            )
+            raise UserError(f"Feature {column!r}: expected separator as text. Received: {options['separator']!r}.")
         for option in ("length", "dim"):
             if option in options and (not isinstance(options[option], int) or options[option] < 1):
-                raise UserError(
-                    f"Feature {column!r}: expected {option} of at least 1. Received: {options[option]!r}."
-                )
+                raise UserError(f"Feature {column!r}: expected {option} of at least 1. Received: {options[option]!r}.")
         checked[column] = options
     return checked
 
@@ -270,19 +262,14 @@ def name_columns(columns: Iterable[Column]) -> list[str]:
     """
     columns = list(columns)
     plain = [
-        re.sub(r"[^0-9A-Za-z]+", "_", column.name).strip("_") or str(number)
-        for number, column in enumerate(columns)
+        re.sub(r"[^0-9A-Za-z]+", "_", column.name).strip("_") or str(number) for number, column in enumerate(columns)
     ]
     names = [
-        f"{column.role}_{name}"
-        if plain.count(name) > 1 or name in RESERVED or not name[:1].isalpha()
-        else name
+        f"{column.role}_{name}" if plain.count(name) > 1 or name in RESERVED or not name[:1].isalpha() else name
         for column, name in zip(columns, plain, strict=True)
     ]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         shared = [column.name for column, name in zip(columns, names, strict=True) if name == twice[0]]
-        raise UserError(
-            f"The columns {', '.join(map(repr, shared))} would all be called {twice[0]!r}. Rename one."
-        )
+        raise UserError(f"The columns {', '.join(map(repr, shared))} would all be called {twice[0]!r}. Rename one.")
     return names

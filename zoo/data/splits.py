@@ -82,9 +82,7 @@ def by_time(frame: pd.DataFrame, valid: float = 0.1, test: float = 0.2) -> Split
     parts = np.full(len(frame), "train", object)
     parts[times >= valid_from] = "valid"
     parts[times >= test_from] = "test"
-    return _with_parts(
-        frame, parts, f"by time (valid from {valid_from:.0f}, test from {test_from:.0f} seconds)"
-    )
+    return _with_parts(frame, parts, f"by time (valid from {valid_from:.0f}, test from {test_from:.0f} seconds)")
 
 
 def held_out_users(

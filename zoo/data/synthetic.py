@@ -115,8 +115,7 @@ def best_metrics(data: Dataset, preferences: Preferences, k: int = 10) -> dict[s
         `best_ndcg@k` and `best_hr@k`, averaged over the users with test items; empty without any.
     """
     user_rows, item_rows = (
-        np.array([int(value[1:]) - 1 for value in data.vocabularies[role].values])
-        for role in ("user", "item")
+        np.array([int(value[1:]) - 1 for value in data.vocabularies[role].values]) for role in ("user", "item")
     )
     test, others = data.part("test"), data.part("train", "valid", "query")
     tested = np.unique(test["user"])

@@ -32,9 +32,7 @@ class Interval:
     level: float
 
 
-def mean_interval(
-    values: np.ndarray, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
-) -> Interval:
+def mean_interval(values: np.ndarray, *, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> Interval:
     """The mean of a per-user metric, with its interval.
 
     Args:
@@ -148,8 +146,6 @@ def cluster_interval(
     figure = statistic(np.ones(len(groups)))
     estimates = estimates[~np.isnan(estimates)]
     if np.isnan(figure) or not estimates.size:
-        raise UserError(
-            "The metric is undefined for these rows: an AUC, for one, needs labels of both kinds."
-        )
+        raise UserError("The metric is undefined for these rows: an AUC, for one, needs labels of both kinds.")
     low, high = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return Interval(figure, low, high, level)

@@ -49,9 +49,7 @@ def hits_of(ranked: np.ndarray, rows: np.ndarray, items: np.ndarray) -> np.ndarr
     return (ranked > PADDING) & np.isin(pairs, rows * width + items)
 
 
-def ranking_metrics(
-    hits: np.ndarray, num_relevant: np.ndarray, ks: Iterable[int] = (10,)
-) -> dict[str, np.ndarray]:
+def ranking_metrics(hits: np.ndarray, num_relevant: np.ndarray, ks: Iterable[int] = (10,)) -> dict[str, np.ndarray]:
     """The ranking metrics of every user, at every cut-off; the mean over users is the figure to report.
 
     For one user, with `hit[r]` 1 if the item at rank r (from 1) is held out and R held-out items:

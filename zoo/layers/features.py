@@ -40,10 +40,6 @@ class FeatureNodes:
             else:
                 self.categorical.append(_masked_mean(Embedding(feature.size, dim)(value), value))
 
-    @staticmethod
-    def stack(nodes: Sequence[Any]) -> Any | None:
-        """The nodes as one `[batch, nodes, dim]` tensor, or `None` where there are none."""
-        return ops.stack(list(nodes), axis=1) if nodes else None
 
 
 class NumericEmbedding(keras.layers.Layer):

@@ -1,10 +1,17 @@
-"""An autoencoder of users: what they met is encoded and the whole catalogue decoded (AutoRec, Sedhain et al., 2015)."""
+"""An autoencoder of users: what they met is encoded and the whole catalogue decoded (AutoRec, Sedhain et al., 2015).
+
+Hparams:
+    hidden: Width of the code.
+    activation: Activation of the code; the paper has a sigmoid.
+    dropout: Share of the interactions hidden from the encoder in training.
+"""
 
 from keras import layers, ops
 
 from zoo.layers import MultiHot
 from zoo.recommender import Catalogue
 from zoo.registry import register
+from zoo.schema import Schema
 
 
 @register(
@@ -14,7 +21,7 @@ from zoo.registry import register
     paper="10.1145/2740908.2742726",
     tiny={"hidden": 8},
 )
-def autoencoder(schema, *, hidden=256, activation="tanh", dropout=0.5):
+def autoencoder(schema: Schema, *, hidden: int = 256, activation: str = "tanh", dropout: float = 0.5) -> Catalogue:
     ratings = MultiHot(schema.size("item"))(schema.input("history"), schema.input("history_rating"))
     # Unit length, so that users with long and short histories look alike (Liang et al., 2018).
     norm = ops.sqrt(ops.sum(ratings * ratings, axis=1, keepdims=True) + 1e-12)

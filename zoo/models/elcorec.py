@@ -1,6 +1,17 @@
-"""Numeric and categorical features that propagate to each other, with text vectors (ELCoRec, 2024)."""
+"""Numeric and categorical features that propagate to each other, with text vectors (ELCoRec, 2024).
 
-from keras import layers
+Hparams:
+    embedding_dim: Width of a node and of the final vectors.
+    rounds: How often numeric and categorical nodes exchange messages.
+    hidden: Units of each layer on top of the nodes of a side.
+    dropout: Share of units dropped after each of them.
+    recent: How many of the last events of a history are read.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras import layers, ops
 
 from zoo.layers import (
     CoPropagation,
@@ -12,6 +23,7 @@ from zoo.layers import (
 )
 from zoo.recommender import Towers
 from zoo.registry import register
+from zoo.schema import Schema
 
 
 @register(
@@ -21,18 +33,25 @@ from zoo.registry import register
     paper="arXiv:2406.18825",
     tiny={"embedding_dim": 4, "rounds": 1, "hidden": (8,)},
 )
-def elcorec(schema, *, embedding_dim=32, rounds=2, hidden=(64,), dropout=0.1, recent=30):
+def elcorec(
+    schema: Schema,
+    *,
+    embedding_dim: int = 32,
+    rounds: int = 2,
+    hidden: Sequence[int] = (64,),
+    dropout: float = 0.1,
+    recent: int = 30,
+) -> Towers:
     user = FeatureNodes(schema, ("user", "context"), embedding_dim)
     item = FeatureNodes(schema, ("item",), embedding_dim)
     history, ratings = (schema.input(name)[:, -recent:] for name in ("history", "history_rating"))
     met = Embedding(schema.size("item"), embedding_dim)(history)
     user.categorical.append(HistoryPooling()(met, history, ratings))
 
-    def side(nodes):
-        numeric, categorical = nodes.stack(nodes.numeric), nodes.stack(nodes.categorical)
-        if numeric is not None:
-            numeric, categorical = CoPropagation(rounds)(numeric, categorical)
-        every = categorical if numeric is None else layers.Concatenate(axis=1)([numeric, categorical])
+    def side(nodes: FeatureNodes) -> Any:
+        every = categorical = ops.stack(nodes.categorical, axis=1)
+        if nodes.numeric:
+            every = ops.concatenate(CoPropagation(rounds)(ops.stack(nodes.numeric, axis=1), categorical), axis=1)
         parts = [layers.Flatten()(every), *nodes.text]
         if every.shape[1] > 1:
             parts.append(PairwiseInteractions(embedding_dim)(every))

@@ -1,10 +1,17 @@
-"""A recurrent network over the items met so far predicts the next one (GRU4Rec, Hidasi et al., 2016, with an LSTM)."""
+"""A recurrent network over the items met so far predicts the next one (GRU4Rec, Hidasi et al., 2016, with an LSTM).
+
+Hparams:
+    embedding_dim: Width of the item vectors, which serve as input and as output.
+    units: Width of the state.
+    dropout: Share of units dropped before and after the recurrent layer.
+"""
 
 from keras import layers
 
 from zoo.layers import Embedding
 from zoo.recommender import Towers
 from zoo.registry import register
+from zoo.schema import Schema
 
 
 @register(
@@ -15,7 +22,7 @@ from zoo.registry import register
     ordered=True,
     tiny={"embedding_dim": 4, "units": 4},
 )
-def lstm(schema, *, embedding_dim=64, units=128, dropout=0.2):
+def lstm(schema: Schema, *, embedding_dim: int = 64, units: int = 128, dropout: float = 0.2) -> Towers:
     history, item = schema.input("history"), schema.input("item")
     item_vectors = Embedding(schema.size("item"), embedding_dim)
     events = layers.Dropout(dropout)(item_vectors(history))

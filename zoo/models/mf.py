@@ -1,12 +1,17 @@
-"""Matrix factorization: a dot product of user and item vectors plus their biases (Koren et al., 2009)."""
+"""Matrix factorization: a dot product of user and item vectors plus their biases (Koren et al., 2009).
+
+Hparams:
+    embedding_dim: Width of the user and item vectors.
+"""
 
 from zoo.layers import Embedding
 from zoo.recommender import Towers
 from zoo.registry import register
+from zoo.schema import Schema
 
 
 @register("mf", objective="pointwise", query=("user",), paper="10.1109/MC.2009.263", tiny={"embedding_dim": 4})
-def mf(schema, *, embedding_dim=64):
+def mf(schema: Schema, *, embedding_dim: int = 64) -> Towers:
     user, item = schema.input("user"), schema.input("item")
     return Towers(
         query=Embedding(schema.size("user"), embedding_dim)(user),

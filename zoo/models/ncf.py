@@ -1,10 +1,19 @@
-"""Neural collaborative filtering: an MLP over user and item embeddings (He et al., 2017)."""
+"""Neural collaborative filtering: an MLP over user and item embeddings (He et al., 2017).
+
+Hparams:
+    embedding_dim: Width of the user and item vectors.
+    hidden: Units of each layer of the MLP.
+    dropout: Share of units dropped after each of them.
+"""
+
+from collections.abc import Sequence
 
 from keras import layers
 
 from zoo.layers import Embedding, mlp
 from zoo.recommender import Pairs
 from zoo.registry import register
+from zoo.schema import Schema
 
 
 @register(
@@ -14,7 +23,9 @@ from zoo.registry import register
     paper="arXiv:1708.05031",
     tiny={"embedding_dim": 4, "hidden": (8,)},
 )
-def ncf(schema, *, embedding_dim=32, hidden=(64, 32, 16), dropout=0.0):
+def ncf(
+    schema: Schema, *, embedding_dim: int = 32, hidden: Sequence[int] = (64, 32, 16), dropout: float = 0.0
+) -> Pairs:
     user = Embedding(schema.size("user"), embedding_dim)(schema.input("user"))
     item = Embedding(schema.size("item"), embedding_dim)(schema.input("item"))
     both = layers.Concatenate()([user, item])

@@ -2,20 +2,21 @@
 
 import numpy as np
 from keras import ops
+from scipy.sparse import csr_matrix
 
 from zoo.layers import Embedding
 from zoo.recommender import Catalogue
 from zoo.registry import register
-from zoo.schema import FIRST_KNOWN
+from zoo.schema import FIRST_KNOWN, Schema
 
 
 @register("popularity", objective="closed_form", query=("user",), tiny={})
-def popularity(schema):
+def popularity(schema: Schema) -> Catalogue:
     user = schema.input("user")
     shares = Embedding(schema.size("item"), 1, trainable=False)
     everyone = ops.zeros_like(user)[:, None] + ops.arange(schema.size("item"), dtype="int32")
 
-    def count(interactions):
+    def count(interactions: csr_matrix) -> None:
         met = (interactions != 0).sum(axis=0)
         shares.set_weights([np.asarray(met, np.float32).reshape(-1, 1) / (interactions.shape[0] - FIRST_KNOWN)])
 

@@ -48,7 +48,6 @@ def make_objective(name: str, model: Recommender, dataset: Dataset, options: Map
     if not isinstance(model, kind.families):
         families = " or ".join(family.__name__ for family in kind.families)
         raise UserError(
-            f"Objective {name!r} trains {families} architectures; "
-            f"{model.architecture!r} is {type(model).__name__}."
+            f"Objective {name!r} trains {families} architectures; {model.architecture!r} is {type(model).__name__}."
         )
     return kind(model, dataset, **options)

@@ -25,9 +25,7 @@ class Pointwise(Objective):
         negatives: Negatives a positive (implicit feedback only).
     """
 
-    def __init__(
-        self, model: Recommender, dataset: Dataset, feedback: str = "implicit", negatives: int = 4
-    ) -> None:
+    def __init__(self, model: Recommender, dataset: Dataset, feedback: str = "implicit", negatives: int = 4) -> None:
         super().__init__(model, dataset)
         self._ratings = wants_ratings(feedback, model, dataset)
         self._events = Examples(dataset, model.query_names)

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score, root_mean_squared_error
+
+import zoo
+from zoo.errors import UserError
+from zoo.evaluation import protocols
+from zoo.evaluation.protocols import evaluate, per_user_ranking, score_rows
+from zoo.schema import FIRST_KNOWN
+from zoo.training import interaction_matrix
+
+
+@pytest.fixture(scope="module")
+def small(datasets):
+    return datasets["ids"]
+
+
+@pytest.fixture(scope="module")
+def popularity(small):
+    """Item scores that are the shares of users who met each item."""
+    model = zoo.build("popularity", small.schema)
+    model.closed_form(interaction_matrix(small))
+    return model
+
+
+@pytest.fixture(scope="module")
+def factorization(small):
+    model = zoo.build("mf", small.schema, embedding_dim=4)
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(0, 0.5, weight.shape))
+    return model
+
+
+def shares(data):
+    train = data.part("train")
+    users = data.num_users - FIRST_KNOWN
+    return {item: (train["item"] == item).sum() / users for item in range(FIRST_KNOWN, data.num_items)}
+
+
+def brute_force(data, part, known, score, k):
+    """Every metric of every user, from the rows alone."""
+    result = {}
+    for user in range(data.num_users):
+        rows = data.interactions[data.interactions["user"] == user]
+        met = set(rows.loc[rows["part"].isin(known), "item"])
+        held_out = rows[(rows["part"] == part) & (rows["label"] > 0)]
+        relevant = set(held_out["item"]) - met
+        if not relevant:
+            continue
+        allowed = [item for item in range(FIRST_KNOWN, data.num_items) if item not in met]
+        ranked = sorted(allowed, key=lambda item: (-score(user, item), item))[:k]
+        hits = [rank for rank, item in enumerate(ranked, start=1) if item in relevant]
+        ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(len(relevant), k) + 1))
+        result[user] = {
+            f"hr@{k}": float(bool(hits)),
+            f"recall@{k}": len(hits) / len(relevant),
+            f"precision@{k}": len(hits) / k,
+            f"ndcg@{k}": sum(1 / math.log2(rank + 1) for rank in hits) / ideal,
+            f"mrr@{k}": 1 / hits[0] if hits else 0.0,
+        }
+    return result
+
+
+# Full ranking
+
+
+def test_popularity_is_the_share_of_users_who_met_an_item(small, popularity):
+    scores = popularity.score({"user": np.full(30, 5)}, np.arange(2, 32))
+    np.testing.assert_allclose(scores, list(shares(small).values()), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("part", "known"), [("valid", ["train"]), ("test", ["train", "valid"])])
+@pytest.mark.parametrize("k", [1, 5, 10])
+def test_full_ranking_is_the_ranking_of_all_unmet_items(small, popularity, part, known, k):
+    share = shares(small)
+    expected = brute_force(small, part, known, lambda user, item: np.float32(share[item]), k)
+    users, per_user = per_user_ranking(popularity, small, part, (k,))
+    assert users.tolist() == list(expected)
+    for name in next(iter(expected.values())):
+        np.testing.assert_allclose(per_user[name], [metrics[name] for metrics in expected.values()], atol=1e-9)
+
+
+def test_full_ranking_asks_each_user_for_itself(small, factorization):
+    rows = np.arange(small.num_users)
+    everything = np.tile(np.arange(small.num_items), (small.num_users, 1))
+    scores = factorization.score({"user": rows}, everything)
+    expected = brute_force(small, "test", ["train", "valid"], lambda user, item: scores[user, item], 10)
+    evaluation = evaluate(factorization, small, "full-ranking", ks=(10,), resamples=50)
+    assert evaluation.users.tolist() == list(expected)
+    for name in ("ndcg@10", "recall@10", "mrr@10"):
+        values = [metrics[name] for metrics in expected.values()]
+        np.testing.assert_allclose(evaluation.per_user[name], values, atol=1e-9)
+        assert evaluation.metrics[name].mean == pytest.approx(np.mean(values))
+
+
+def test_users_in_small_batches_have_the_same_metrics(small, factorization, monkeypatch):
+    users, expected = per_user_ranking(factorization, small, "test", (5, 10))
+    monkeypatch.setattr(protocols, "USERS_AT_ONCE", 3)
+    again, got = per_user_ranking(factorization, small, "test", (5, 10))
+    np.testing.assert_array_equal(again, users)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(got[name], values)
+
+
+def with_rows(data, **changes):
+    return dataclasses.replace(data, interactions=data.interactions.assign(**changes))
+
+
+def test_a_held_out_item_that_was_met_before_is_nothing_to_find(small, popularity):
+    rows = small.interactions
+    train = rows[rows["part"] == "train"].drop_duplicates("user").set_index("user")["item"]
+    # Every held-out row becomes an item that its user already met in training.
+    is_test = rows["part"] == "test"
+    repeated = with_rows(small, item=rows["item"].where(~is_test, rows["user"].map(train)).astype(np.int32))
+    with pytest.raises(UserError, match="No user has a new item with a label above 0 in the test part"):
+        per_user_ranking(popularity, repeated, "test", (10,))
+
+
+def test_a_held_out_item_with_a_label_of_0_is_nothing_to_find(small, popularity):
+    is_first = small.interactions["user"] == small.part("test")["user"].iloc[0]
+    disliked = with_rows(small, label=small.interactions["label"].where(~is_first, 0))
+    before, _ = per_user_ranking(popularity, small, "test", (10,))
+    after, _ = per_user_ranking(popularity, disliked, "test", (10,))
+    assert set(before) - set(after) == {small.part("test")["user"].iloc[0]}
+
+
+def test_a_perfect_model_finds_everything(small):
+    class Perfect:
+        query_names = ("user",)
+
+        def encode_catalogue(self):
+            return []
+
+        def recommend(self, query, k, exclude, catalogue):
+            ranked = np.zeros((len(query["user"]), k), np.int32)
+            for row, user in enumerate(query["user"]):
+                held_out = small.part("test").query(f"user == {user}")["item"].to_numpy()
+                ranked[row, : len(held_out)] = held_out[:k]
+            return ranked, ranked
+
+    _, per_user = per_user_ranking(Perfect(), small, "test", (10,))
+    for name in ("hr@10", "recall@10", "ndcg@10", "map@10", "mrr@10"):
+        assert (per_user[name] == 1).all()
+
+
+def test_the_protocol_is_described_with_its_numbers(small, popularity):
+    evaluation = evaluate(popularity, small, ks=(3,), resamples=20)
+    assert evaluation.protocol == "full-ranking"
+    assert f"{len(evaluation.users)} users" in evaluation.about
+    assert "(30 items) less what the user met before" in evaluation.about
+    described = evaluation.to_json()
+    assert described["about"] == evaluation.about
+    interval = described["metrics"]["ndcg@3"]
+    assert interval["low"] <= interval["mean"] <= interval["high"]
+
+
+# Ratings and labels
+
+
+@pytest.fixture(scope="module")
+def rating_model(small):
+    model = zoo.build("mf", small.schema, embedding_dim=4)
+    model.set_rating_scale(3.0, 2.0)
+    return model
+
+
+def test_ratings_are_compared_row_by_row(small, rating_model):
+    rows = small.part("test")
+    scores = rating_model.score({"user": rows["user"]}, rows["item"].to_numpy())
+    np.testing.assert_array_equal(score_rows(rating_model, small, rows, "test"), scores)
+    evaluation = evaluate(rating_model, small, "ratings", resamples=20)
+    assert evaluation.metrics["rmse"].mean == pytest.approx(root_mean_squared_error(rows["label"], scores))
+    assert evaluation.metrics["mae"].mean == pytest.approx(mean_absolute_error(rows["label"], scores))
+    assert evaluation.about == f"{len(rows)} held-out ratings of the test part."
+    assert evaluation.users.tolist() == sorted(set(rows["user"]))
+
+
+def test_rows_in_small_batches_have_the_same_scores(datasets, monkeypatch):
+    data = datasets["features"]
+    model = zoo.build("elcorec", data.schema, **zoo.info("elcorec").tiny)
+    expected = score_rows(model, data, data.part("test"), "test")
+    monkeypatch.setattr(protocols, "ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(score_rows(model, data, data.part("test"), "test"), expected, atol=1e-6)
+
+
+def test_every_row_is_scored_in_its_own_context(datasets):
+    data = datasets["features"]
+    model = zoo.build("elcorec", data.schema, **zoo.info("elcorec").tiny)
+    rows = data.part("test").head(6)
+    together = score_rows(model, data, rows, "test")
+    for number, score in enumerate(together):
+        row = rows.iloc[[number]]
+        query = data.queries(model.query_names, row["user"].to_numpy(), "train", "query", "valid")
+        query["device"] = row["device"].to_numpy()
+        assert model.score(query, row["item"].to_numpy())[0] == pytest.approx(score, abs=1e-6)
+        query["device"] = 5 - row["device"].to_numpy()
+        assert model.score(query, row["item"].to_numpy())[0] != score
+
+
+def test_labels_are_compared_with_the_sigmoid_of_the_logit(small, factorization):
+    labelled = with_rows(small, label=(small.interactions["label"] > 3).astype(np.float32))
+    rows = labelled.part("test")
+    logits = factorization.score({"user": rows["user"]}, rows["item"].to_numpy()).astype(np.float64)
+    evaluation = evaluate(factorization, labelled, "labels", resamples=20)
+    assert evaluation.metrics["auc"].mean == pytest.approx(roc_auc_score(rows["label"], logits))
+    chances = 1 / (1 + np.exp(-logits))
+    assert evaluation.metrics["log_loss"].mean == pytest.approx(log_loss(rows["label"], chances))
+    assert f"{len(rows)} held-out labels" in evaluation.about
+    assert f"{rows['label'].mean():.1%} of them 1" in evaluation.about
+
+
+# Mistakes
+
+
+def test_ratings_need_a_model_whose_scores_are_ratings(small, factorization):
+    with pytest.raises(UserError, match="needs a model whose scores are ratings") as error:
+        evaluate(factorization, small, "ratings")
+    assert "feedback=explicit" in str(error.value)
+
+
+def test_labels_need_to_be_0_and_1(small, factorization):
+    with pytest.raises(UserError, match=r"needs labels of 0 and 1\. .*label_threshold"):
+        evaluate(factorization, small, "labels")
+
+
+def test_an_unknown_protocol_or_part_gives_the_near_names(small, popularity):
+    with pytest.raises(UserError, match=r"Unknown protocol 'full-rank'\. Did you mean 'full-ranking'\?"):
+        evaluate(popularity, small, "full-rank")
+    with pytest.raises(UserError, match=r"Unknown part 'vaild'\. Did you mean 'valid'\?"):
+        evaluate(popularity, small, part="vaild")
+
+
+def test_an_empty_part_is_named(small, popularity):
+    everything = with_rows(small, part="train")
+    with pytest.raises(UserError, match="The test part of small is empty"):
+        evaluate(popularity, everything)
+
+
+def test_a_cut_deeper_than_the_catalogue_is_refused(small, popularity):
+    with pytest.raises(UserError, match=r"30 items of the catalogue\. Received: 31"):
+        evaluate(popularity, small, ks=(10, 31))

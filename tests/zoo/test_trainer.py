@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from zoo.config import TrainConfig
+from zoo.errors import UserError, ZooError
+from zoo.objectives import make_objective
+from zoo.objectives.base import Objective
+from zoo.progress import ProgressBar
+from zoo.trainer import CHECKPOINT, Trainer, make_optimizer
+
+
+class Scripted(Objective):
+    """A loss that is a function of the weights and the step, to know what training makes of them."""
+
+    def __init__(self, model, loss, num_examples=1):
+        self.model, self.num_examples = model, num_examples
+        self._loss = loss
+
+    def loss(self, examples, seed):
+        return self._loss(self.model.trainable_variables, examples, seed)
+
+
+def half_square(weights, examples, seed):
+    return 0.5 * sum(tf.reduce_sum(weight**2) for weight in weights)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Notes what is called, with the weights at the end of every epoch."""
+
+    def __init__(self, stop_after=None):
+        super().__init__()
+        self.calls, self.weights, self.stop_after = [], [], stop_after
+
+    def on_train_begin(self, logs=None):
+        self.calls.append("train begins")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(f"epoch {epoch} begins")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls.append(f"step {batch} ends")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(f"epoch {epoch} ends with {', '.join(sorted(logs))}")
+        self.weights.append(self.model.get_weights())
+        if self.stop_after == epoch:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self.calls.append("train ends")
+
+
+def small_model(**hparams):
+    keras.utils.set_random_seed(0)
+    return zoo.build("mf", num_users=3, num_items=4, **{"embedding_dim": 2, **hparams})
+
+
+def trainer_of(loss=half_square, metrics=None, monitor="ndcg@10", num_examples=1, callbacks=(), **config):
+    """A trainer over a scripted loss and scripted validation metrics."""
+    model = small_model()
+    given = iter(metrics or [])
+    validate = (lambda: {monitor: next(given)}) if metrics else dict
+    settings = TrainConfig(**{"batch_size": 1, "optimizer": "sgd", "learning_rate": 0.1, **config})
+    objective = Scripted(model, loss, num_examples)
+    return Trainer(model, objective, settings, validate, monitor if metrics else "loss", callbacks=callbacks)
+
+
+def assert_same(weights, others):
+    for weight, other in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(weight, other)
+
+
+# Steps
+
+
+def test_gradient_descent_takes_the_steps_it_should():
+    trainer = trainer_of(num_examples=3, epochs=2, steps_per_call=2)
+    before = [weight.numpy() for weight in trainer.model.trainable_weights]
+    trainer.fit()
+    # Descending on half the square at the rate 0.1 leaves 0.9 of each weight after every step.
+    for weight, first in zip(trainer.model.trainable_weights, before, strict=True):
+        np.testing.assert_allclose(weight, first * 0.9 ** (3 * 2), rtol=1e-5)
+
+
+def test_an_epoch_is_one_pass_over_the_examples_in_another_order_each_time():
+    seen = tf.Variable(tf.zeros([4, 3, 4], tf.int32))
+
+    def note(weights, examples, seed):
+        epoch, step = seed[0] // 1000003, seed[1]
+        padded = tf.pad(examples + 1, [[0, 4 - tf.shape(examples)[0]]])
+        seen.scatter_nd_update([[epoch, step]], [padded])
+        return half_square(weights, examples, seed)
+
+    trainer_of(note, num_examples=10, epochs=4, batch_size=4, steps_per_call=2).fit()
+    epochs = seen.numpy()
+    assert (epochs[:, :2] > 0).all()
+    orders = [[int(one) for one in epoch.ravel() if one] for epoch in epochs]
+    assert all(sorted(order) == list(range(1, 11)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 2, 5, 100])
+def test_the_loss_of_an_epoch_is_the_mean_over_its_steps(steps_per_call):
+    def step_number(weights, examples, seed):
+        return tf.cast(seed[1], tf.float32) + 0 * half_square(weights, examples, seed)
+
+    trainer = trainer_of(step_number, num_examples=5, epochs=1, steps_per_call=steps_per_call)
+    assert trainer.fit().history[0]["loss"] == 2.0
+
+
+def test_every_step_has_a_seed_of_its_own():
+    seeds = tf.Variable(tf.zeros([6, 2], tf.int32))
+    count = tf.Variable(0)
+
+    def note(weights, examples, seed):
+        seeds.scatter_nd_update([[count]], [seed])
+        count.assign_add(1)
+        return half_square(weights, examples, seed)
+
+    trainer_of(note, num_examples=3, epochs=2).fit()
+    assert len({tuple(seed) for seed in seeds.numpy().tolist()}) == 6
+
+
+def test_the_loss_of_a_real_objective_falls(datasets):
+    data = datasets["ids"]
+    model = zoo.build("mf", data.schema, embedding_dim=4)
+    config = TrainConfig(epochs=6, batch_size=32, learning_rate=0.05)
+    history = Trainer(model, make_objective("pointwise", model, data, {}), config, dict, "loss").fit().history
+    losses = [epoch["loss"] for epoch in history]
+    assert losses[0] == pytest.approx(np.log(2), abs=0.1), "at the start nothing is known"
+    assert losses[-1] < 0.8 * losses[0]
+    assert all(epoch["seconds"] > 0 for epoch in history)
+
+
+def test_weights_that_a_loss_does_not_reach_stay_as_they_are():
+    trainer = trainer_of(lambda weights, *_: tf.reduce_sum(weights[0] ** 2), epochs=2)
+    before = trainer.model.get_weights()
+    trainer.fit()
+    after = trainer.model.get_weights()
+    assert (after[0] != before[0]).any()
+    assert_same(after[1:], before[1:])
+
+
+# Choosing the best epoch
+
+
+@pytest.mark.parametrize(
+    ("monitor", "values", "best"),
+    [
+        ("ndcg@10", [0.1, 0.3, 0.2, 0.3, 0.9], 1),
+        ("rmse", [1.0, 0.8, 0.9, 0.8, 0.1], 1),
+        ("auc", [3, 2, 1, 9], 0),
+    ],
+)
+def test_training_stops_early_and_keeps_the_best_weights(monitor, values, best):
+    recorder = Recorder()
+    trainer = trainer_of(metrics=values, monitor=monitor, epochs=5, patience=2, callbacks=[recorder])
+    progress = trainer.fit()
+    assert len(progress.history) == best + 1 + 2
+    assert [epoch[monitor] for epoch in progress.history] == values[: best + 3]
+    assert (progress.best, progress.best_epoch, progress.stopped) == (values[best], best + 1, True)
+    assert_same(trainer.model.get_weights(), recorder.weights[best])
+    assert (recorder.weights[best][0] != recorder.weights[best + 1][0]).any()
+
+
+def test_without_patience_training_goes_on_and_the_best_weights_are_kept_all_the_same():
+    recorder = Recorder()
+    trainer = trainer_of(metrics=[0.3, 0.1, 0.2, 0.1], epochs=4, patience=None, callbacks=[recorder])
+    assert len(trainer.fit().history) == 4
+    assert_same(trainer.model.get_weights(), recorder.weights[0])
+
+
+# Failures
+
+
+def test_a_loss_that_is_no_number_names_epoch_and_steps():
+    def fail(weights, examples, seed):
+        is_there = (seed[0] == 1000003) & (seed[1] == 3)
+        return half_square(weights, examples, seed) * tf.where(is_there, np.nan, 1.0)
+
+    trainer = trainer_of(fail, num_examples=5, epochs=3, steps_per_call=2)
+    with pytest.raises(ZooError, match="became nan in epoch 2, between steps 3 and 4") as error:
+        trainer.fit()
+    assert not isinstance(error.value, UserError)
+    assert "learning_rate=0.1" in str(error.value)
+    assert len(trainer.progress.history) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="on_train_end is not called when training fails")
+def test_a_failure_ends_the_progress_bar():
+    bar = ProgressBar("mf", "loss")
+    trainer = trainer_of(lambda *_: tf.constant(np.nan), callbacks=[bar])
+    try:
+        with pytest.raises(ZooError):
+            trainer.fit()
+        assert not bar._bar.live.is_started
+    finally:
+        bar._bar.stop()
+
+
+@pytest.mark.xfail(strict=True, raises=KeyError, reason="the name of the metric to watch is not checked")
+def test_an_unknown_metric_to_watch_gives_the_near_names():
+    trainer = trainer_of(metrics=[0.1])
+    trainer.monitor = "ndgc@10"
+    with pytest.raises(UserError, match=r"ndcg@10"):
+        trainer.fit()
+
+
+# Callbacks
+
+
+def test_keras_callbacks_are_called_in_the_order_of_keras():
+    recorder = Recorder()
+    trainer_of(metrics=[0.1, 0.2], num_examples=3, epochs=2, steps_per_call=2, callbacks=[recorder]).fit()
+    assert recorder.calls == [
+        "train begins",
+        "epoch 0 begins",
+        "step 1 ends",
+        "step 2 ends",
+        "epoch 0 ends with loss, ndcg@10, seconds",
+        "epoch 1 begins",
+        "step 1 ends",
+        "step 2 ends",
+        "epoch 1 ends with loss, ndcg@10, seconds",
+        "train ends",
+    ]
+
+
+def test_a_callback_may_stop_training():
+    trainer = trainer_of(epochs=5, callbacks=[Recorder(stop_after=1)])
+    assert len(trainer.fit().history) == 2
+
+
+def test_a_callback_may_change_the_learning_rate():
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: [0.5, 0.0, 0.0][epoch])
+    trainer = trainer_of(epochs=3, callbacks=[schedule])
+    before = trainer.model.get_weights()[0]
+    trainer.fit()
+    np.testing.assert_allclose(trainer.model.get_weights()[0], before * 0.5, rtol=1e-6)
+
+
+def test_the_progress_bar_shows_epoch_loss_and_metric():
+    bar = ProgressBar("mf", "ndcg@10")
+    trainer_of(metrics=[0.25, 0.75], num_examples=3, epochs=2, callbacks=[bar]).fit()
+    (task,) = bar._bar.tasks
+    assert task.description.startswith("mf epoch 2/2 loss 0.")
+    assert task.description.endswith("ndcg@10 0.7500")
+    assert task.finished
+    assert not bar._bar.live.is_started
+
+
+# Optimizers
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", "Adam"), ("AdamW", "AdamW"), ("sgd", "SGD"), ("rmsprop", "RMSprop")]
+)
+def test_an_optimizer_is_one_of_keras(name, kind):
+    made = make_optimizer(TrainConfig(optimizer=name, learning_rate=0.25, weight_decay=0.125))
+    assert type(made) is getattr(keras.optimizers, kind)
+    assert float(made.learning_rate) == 0.25
+    assert made.weight_decay == 0.125
+
+
+def test_an_unknown_optimizer_gives_the_near_names():
+    with pytest.raises(UserError, match=r"Unknown optimizer 'adma'\. Did you mean .*'adam'"):
+        make_optimizer(TrainConfig(optimizer="adma"))
+
+
+@pytest.mark.xfail(strict=True, raises=TypeError, reason="a wrapper of optimizers counts as an optimizer")
+def test_a_wrapper_of_optimizers_is_no_optimizer():
+    with pytest.raises(UserError):
+        make_optimizer(TrainConfig(optimizer="LossScaleOptimizer"))
+
+
+# Checkpoints
+
+
+def checkpointed(folder, epochs, callbacks=()):
+    trainer = trainer_of(metrics=[0.1, 0.4, 0.3, 0.2], num_examples=3, optimizer="adam", epochs=epochs)
+    trainer.folder, trainer.callbacks = (
+        folder,
+        keras.callbacks.CallbackList(list(callbacks), model=trainer.model),
+    )
+    return trainer
+
+
+def test_a_checkpoint_holds_weights_optimizer_and_progress(tmp_path):
+    trainer = checkpointed(tmp_path, epochs=3)
+    trainer.fit()
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    other = checkpointed(tmp_path, epochs=3)
+    other.resume()
+    assert other.progress == trainer.progress
+    assert other.progress.best_epoch == 2
+    assert_same(other.best_weights, trainer.model.get_weights())
+    assert_same([v.numpy() for v in other.optimizer.variables], [v.numpy() for v in trainer.optimizer.variables])
+    assert int(other.optimizer.iterations) == 9
+
+
+def test_without_a_checkpoint_there_is_nothing_to_take_up(tmp_path):
+    trainer = checkpointed(tmp_path, epochs=2)
+    trainer.resume()
+    assert trainer.progress.epoch == 0
+
+
+def test_a_finished_checkpoint_trains_no_further(tmp_path):
+    checkpointed(tmp_path, epochs=2).fit()
+    recorder = Recorder()
+    again = checkpointed(tmp_path, epochs=2, callbacks=[recorder])
+    again.resume()
+    again.fit()
+    assert recorder.calls == ["train begins", "train ends"]
+
+
+def test_a_checkpoint_of_another_model_is_named(tmp_path):
+    checkpointed(tmp_path, epochs=1).fit()
+    other = checkpointed(tmp_path, epochs=1)
+    other.model = small_model(embedding_dim=5)
+    with pytest.raises(UserError, match="not a checkpoint of this run") as error:
+        other.resume()
+    assert str(tmp_path / CHECKPOINT) in str(error.value)
+
+
+@pytest.mark.xfail(strict=True, reason="zipfile.BadZipFile and EOFError are neither OSError nor ValueError")
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_truncated_checkpoint_is_named(tmp_path, size):
+    checkpointed(tmp_path, epochs=1).fit()
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(UserError, match="not a checkpoint of this run"):
+        checkpointed(tmp_path, epochs=1).resume()
