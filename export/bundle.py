@@ -15,8 +15,9 @@ from export.card import model_card
 from export.endpoints import Endpoint, EndpointGraphs
 from export.verification import REFERENCE, Check, verify_artefacts, write_reference
 from zoo.errors import UserError, ZooError, unknown_name
-from zoo.files import check_files, check_free, describe_files, published_folder, read_json
+from zoo.files import check_free, describe_files, published_folder, read_manifest
 from zoo.run import Run
+from zoo.schema import Vocabulary
 
 MANIFEST = "manifest.json"
 # What was fitted to the data: schema, vocabularies, text encoders.
@@ -54,7 +55,7 @@ class Bundle:
 def export(
     run: Run | str | Path,
     out: str | Path,
-    formats: Iterable[str] = tuple(WRITERS),
+    formats: str | Iterable[str] = tuple(WRITERS),
     *,
     k: int | None = None,
     overwrite: bool = False,
@@ -81,25 +82,25 @@ def export(
 
     >>> export.export("runs/ncf", "bundles/ncf", formats=("onnx", "tflite"))
     """
-    chosen = tuple(dict.fromkeys(formats))
+    chosen = tuple(dict.fromkeys([formats] if isinstance(formats, str) else formats))
     if not chosen:
         raise UserError(f"No format was asked for. Valid: {', '.join(WRITERS)}.")
     for name in chosen:
         if name not in WRITERS:
             raise unknown_name("format", name, WRITERS)
-    check_free(Path(out), overwrite)
+    check_free(Path(out), overwrite, MANIFEST)
     loaded = run if isinstance(run, Run) else Run.load(run)
-    with published_folder(Path(out), overwrite) as folder:
+    with published_folder(Path(out), overwrite, MANIFEST) as folder:
         graphs = EndpointGraphs(loaded.model, loaded.dataset, k)
         for name in chosen:
-            WRITERS[name](graphs, _vocabularies(graphs, loaded), folder / name)
+            _write(name, graphs, _vocabularies(graphs, loaded), folder / name)
         if saved_model.NAME in chosen:
             tf_serving.write_config(loaded.config.model, folder / saved_model.NAME)
         (folder / PREPROCESSING).mkdir()
         loaded.dataset.save_preprocessing(folder / PREPROCESSING)
         write_reference(loaded.model, loaded.dataset, graphs, folder)
         checks = verify_artefacts(folder, graphs.endpoints, chosen, report)
-        _raise_if_failed(checks)
+        _raise_if_failed(checks, "Nothing was published.")
         manifest = _manifest(loaded, graphs, chosen, checks)
         (folder / "README.md").write_text(model_card(manifest), encoding="utf-8")
         manifest["files"] = describe_files(folder, but=MANIFEST)
@@ -112,13 +113,13 @@ def open_bundle(folder: str | Path) -> Bundle:
     """The bundle in a folder.
 
     Raises:
-        UserError: If there is none, or a file of it is missing, truncated or edited.
+        UserError: If there is none, or a file of it is missing, truncated, edited or was added.
     """
     path = Path(folder)
-    manifest = read_json(path / MANIFEST, "bundle")
-    if manifest.get("format") != FORMAT:
-        raise UserError(f"{path}: written in format {manifest.get('format')}; this version reads {FORMAT}.")
-    check_files(path, manifest["files"])
+    manifest = read_manifest(path, MANIFEST, "bundle", FORMAT, keys=("formats", "endpoints"))
+    added = describe_files(path, but=MANIFEST).keys() - manifest["files"].keys()
+    if added:
+        raise UserError(f"{path / min(added)}: not a file of this bundle. Remove it, for a server might read it.")
     return Bundle(path, manifest)
 
 
@@ -136,13 +137,23 @@ def verify(bundle: Bundle | str | Path, report: Report = lambda check: None) -> 
         UserError: If a file is missing, truncated or edited.
         ZooError: If an artefact does not answer as the trained model did.
     """
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    opened = open_bundle(bundle.folder if isinstance(bundle, Bundle) else bundle)
     checks = verify_artefacts(opened.folder, opened.endpoints, opened.formats, report)
-    _raise_if_failed(checks)
+    _raise_if_failed(checks, "Do not serve this bundle.")
     return checks
 
 
-def _vocabularies(graphs: EndpointGraphs, run: Run) -> dict[str, Any]:
+def _write(name: str, graphs: EndpointGraphs, vocabularies: dict[str, Vocabulary], folder: Path) -> None:
+    try:
+        WRITERS[name](graphs, vocabularies, folder)
+    except ZooError:
+        raise
+    # Converters fail with errors of any kind.
+    except Exception as error:
+        raise ZooError(f"Cannot write {name}: {error}. Nothing was published.") from error
+
+
+def _vocabularies(graphs: EndpointGraphs, run: Run) -> dict[str, Vocabulary]:
     """The vocabularies that some input or output of an endpoint is looked up in."""
     used = {
         info.vocabulary
@@ -153,11 +164,11 @@ def _vocabularies(graphs: EndpointGraphs, run: Run) -> dict[str, Any]:
     return {name: vocabulary for name, vocabulary in run.dataset.vocabularies.items() if name in used}
 
 
-def _raise_if_failed(checks: list[Check]) -> None:
+def _raise_if_failed(checks: list[Check], consequence: str) -> None:
     failed = [check for check in checks if not check.passed]
     if failed:
         listed = "\n".join(f"  {check}" for check in failed)
-        raise ZooError(f"{len(failed)} of {len(checks)} checks failed; nothing was published:\n{listed}")
+        raise ZooError(f"{len(failed)} of {len(checks)} checks failed. {consequence}\n{listed}")
 
 
 def _manifest(run: Run, graphs: EndpointGraphs, formats: tuple[str, ...], checks: list[Check]) -> dict[str, Any]:

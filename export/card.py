@@ -34,7 +34,7 @@ def model_card(manifest: dict[str, Any]) -> str:
         *(HOW_TO_CALL[name](manifest) for name in manifest["formats"]),
         "## Parity",
         f"Every artefact was asked the queries of `{manifest['reference']}` and compared with the trained model: "
-        f"scores within {TOLERANCE:g} and equal rankings, ties aside.",
+        f"scores within {TOLERANCE:g} (of their size, above 1) and equal rankings, ties aside.",
         _parity(manifest["parity"]),
         "## Limits",
         f"`recommend` gives up to {manifest['k']} items. Items and users that were not in the training data are "
@@ -94,7 +94,8 @@ items, scores = session.run(None, {{{feeds}}})
 def _litert(manifest: dict[str, Any]) -> str:
     infos = manifest["endpoints"]["recommend"]["inputs"]
     feeds = ", ".join(
-        f"{info['name']}={_array({**info, 'dtype': 'int32'} if info['vocabulary'] else info)}" for info in infos
+        f"{info['name']}={_array({**info, 'dtype': 'int32', 'padding': 0} if info['vocabulary'] else info)}"
+        for info in infos
     )
     return f"""### TFLite
 
@@ -112,11 +113,10 @@ answer = recommend({feeds})
 
 
 def _array(info: dict[str, Any]) -> str:
+    """Code for an array of padding."""
     shape = tuple(1 if size is None else size for size in info["shape"])
-    if info["dtype"] == "string":
-        return f'np.full({shape}, "", object)'
-    filler = {"int64": "-1, np.int64", "int32": "0, np.int32", "float32": "0, np.float32"}[info["dtype"]]
-    return f"np.full({shape}, {filler})"
+    dtype = "object" if info["dtype"] == "string" else f"np.{info['dtype']}"
+    return f"np.full({shape}, {info['padding']!r}, {dtype})"
 
 
 def _parity(checks: list[dict[str, Any]]) -> str:

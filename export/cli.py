@@ -33,7 +33,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Export a run and verify every artefact against the trained model."""
-    check_free(out, overwrite)
+    check_free(out, overwrite, "manifest.json")
     read_json(run / "run.json", "run")
     quiet_tensorflow()
     from export.bundle import export as export_run

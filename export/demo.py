@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from zoo.run import Run
 
 
+COMPARISON = "comparison.json"
+
+
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the runs and the bundle.")] = Path("zoo-demo"),
     overwrite: Overwrite = False,
@@ -26,12 +29,12 @@ def demo(
     from zoo.files import check_free, published_folder
     from zoo.registry import specs
 
-    check_free(out, overwrite)
+    check_free(out, overwrite, COMPARISON)
     plan = read_yaml(configs_folder() / "demo.yaml")
     quiet_tensorflow()
     from export.bundle import export
 
-    with published_folder(out, overwrite) as folder:
+    with published_folder(out, overwrite, COMPARISON) as folder:
         (folder / "runs").mkdir()
         datasets: dict[str, Dataset] = {}
         runs, evaluations = {}, {}
@@ -39,6 +42,8 @@ def demo(
             dataset = _dataset(name, plan["data"], datasets)
             runs[name], evaluations[name] = _train(name, dataset, folder / "runs" / name)
         best = _compare(evaluations, plan["metric"], plan["baseline"])
+        compared = {name: evaluation.to_json() for name, evaluation in evaluations.items()}
+        (folder / COMPARISON).write_text(json.dumps(compared, indent=2), encoding="utf-8")
         users = _recommend(runs[best], best, plan["users"], plan["k"])
         print(f"\nExporting {best} and asking every artefact what the trained model answers ...")
         export(runs[best], folder / "bundle", report=print_check)

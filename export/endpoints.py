@@ -27,6 +27,7 @@ class TensorInfo:
         shape: Its shape; `None` where any size goes.
         about: What it means.
         vocabulary: The vocabulary its raw values are looked up in, if any.
+        padding: The value that stands for nothing.
     """
 
     name: str
@@ -34,6 +35,7 @@ class TensorInfo:
     shape: tuple[int | None, ...]
     about: str
     vocabulary: str | None = None
+    padding: str | int | float = 0.0
 
     @property
     def index_spec(self) -> tf.TensorSpec:
@@ -125,8 +127,9 @@ class EndpointGraphs(tf.Module):
 def describe(model: Recommender, dataset: Dataset, k: int) -> tuple[Endpoint, ...]:
     """The endpoints of a recommender: `recommend` and `score`."""
     vocabularies = dataset.vocabularies
-    items = {"dtype": _dtype(vocabularies["item"].is_integer), "vocabulary": "item"}
     nothing = vocabularies["item"].padding_value
+    dtype = _dtype(vocabularies["item"].is_integer)
+    items: dict[str, Any] = {"dtype": dtype, "vocabulary": "item", "padding": nothing}
     query = [_input(model.schema[name], dataset) for name in model.query_names]
     exclude = TensorInfo("exclude", shape=(None, None), about=f"Items never to return; pad with {nothing!r}.", **items)
     candidates = TensorInfo(
@@ -158,6 +161,7 @@ def _input(feature: Feature, dataset: Dataset) -> TensorInfo:
         shape=(None, *feature.shape),
         about=_about(feature),
         vocabulary=vocabulary,
+        padding=dataset.vocabularies[vocabulary].padding_value if vocabulary else 0.0,
     )
 
 

@@ -83,7 +83,9 @@ def _add_edges(model: Any, endpoint: Endpoint, vocabularies: dict[str, Vocabular
     graph.node.extend(nodes)
     graph.input.extend(_value(info) for info in endpoint.inputs)
     graph.output.extend(_value(info) for info in endpoint.outputs)
-    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", ML_OPSET))
+    others = [opset for opset in model.opset_import if opset.domain != "ai.onnx.ml"]
+    del model.opset_import[:]
+    model.opset_import.extend([*others, helper.make_opsetid("ai.onnx.ml", ML_OPSET)])
     model.ir_version = IR_VERSION
 
 

@@ -21,25 +21,25 @@ class SavedModelRuntime:
     """A SavedModel, loaded by TensorFlow.
 
     Args:
-        folder: The folder of versions; the newest one is loaded, as TF Serving does.
+        folder: The folder of versions.
         endpoints: The endpoints of the bundle.
     """
 
     def __init__(self, folder: Path, endpoints: tuple[Endpoint, ...]) -> None:
         import tensorflow as tf
 
-        newest = max((path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
-        self._loaded = tf.saved_model.load(str(newest))
+        self._loaded = tf.saved_model.load(str(folder / saved_model.VERSION))
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
 
     def run(self, endpoint: str, inputs: Values) -> Values:
         """The outputs of an endpoint by name."""
         import tensorflow as tf
 
-        infos = self._endpoints[endpoint].inputs
-        tensors = {info.name: tf.constant(inputs[info.name], info.dtype) for info in infos}
-        answer = {name: value.numpy() for name, value in self._loaded.signatures[endpoint](**tensors).items()}
-        return {name: _decoded(value) if value.dtype == object else value for name, value in answer.items()}
+        described = self._endpoints[endpoint]
+        tensors = {info.name: tf.constant(inputs[info.name], info.dtype) for info in described.inputs}
+        answer = self._loaded.signatures[endpoint](**tensors)
+        values = {info.name: answer[info.name].numpy() for info in described.outputs}
+        return {name: _decoded(value) if value.dtype == object else value for name, value in values.items()}
 
 
 class OnnxRuntime:

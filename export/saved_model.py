@@ -24,9 +24,9 @@ def write(graphs: EndpointGraphs, vocabularies: dict[str, Vocabulary], folder: P
     """
     module = tf.Module()
     edges = {name: _Edge(vocabulary) for name, vocabulary in vocabularies.items()}
-    module.edges, module.graphs = list(edges.values()), graphs
+    module.edges = list(edges.values())
     functions = {endpoint.name: _raw(graphs, endpoint, edges) for endpoint in graphs.endpoints}
-    # Variables of the model are stored only where an endpoint reads them.
+    # Only what an endpoint reads is stored, so not the item tower, whose vectors are in the catalogue.
     module.read = [variable for function in functions.values() for variable in function.graph.variables]
     functions["serving_default"] = functions["recommend"]
     tf.saved_model.save(module, str(folder / VERSION), signatures=functions)

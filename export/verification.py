@@ -12,11 +12,12 @@ import numpy as np
 from export.endpoints import Endpoint, EndpointGraphs
 from export.runtimes import RUNTIMES, Values
 from zoo.data.dataset import PARTS, Dataset, save_arrays
-from zoo.errors import UserError
-from zoo.recommender import Recommender
+from zoo.errors import ZooError
+from zoo.recommender import NO_ITEM_SCORE, Recommender
 from zoo.schema import FIRST_KNOWN, Feature, Vocabulary
 
 REFERENCE = "reference.npz"
+# Scores agree within this, or within this share of scores above 1 in size.
 TOLERANCE = 1e-5
 BATCH_SIZES = (1, 7, 64)
 RANDOM_QUERIES = 200
@@ -34,7 +35,7 @@ class Check:
         queries: Queries compared.
         largest_difference: The largest absolute difference of a score.
         rank_differences: Places of a ranking that differ although the model's scores are not tied there.
-        passed: Whether scores agree within `TOLERANCE` and no place differs.
+        passed: Whether scores agree within the tolerance and no place differs.
     """
 
     format: str
@@ -107,36 +108,50 @@ def verify_artefacts(
             for size in BATCH_SIZES:
                 answers = [runtime.run(endpoint.name, batch) for batch in _batches(inputs, size)]
                 answer = {out.name: np.concatenate([a[out.name] for a in answers]) for out in endpoint.outputs}
-                checks.append(compare(name, endpoint, size, answer, expected))
+                checks.append(compare(name, endpoint, size, answer, expected, inputs.get("exclude")))
                 report(checks[-1])
     return checks
 
 
-def compare(format_name: str, endpoint: Endpoint, batch_size: int, answer: Values, expected: Values) -> Check:
+def compare(
+    format_name: str,
+    endpoint: Endpoint,
+    batch_size: int,
+    answer: Values,
+    expected: Values,
+    exclude: np.ndarray | None = None,
+) -> Check:
     """Compares the answers of an artefact with those of the trained model.
 
-    A place of a ranking may hold another item only where the model's own scores are tied within
-    `TOLERANCE`: then the item must stand elsewhere in the model's ranking with a tied score, or the tie
-    must reach the last place, beyond which the model's ranking is not stored.
+    A place of a ranking may hold another item only where the model's own scores are tied within the
+    tolerance: then the item must stand elsewhere in the model's ranking with a tied score, or the tie
+    must reach the last place, beyond which the model's ranking is not stored. It must not be excluded.
     """
     scores, wanted = answer["scores"], expected["scores"]
     if scores.shape != wanted.shape:
-        raise UserError(f"{format_name} {endpoint.name}: gave shape {scores.shape}, expected {wanted.shape}.")
+        raise ZooError(f"{format_name} {endpoint.name}: gave shape {scores.shape}, expected {wanted.shape}.")
     difference = np.abs(scores.astype(np.float64) - wanted.astype(np.float64))
     largest = float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
-    places = _untied_places(answer["items"], expected["items"], wanted) if "items" in expected else 0
-    passed = largest <= TOLERANCE and places == 0
-    return Check(format_name, endpoint.name, batch_size, len(wanted), largest, places, passed)
+    agree = bool((difference <= _tolerance(wanted)).all())
+    places = _untied_places(answer["items"], expected["items"], wanted, exclude) if "items" in expected else 0
+    return Check(format_name, endpoint.name, batch_size, len(wanted), largest, places, agree and places == 0)
 
 
-def _untied_places(items: np.ndarray, expected: np.ndarray, scores: np.ndarray) -> int:
+def _tolerance(scores: np.ndarray) -> np.ndarray:
+    sizes = np.maximum(1.0, np.abs(scores.astype(np.float64)))
+    return np.where(scores == NO_ITEM_SCORE, 0.0, TOLERANCE * sizes)
+
+
+def _untied_places(items: np.ndarray, expected: np.ndarray, scores: np.ndarray, exclude: np.ndarray | None) -> int:
     wrong = 0
     for row, place in zip(*np.nonzero(items != expected), strict=True):
-        elsewhere = np.flatnonzero(expected[row] == items[row, place])
-        tied_with = scores[row, elsewhere] if len(elsewhere) else scores[row, -1:]
-        repeated = np.count_nonzero(items[row] == items[row, place]) > 1
-        untied = abs(float(tied_with[0]) - float(scores[row, place])) > TOLERANCE
-        wrong += int(repeated or untied)
+        item, score = items[row, place], scores[row, place]
+        elsewhere = np.flatnonzero(expected[row] == item)
+        tied_with = scores[row, elsewhere[0] if len(elsewhere) else -1]
+        untied = abs(float(tied_with) - float(score)) > _tolerance(score)
+        repeated = np.count_nonzero(items[row] == item) > 1
+        excluded = exclude is not None and item in exclude[row]
+        wrong += int(untied or repeated or excluded or score == NO_ITEM_SCORE)
     return wrong
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,45 @@ def read_json(path: Path, what: str) -> Any:
         raise UserError(f"{path}: cannot be read ({error}).") from error
 
 
-def check_free(out: Path, overwrite: bool) -> None:
-    """Raises a `UserError` if the output folder exists and may not be overwritten."""
+def read_manifest(folder: Path, name: str, what: str, version: int, keys: Sequence[str]) -> dict[str, Any]:
+    """The manifest of a folder whose files are all as they were written.
+
+    Args:
+        folder: The folder.
+        name: The file that is the manifest.
+        what: What the folder is, e.g. `"run"`.
+        version: The format that can be read.
+        keys: What the manifest must have besides `format` and `files`.
+
+    Returns:
+        Its content.
+
+    Raises:
+        UserError: If there is none, it is of another format, or a file is missing, truncated or edited.
+    """
+    manifest = read_json(folder / name, what)
+    if not isinstance(manifest, dict) or any(key not in manifest for key in ("format", "files", *keys)):
+        raise UserError(f"{folder / name}: not the manifest of a {what}. Make the {what} anew.")
+    if manifest["format"] != version:
+        raise UserError(f"{folder}: written in format {manifest['format']}; this version reads {version}.")
+    check_files(folder, manifest["files"])
+    return manifest
+
+
+def check_free(out: Path, overwrite: bool, marker: str) -> None:
+    """Raises a `UserError` if the output folder exists, unless it may be overwritten and is of the same kind.
+
+    Args:
+        out: The output folder.
+        overwrite: Whether it may be replaced.
+        marker: The file that every folder of this kind has; others are never replaced.
+    """
     if out.exists() and not overwrite:
         raise UserError(f"{out}: exists already. Choose another folder or pass --overwrite (overwrite=True).")
     if out.is_file():
         raise UserError(f"{out}: is a file. Choose another name for the output folder.")
+    if out.exists() and any(out.iterdir()) and not (out / marker).exists():
+        raise UserError(f"{out}: has no {marker}, so it holds something else and is not replaced.")
 
 
 def publish(made: Path, out: Path) -> None:
@@ -93,17 +126,18 @@ def publish(made: Path, out: Path) -> None:
 
 
 @contextlib.contextmanager
-def published_folder(out: Path, overwrite: bool) -> Iterator[Path]:
+def published_folder(out: Path, overwrite: bool, marker: str) -> Iterator[Path]:
     """A folder to write into, which becomes `out` if all goes well and vanishes if not.
 
     Args:
         out: Where the result goes.
         overwrite: Whether a folder that is there may be replaced.
+        marker: The file that every folder of this kind has; see `check_free`.
 
     Raises:
         UserError: If `out` exists and may not be replaced.
     """
-    check_free(out, overwrite)
+    check_free(out, overwrite, marker)
     with parent_folder(out):
         unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-unfinished-", dir=out.parent))
         try:

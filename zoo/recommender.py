@@ -275,7 +275,7 @@ class Towers(Recommender):
         else:
             vectors = tf.gather(catalogue[0], items)
         query_vectors = self.encode_query(query, training=training)
-        return self.parts.rating_scale(tf.reduce_sum(query_vectors[:, None] * vectors, axis=-1))
+        return self.parts.rating_scale(tf.linalg.matvec(vectors, query_vectors))
 
 
 class Pairs(Recommender):
@@ -399,6 +399,8 @@ def allowed_items(exclude: Any, candidates: Any, num_items: int) -> Any:
         num_items: Rows of the item table, padding and unknown included.
     """
     known = tf.range(num_items) >= FIRST_KNOWN
+    # One more column of padding, so that no candidates at all is a row of padding too.
+    candidates = tf.pad(candidates, [[0, 0], [0, 1]])
     no_candidates = tf.reduce_max(candidates, axis=1, keepdims=True) == 0
     chosen = tf.logical_or(no_candidates, _marked(candidates, num_items))
     return known & chosen & ~_marked(exclude, num_items)
@@ -406,6 +408,8 @@ def allowed_items(exclude: Any, candidates: Any, num_items: int) -> Any:
 
 def check_k(k: int, num_items: int) -> None:
     """Raises a `UserError` unless `k` items can be recommended."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise UserError(f"k must be an integer. Received: {k!r}.")
     if not 1 <= k <= num_items - FIRST_KNOWN:
         raise UserError(f"k must be between 1 and the {num_items - FIRST_KNOWN} items of the catalogue. Received: {k}.")
 

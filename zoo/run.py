@@ -15,7 +15,7 @@ from zoo.config import Config
 from zoo.data.dataset import PARTS, Dataset, Part
 from zoo.errors import UserError
 from zoo.evaluation.protocols import Evaluation, evaluate
-from zoo.files import check_files, describe_files, published_folder, read_json
+from zoo.files import describe_files, published_folder, read_json, read_manifest
 from zoo.recommender import Recommender
 from zoo.schema import PADDING
 
@@ -123,7 +123,7 @@ class Run:
             The folder.
         """
         out = Path(folder)
-        with published_folder(out, overwrite) as unfinished:
+        with published_folder(out, overwrite, MANIFEST) as unfinished:
             self.write(unfinished)
         self.folder = out
         return out
@@ -146,10 +146,7 @@ class Run:
             UserError: If the folder holds no run, or a file of it is missing, truncated or edited.
         """
         path = Path(folder)
-        manifest = read_json(path / MANIFEST, "run")
-        if manifest.get("format") != FORMAT:
-            raise UserError(f"{path}: written in format {manifest.get('format')}; this version reads {FORMAT}.")
-        check_files(path, manifest["files"])
+        read_manifest(path, MANIFEST, "run", FORMAT, keys=())
         return cls(
             model=Recommender.load_from(path),
             dataset=Dataset.load(path / "data"),

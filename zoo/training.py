@@ -24,7 +24,7 @@ from zoo.objectives import make_objective
 from zoo.progress import ProgressBar
 from zoo.recommender import Recommender
 from zoo.registry import build, spec
-from zoo.run import Run, default_protocol
+from zoo.run import MANIFEST, Run, default_protocol
 from zoo.trainer import CHECKPOINT, Trainer
 
 # Metric watched on the validation part, by protocol.
@@ -78,7 +78,7 @@ def train(
         dataset = _dataset(config, source)
         return _train(config, dataset, None, progress, callbacks)
     folder = Path(out)
-    check_free(folder, overwrite)
+    check_free(folder, overwrite, MANIFEST)
     unfinished = folder.with_name(f".{folder.name}-unfinished")
     with parent_folder(folder), _kept_if_resumable(unfinished):
         dataset = _dataset_of_folder(config, source, unfinished, resume, overwrite)

@@ -23,11 +23,7 @@ def string_dataset() -> Dataset:
     """Interactions whose users and items are strings that are easily mangled, with more plain ones."""
     users = [*AWKWARD_IDS, *(f"user {i}" for i in range(6))]
     items = [*AWKWARD_IDS, *(f"item {i}" for i in range(8))]
-    rows = [
-        (user, items[(i * 3 + j * (1 + i % 2)) % len(items)])
-        for i, user in enumerate(users)
-        for j in range(8)
-    ]
+    rows = [(user, items[(i * 3 + j * (1 + i % 2)) % len(items)]) for i, user in enumerate(users) for j in range(8)]
     frame = pd.DataFrame(rows, columns=["user", "item"])
     return prepare(frame, name="awkward", split={"name": "random", "valid": 0.1, "test": 0.2})
 

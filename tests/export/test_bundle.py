@@ -79,10 +79,7 @@ def test_the_manifest_holds_recipe_metrics_data_and_versions(bundle, run):
 def test_the_manifest_holds_the_parity_of_every_format_endpoint_and_batch_size(bundle):
     parity = bundle.manifest["parity"]
     assert {(check["format"], check["endpoint"], check["batch_size"]) for check in parity} == {
-        (name, endpoint, size)
-        for name in bundle.formats
-        for endpoint in ("recommend", "score")
-        for size in BATCH_SIZES
+        (name, endpoint, size) for name in bundle.formats for endpoint in ("recommend", "score") for size in BATCH_SIZES
     }
     for check in parity:
         assert check["passed"]
@@ -154,7 +151,7 @@ def test_every_check_is_reported_as_it_is_done(run, tmp_path):
 
 
 def test_an_artefact_that_disagrees_is_an_error_and_nothing_is_published(run, tmp_path, wrong_onnx):
-    with pytest.raises(ZooError, match="nothing was published") as raised:
+    with pytest.raises(ZooError, match="Nothing was published") as raised:
         export.export(run, tmp_path / "bundle", ("onnx", "tflite"))
     assert not isinstance(raised.value, UserError)
     message = str(raised.value)
@@ -179,7 +176,7 @@ def test_a_crash_while_writing_leaves_nothing(run, tmp_path, monkeypatch):
         raise RuntimeError("the disk is full")
 
     monkeypatch.setitem(WRITERS, "tflite", crash)
-    with pytest.raises(RuntimeError, match="the disk is full"):
+    with pytest.raises(ZooError, match="Cannot write tflite: the disk is full"):
         export.export(run, tmp_path / "bundle", ("tflite",))
     assert list(tmp_path.iterdir()) == []
 
@@ -205,16 +202,14 @@ def test_a_file_is_never_replaced_by_a_bundle(run, tmp_path):
     assert (tmp_path / "notes").read_text() == "precious"
 
 
-@pytest.mark.xfail(strict=True, reason="any folder is replaced, whatever it holds")
 def test_a_folder_that_is_no_bundle_is_never_replaced_by_one(run, tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter").write_text("precious")
-    with pytest.raises(UserError, match="not a bundle"):
+    with pytest.raises(UserError, match="holds something else"):
         export.export(run, tmp_path / "home", ("onnx",), overwrite=True)
     assert (tmp_path / "home" / "letter").read_text() == "precious"
 
 
-@pytest.mark.xfail(strict=True, raises=ZooError, reason="the tolerance does not grow with the scores")
 def test_ratings_of_any_size_are_exported(make_run, run, tmp_path):
     rating = make_run("mf", run.dataset)
     rating.model.set_rating_scale(5000, 2000)
@@ -236,7 +231,6 @@ def test_a_wrong_list_of_formats_is_an_error_that_names_the_right_ones(run, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, raises=UserError, reason="a string is taken apart into letters")
 def test_one_format_may_be_given_as_a_string(run, tmp_path):
     assert export.export(run, tmp_path / "bundle", "onnx").formats == ("onnx",)
 
@@ -248,7 +242,6 @@ def test_k_out_of_range_is_an_error_that_names_the_range(run, tmp_path, k):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="k is compared before its type is checked")
 def test_k_that_is_no_number_is_an_error(run, tmp_path):
     with pytest.raises(UserError, match="k must be"):
         export.export(run, tmp_path / "bundle", ("onnx",), k="3")
@@ -311,7 +304,6 @@ def test_a_damaged_file_is_an_error_that_names_it(damaged, opened, file, damage,
         opened(damaged)
 
 
-@pytest.mark.xfail(strict=True, reason="only the files of the manifest are looked at")
 def test_a_version_that_was_added_is_noticed(damaged):
     # It would be served, and verified, in place of the one that was published.
     shutil.copytree(damaged / "saved_model" / "1", damaged / "saved_model" / "2")
@@ -319,7 +311,6 @@ def test_a_version_that_was_added_is_noticed(damaged):
         open_bundle(damaged)
 
 
-@pytest.mark.xfail(strict=True, reason="the files of a bundle that is opened already are not checked again")
 def test_damage_after_opening_is_noticed(damaged):
     opened = open_bundle(damaged)
     edit(damaged / "README.md")
@@ -346,7 +337,6 @@ def swapped_users(content: bytes) -> bytes:
     return content.replace(first, b"user !").replace(second, first).replace(b"user !", second)
 
 
-@pytest.mark.xfail(strict=True, reason="the message of a failed export is used for verifying too")
 def test_a_failed_verification_does_not_speak_of_publishing(damaged, monkeypatch):
     monkeypatch.setattr("export.verification.TOLERANCE", -1.0)
     with pytest.raises(ZooError) as raised:
@@ -374,7 +364,6 @@ def test_a_manifest_of_another_format_is_an_error(damaged):
 
 
 @pytest.mark.parametrize("content", ["[]", "null", '{"format": 1}'])
-@pytest.mark.xfail(strict=True, raises=(AttributeError, KeyError), reason="only the format number is checked")
 def test_a_manifest_that_is_not_one_is_an_error(damaged, content):
     (damaged / "manifest.json").write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json"):

@@ -88,10 +88,7 @@ def test_the_tflite_snippet_runs_and_its_vocabularies_name_what_it_recommends(
     assert sorted(items) == sorted(vocabulary["values"])
 
 
-@pytest.mark.xfail(strict=True, reason="the snippet pads with -1, which is unknown where ids are negative")
-def test_the_onnx_runtime_snippet_recommends_where_ids_are_negative(
-    make_run, datasets, tmp_path, monkeypatch
-):
+def test_the_onnx_runtime_snippet_recommends_where_ids_are_negative(make_run, datasets, tmp_path, monkeypatch):
     frame = datasets["ids"].interactions[["user", "item"]].assign(item=lambda rows: rows["item"] - 10)
     run = make_run("mf", prepare(frame, split={"name": "random", "valid": 0, "test": 0}))
     bundle = export.export(run, tmp_path / "bundle", ("onnx",))

@@ -7,9 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
-FILES = [
-    (bundle, endpoint) for bundle in ("bundle", "features_bundle") for endpoint in ("recommend", "score")
-]
+FILES = [(bundle, endpoint) for bundle in ("bundle", "features_bundle") for endpoint in ("recommend", "score")]
 AWKWARD = ("a,b", 'say "hi"', "it's", "😀", "007", "7", "1e5", "NA", "日本", "é", "back\\slash")
 
 
@@ -56,7 +54,6 @@ def test_all_operators_are_standard(path):
     assert not model.functions
 
 
-@pytest.mark.xfail(strict=True, reason="the converter names ai.onnx.ml already")
 def test_no_operator_set_is_named_twice(path):
     domains = [opset.domain for opset in onnx.load(path).opset_import]
     assert sorted(domains) == sorted(set(domains))
@@ -64,9 +61,7 @@ def test_no_operator_set_is_named_twice(path):
 
 def test_sizes_that_are_free_have_names_and_the_batch_one_name(path):
     graph = onnx.load(path).graph
-    shapes = [
-        [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.input
-    ]
+    shapes = [[dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.input]
     assert {shape[0] for shape in shapes} == {"batch"}
     lists = [shape[1] for shape in shapes if len(shape) > 1 and isinstance(shape[1], str)]
     assert len(lists) == len(set(lists)) > 0

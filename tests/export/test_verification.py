@@ -21,7 +21,7 @@ from export.verification import (
     verify_artefacts,
     write_reference,
 )
-from zoo.errors import UserError
+from zoo.errors import ZooError
 from zoo.recommender import NO_ITEM_SCORE
 from zoo.run import Run
 from zoo.schema import UNKNOWN
@@ -65,9 +65,7 @@ def test_vocabularies_attached_again_unchanged_pass(damaged, bundle):
 def label_encoder(model, tensor):
     """The node that looks up an input, or that looks up an output."""
     return next(
-        node
-        for node in model.graph.node
-        if node.op_type == "LabelEncoder" and tensor in (*node.input, *node.output)
+        node for node in model.graph.node if node.op_type == "LabelEncoder" and tensor in (*node.input, *node.output)
     )
 
 
@@ -172,9 +170,7 @@ def test_a_stale_weight_is_caught(run, bundle, tmp_path):
     write_reference(trained.model, trained.dataset, graphs, tmp_path)
     assert failed(tmp_path, bundle, "tflite") == set()
 
-    item_biases = next(
-        weight for weight in trained.model.weights if weight.shape == (graphs.catalogue[0].shape[0], 1)
-    )
+    item_biases = next(weight for weight in trained.model.weights if weight.shape == (graphs.catalogue[0].shape[0], 1))
     values = item_biases.numpy()
     values[7] += 0.001
     item_biases.assign(values)
@@ -278,7 +274,7 @@ def test_a_score_that_is_no_number_fails(score, given, wanted):
 
 def test_another_shape_is_an_error_that_names_format_endpoint_and_shapes(score):
     answer, expected = {"scores": np.zeros((2, 3))}, {"scores": np.zeros((2, 4))}
-    with pytest.raises(UserError, match=r"tflite score: gave shape \(2, 3\), expected \(2, 4\)"):
+    with pytest.raises(ZooError, match=r"tflite score: gave shape \(2, 3\), expected \(2, 4\)"):
         compare("tflite", score, 1, answer, expected)
 
 
@@ -388,11 +384,22 @@ def test_batches_are_single_ragged_and_large(queries):
 def test_the_reference_holds_what_the_trained_model_answers(run, bundle):
     endpoint = bundle.endpoints[0]
     with np.load(bundle.folder / REFERENCE) as stored:
-        inputs = {
-            info.name: stored[f"recommend/inputs/{info.name}"].astype(object) for info in endpoint.inputs
-        }
+        inputs = {info.name: stored[f"recommend/inputs/{info.name}"].astype(object) for info in endpoint.inputs}
         answer = model_answer(run.model, run.dataset, bundle.manifest["k"], endpoint, inputs)
         np.testing.assert_array_equal(stored["recommend/outputs/items"], answer["items"].astype(str))
         np.testing.assert_allclose(stored["recommend/outputs/scores"], answer["scores"], rtol=0, atol=1e-6)
         # Where all but three items are excluded, three are left and the rest is nothing.
         assert np.count_nonzero(stored["recommend/outputs/items"][0] != "") == 3
+
+
+def test_an_excluded_item_is_wrong_even_where_its_score_is_tied(recommend):
+    expected = {"items": np.array([[5, 6]]), "scores": np.array([[0.5, 0.5]], np.float32)}
+    answer = {"items": np.array([[5, 7]]), "scores": expected["scores"]}
+    assert compare("onnx", recommend, 1, answer, expected, exclude=np.array([[8]])).passed
+    assert not compare("onnx", recommend, 1, answer, expected, exclude=np.array([[7]])).passed
+
+
+def test_the_tolerance_grows_with_scores_above_one(score):
+    expected = {"scores": np.array([[300.0]], np.float64)}
+    assert compare("onnx", score, 1, {"scores": np.array([[300.002]])}, expected).passed
+    assert not compare("onnx", score, 1, {"scores": np.array([[300.004]])}, expected).passed

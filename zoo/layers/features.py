@@ -41,7 +41,6 @@ class FeatureNodes:
                 self.categorical.append(_masked_mean(Embedding(feature.size, dim)(value), value))
 
 
-
 class NumericEmbedding(keras.layers.Layer):
     """A learned embedding of a number: a direction scaled by the value, through a small non-linear layer.
 

@@ -21,18 +21,12 @@ class NextItem(Objective):
     Args:
         model: The recommender to train: towers with `positions`.
         dataset: The prepared data, with timestamps.
-        horizon: 1 predicts the very next item. More draws the target of every position from that many
-            next items (all-action prediction of PinnerFormer, Pancha et al., 2022, arXiv:2205.04507),
-            for when any item to come is as good as the next one.
     """
 
     families = (Towers,)
 
-    def __init__(self, model: Recommender, dataset: Dataset, horizon: int = 1) -> None:
+    def __init__(self, model: Recommender, dataset: Dataset) -> None:
         super().__init__(model, dataset)
-        if horizon < 1:
-            raise UserError(f"horizon must be at least 1. Received: {horizon}.")
-        self._horizon = horizon
         if not hasattr(model.parts, "positions"):
             raise UserError(
                 f"Objective 'next_item' needs an architecture with positions; {model.architecture!r} has none."
@@ -55,20 +49,14 @@ class NextItem(Objective):
         number = np.arange(len(users)) - np.repeat(np.cumsum(windows) - windows, windows)
         return users, first[users + 1] - 1 - number * self._length
 
-    def _targets(self, ends: tf.Tensor, users: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """`[batch, length]`: for every position of a window an item that follows it."""
-        following = ends[:, None] + 1 - self._length + tf.range(self._length)
-        ahead = tf.random.stateless_uniform(tf.shape(following), seed, 0, self._horizon, tf.int32)
-        last = tf.gather(self._events.first, users + 1)[:, None] - 1
-        return tf.gather(self._events.items, tf.clip_by_value(following + ahead, 0, last))
-
     def loss(self, examples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The mean loss over all positions of a batch of windows."""
         users, ends = tf.gather(self._users, examples), tf.gather(self._ends, examples)
         query = self._events.query(ends, users)
+        targets, _ = self._events.before(ends + 1, users)
         positions = self.model.encode_positions(query, training=True)
-        targets = self._targets(ends, users, seed)
-        trained = query["history"] != PADDING
+        # The first event of a user has nothing before it, so no position to be predicted from.
+        trained = (query["history"] != PADDING) & (targets != PADDING)
         vectors, targets = tf.boolean_mask(positions, trained), tf.boolean_mask(targets, trained)
         items = self.model.encode_items(tf.range(FIRST_KNOWN, self._events.num_items), training=True)
         logits = tf.matmul(vectors, items, transpose_b=True)
