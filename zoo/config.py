@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.errors import UserError, unknown_name
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which `1e-3` is a number, as it is in YAML 1.2."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
 
 
 class _Section(BaseModel):
@@ -55,14 +66,16 @@ class TrainConfig(_Section):
         3, ge=1, description="Epochs without a better metric before stopping; null never stops."
     )
     monitor: str | None = Field(None, description="Validation metric to watch; by default ndcg@10, or rmse or auc.")
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
 
 
 class EvaluateConfig(_Section):
     """The evaluation."""
 
     protocol: str | None = Field(None, description="Protocol; by default the one that fits the feedback.")
-    ks: tuple[int, ...] = Field((10,), description="Ranks at which the ranking metrics are cut.")
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (10,), min_length=1, description="Ranks at which the ranking metrics are cut."
+    )
     resamples: int = Field(1000, ge=10, description="Bootstrap resamples of an interval.")
 
 
@@ -97,7 +110,7 @@ def make_config(name: str, *layers: Mapping[str, Any]) -> Config:
         name, layers = own["model"], (own, *layers)
     settings: dict[str, Any] = {}
     for layer in ({"model": name}, preset(name), *layers):
-        _merge(settings, layer)
+        _merge(settings, copy.deepcopy(dict(layer)))
     _check_keys(Config, settings, "")
     try:
         return Config.model_validate(settings)
@@ -138,7 +151,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             if not isinstance(target, dict):
                 raise UserError(f"Setting {setting!r} contradicts an earlier one.")
         try:
-            target[parts[-1]] = yaml.safe_load(value)
+            target[parts[-1]] = yaml.load(value, _Loader)
         except yaml.YAMLError as error:
             raise UserError(f"Setting {setting!r}: the value is not valid YAML.") from error
     return nested
@@ -157,7 +170,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: If the file is missing, is no valid YAML or is no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -172,7 +185,7 @@ def _merge(settings: dict[str, Any], layer: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and isinstance(settings.get(key), dict):
             _merge(settings[key], value)
         else:
-            settings[key] = dict(value) if isinstance(value, Mapping) else value
+            settings[key] = value
 
 
 def _check_keys(section: type[BaseModel], settings: Mapping[str, Any], path: str) -> None:

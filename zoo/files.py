@@ -152,7 +152,10 @@ def published_folder(out: Path, overwrite: bool, marker: str) -> Iterator[Path]:
 def parent_folder(out: Path) -> Iterator[None]:
     """Makes the folders above `out`; those that were made go again if there is an error and nothing is in them."""
     made = [folder for folder in out.parents if not folder.exists()]
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out.parent}: cannot be made ({error.strerror}).") from error
     try:
         yield
     except BaseException:

@@ -92,7 +92,7 @@ class Recommender(keras.Model):
     @property
     def scores_are_ratings(self) -> bool:
         """Whether `set_rating_scale` was called, so that scores are in the unit of the ratings."""
-        return float(self.parts.rating_scale.std) != 1.0 or float(self.parts.rating_scale.mean) != 0.0
+        return float(self.parts.rating_scale.is_set) > 0
 
     # What a family defines. `catalogue` is what `encode_catalogue` gave; encoding it once serves many queries.
 
@@ -376,14 +376,16 @@ class RatingScale(keras.layers.Layer):
     """`mean + std * logit`: the identity, until the labels are ratings and their mean and spread are set."""
 
     def build(self, input_shape: Any) -> None:
-        """Makes the two numbers, which are not trained."""
+        """Makes the numbers, which are not trained."""
         self.mean = self.add_weight(name="mean", shape=(), initializer="zeros", trainable=False)
         self.std = self.add_weight(name="std", shape=(), initializer="ones", trainable=False)
+        self.is_set = self.add_weight(name="is_set", shape=(), initializer="zeros", trainable=False)
 
     def set(self, mean: float, std: float) -> None:
         """Sets the mean and the spread of the ratings."""
         self.mean.assign(mean)
         self.std.assign(std)
+        self.is_set.assign(1.0)
 
     def call(self, logits: Any) -> Any:
         """The scores, in the unit of the labels."""

@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import UserError, unknown_name
+from zoo.errors import UserError, check_like, unknown_name
 
 if TYPE_CHECKING:
     from zoo.recommender import Recommender
@@ -43,6 +43,7 @@ class Spec:
         paper: Where it comes from.
         ordered: Whether histories must have an order.
         file: Where it is defined.
+        module: The module to import it from, if it is of an installed package.
     """
 
     name: str
@@ -54,12 +55,14 @@ class Spec:
     paper: str = ""
     ordered: bool = False
     file: str = ""
+    module: str = ""
 
     def check_hparams(self, hparams: Mapping[str, Any]) -> None:
-        """Raises a `UserError` that names the valid hparams if one is unknown."""
-        for name in hparams:
+        """Raises a `UserError` if an hparam is unknown, with the valid ones, or of another kind than its default."""
+        for name, value in hparams.items():
             if name not in self.hparams:
                 raise unknown_name(f"hparam of {self.name!r}", name, self.hparams)
+            check_like(f"hparam {name!r} of {self.name!r}", value, self.hparams[name])
 
 
 def register(
@@ -95,6 +98,7 @@ def register(
 
     def decorate(builder: Builder) -> Builder:
         function = inspect.unwrap(builder)
+        _check_name(name, function.__name__, f"{inspect.getsourcefile(function)}")
         module = sys.modules.get(function.__module__)
         hparams = {
             parameter.name: parameter.default
@@ -112,6 +116,7 @@ def register(
             paper=paper,
             ordered=ordered,
             file=inspect.getsourcefile(function) or "",
+            module=function.__module__,
         )
         return builder
 
@@ -120,8 +125,14 @@ def register(
 
 def specs(pattern: str = "*") -> dict[str, Spec]:
     """The architectures whose names match a shell-style pattern, by name, sorted."""
-    found = {spec.name: spec for file in _files() for spec in _read(file)}
-    found.update(_registered)
+    found: dict[str, Spec] = {}
+    for file, module in _files():
+        for one in _read(file, module):
+            if one.name in found:
+                raise UserError(f"Architecture {one.name!r} is in two files: {found[one.name].file} and {file}.")
+            found[one.name] = one
+    for name, one in _registered.items():
+        found.setdefault(name, one)
     return {name: found[name] for name in sorted(found) if fnmatch.fnmatch(name, pattern)}
 
 
@@ -182,14 +193,16 @@ def build(
 
 def _builder(known: Spec) -> Builder:
     if known.name not in _builders:
-        _import(Path(known.file))
+        if known.module:
+            importlib.import_module(known.module)
+        else:
+            _import_file(Path(known.file))
     return _builders[known.name]
 
 
-def _import(file: Path) -> None:
+def _import_file(file: Path) -> None:
     """Runs an architecture file, whose decorators register what is in it."""
-    inside = file.parent == MODELS_FOLDER
-    module_name = f"zoo.models.{file.stem}" if inside else f"zoo_models_{file.stem}"
+    module_name = f"zoo_models_{file.stem}"
     found = importlib.util.spec_from_file_location(module_name, file)
     assert found is not None
     assert found.loader is not None
@@ -198,30 +211,42 @@ def _import(file: Path) -> None:
     found.loader.exec_module(module)
 
 
-def _files() -> Iterator[Path]:
-    """Every file that may hold architectures: the zoo's own, installed packages', the user's."""
-    yield from sorted(MODELS_FOLDER.glob("*.py"))
+def _files() -> Iterator[tuple[Path, str]]:
+    """Every file that may hold architectures, and its module: the zoo's own, installed packages', the user's."""
+    for path in sorted(MODELS_FOLDER.glob("*.py")):
+        yield path, f"zoo.models.{path.stem}"
     for point in entry_points(group="zoo.models"):
         located = importlib.util.find_spec(point.module)
         if located is not None and located.origin:
-            yield Path(located.origin)
+            yield Path(located.origin), point.module
     for place in filter(None, os.environ.get(MODELS_VARIABLE, "").split(os.pathsep)):
         path = Path(place)
         if not path.exists():
             raise UserError(f"{MODELS_VARIABLE} names {place!r}, which does not exist.")
-        yield from sorted(path.glob("*.py")) if path.is_dir() else [path]
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            yield file, ""
 
 
-def _read(file: Path) -> Iterator[Spec]:
+def _read(file: Path, module: str) -> Iterator[Spec]:
     """The specs of a file's `@register` lines, whose arguments must therefore be literals."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     except SyntaxError as error:
         raise UserError(f"{file}, line {error.lineno}: not valid Python ({error.msg}).") from error
+    except ValueError as error:
+        raise UserError(f"{file}: not Python in UTF-8 ({error}).") from error
     for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
         for decorator in function.decorator_list:
             if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "register":
-                yield _spec_of(decorator, function, ast.get_docstring(function) or ast.get_docstring(tree), file)
+                docstring = ast.get_docstring(function) or ast.get_docstring(tree)
+                one = _spec_of(decorator, function, docstring, file)
+                _check_name(one.name, function.name, f"{file}, line {decorator.lineno}")
+                yield dataclasses.replace(one, module=module)
+
+
+def _check_name(name: str, function: str, where: str) -> None:
+    if name != function:
+        raise UserError(f"{where}: architecture {name!r} must have its function's name, {function!r}.")
 
 
 def _spec_of(decorator: ast.Call, function: ast.FunctionDef, docstring: str | None, file: Path) -> Spec:

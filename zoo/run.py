@@ -87,8 +87,8 @@ class Run:
 
         >>> run.recommend(users=[1, 2], k=3)
         """
-        raw_users = list(users)
-        if isinstance(users, str) or not raw_users:
+        raw_users = list(users) if isinstance(users, Iterable) and not isinstance(users, str | bytes) else []
+        if not raw_users:
             raise UserError(f"Expected a list of at least one user. Received: {users!r}.")
         indices = self.dataset.vocabularies["user"].index(raw_users)
         query = self.dataset.queries(self.model.query_names, indices, *PARTS)
@@ -98,6 +98,9 @@ class Run:
             left_out = np.concatenate([left_out, seen], axis=1)
         chosen = None
         if candidates is not None:
+            candidates = list(candidates)
+            if not candidates:
+                raise UserError("candidates is empty. Leave it out to choose from the whole catalogue.")
             chosen = np.tile(self._items(candidates, "candidates"), (len(indices), 1))
         items, scores = self.model.recommend(query, k, exclude=left_out, candidates=chosen)
         there = items != PADDING

@@ -56,6 +56,10 @@ class Feature:
         least = FIRST_KNOWN if self.is_indexed else 1
         if self.size < least:
             raise UserError(f"Feature {self.name!r} has size {self.size}. Expected at least {least}.")
+        if self.length is not None and self.length < 1:
+            raise UserError(f"Feature {self.name!r} has length {self.length}. Expected at least 1.")
+        if self.std == 0:
+            raise UserError(f"Feature {self.name!r} has std 0. Expected another number to divide by.")
 
     @property
     def is_indexed(self) -> bool:
@@ -221,11 +225,14 @@ class Vocabulary:
     """
 
     def __init__(self, values: Iterable[Any]) -> None:
-        known = np.asarray(list(values))
-        if known.size == 0:
-            known = known.astype(str)
-        self.is_integer = bool(np.issubdtype(known.dtype, np.integer))
-        self.values: np.ndarray = known.astype(np.int64) if self.is_integer else known.astype(str).astype(object)
+        known = list(values)
+        self.is_integer = bool(known) and all(isinstance(value, int | np.integer) for value in known)
+        if self.is_integer and not -(2**63) < min(known) <= max(known) < 2**63:
+            raise UserError("Integer ids must lie within 64 bits. Give larger ones as strings.")
+        # As objects, for NumPy strings would lose NULs at their end.
+        self.values: np.ndarray = np.array(
+            known if self.is_integer else [str(value) for value in known], np.int64 if self.is_integer else object
+        )
         # Integer ids have no natural "nothing", so one below the smallest is taken, -1 where that is free.
         smallest = int(self.values.min()) if self.is_integer else 0
         self.padding_value: int | str = min(-1, smallest - 1) if self.is_integer else ""
@@ -269,7 +276,7 @@ class Vocabulary:
             return str(value)
         try:
             number = int(value)  # type: ignore[call-overload]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         return number if str(number) == str(value).strip() or number == value else None
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,11 +104,13 @@ class Trainer:
         """
         self.model.stop_training = False
         self.callbacks.on_train_begin()
-        while self.progress.epoch < self.config.epochs and not self.progress.stopped:
-            self._epoch()
-        if self.best_weights is not None:
-            self.model.set_weights(self.best_weights)
-        self.callbacks.on_train_end()
+        try:
+            while self.progress.epoch < self.config.epochs and not self.progress.stopped:
+                self._epoch()
+            if self.best_weights is not None:
+                self.model.set_weights(self.best_weights)
+        finally:
+            self.callbacks.on_train_end()
         return self.progress
 
     def resume(self) -> None:
@@ -122,7 +125,7 @@ class Trainer:
                     variable.assign(arrays[f"variable/{index}"])
                 if state["best"] is not None:
                     self.best_weights = [arrays[f"best/{index}"] for index in range(len(self.model.weights))]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path}: not a checkpoint of this run ({error}). Start anew with --overwrite.") from error
         self.progress = Progress(**state)
 
@@ -183,6 +186,8 @@ class Trainer:
         return loss
 
     def _compare(self, logs: dict[str, float]) -> None:
+        if self.monitor not in logs:
+            raise unknown_name("metric to monitor", self.monitor, logs)
         progress, value = self.progress, self.sign * logs[self.monitor]
         if progress.best is None or value > self.sign * progress.best:
             progress.best, progress.best_epoch = logs[self.monitor], progress.epoch
@@ -209,12 +214,11 @@ def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
     Raises:
         UserError: With the near names, if Keras has no such optimizer.
     """
+    base, wrapper = keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer
     known = {
         name.lower(): kind
         for name, kind in vars(keras.optimizers).items()
-        if isinstance(kind, type)
-        and issubclass(kind, keras.optimizers.Optimizer)
-        and kind is not keras.optimizers.Optimizer
+        if isinstance(kind, type) and issubclass(kind, base) and kind not in (base, wrapper)
     }
     if config.optimizer.lower() not in known:
         raise unknown_name("optimizer", config.optimizer, known)

@@ -17,8 +17,9 @@ import scipy.sparse
 from zoo.config import Config, make_config
 from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
-from zoo.errors import UserError
-from zoo.evaluation.protocols import per_user_ranking, score_rows
+from zoo.errors import UserError, unknown_name
+from zoo.evaluation.metrics import label_metrics, rating_metrics
+from zoo.evaluation.protocols import metric_names, per_user_ranking, score_rows
 from zoo.files import check_free, parent_folder, publish, read_json
 from zoo.objectives import make_objective
 from zoo.progress import ProgressBar
@@ -80,7 +81,7 @@ def train(
     folder = Path(out)
     check_free(folder, overwrite, MANIFEST)
     unfinished = folder.with_name(f".{folder.name}-unfinished")
-    with parent_folder(folder), _kept_if_resumable(unfinished):
+    with parent_folder(folder), _kept_if_resumable(unfinished, overwrite):
         dataset = _dataset_of_folder(config, source, unfinished, resume, overwrite)
         run = _train(config, dataset, unfinished, progress, callbacks)
         publish(unfinished, folder)
@@ -89,12 +90,13 @@ def train(
 
 
 @contextlib.contextmanager
-def _kept_if_resumable(unfinished: Path) -> Iterator[None]:
-    """Removes the folder of a run that failed before there was anything to resume."""
+def _kept_if_resumable(unfinished: Path, overwrite: bool) -> Iterator[None]:
+    """Removes the folder that a run made if it failed before there was anything to resume."""
+    is_of_another_run = unfinished.exists() and not overwrite
     try:
         yield
     except BaseException:
-        if not (unfinished / CHECKPOINT).exists():
+        if not is_of_another_run and not (unfinished / CHECKPOINT).exists():
             shutil.rmtree(unfinished, ignore_errors=True)
         raise
 
@@ -125,7 +127,7 @@ def _dataset_of_folder(config: Config, source: Any, unfinished: Path, resume: bo
     """Prepares the data and an unfinished folder, or takes up the folder of an interrupted run."""
     described = config.model_dump(mode="json")
     if unfinished.exists() and resume:
-        if read_json(unfinished / "config.json", "interrupted run") != described:
+        if read_json(unfinished / "config.json", "run that was interrupted") != described:
             raise UserError(f"{unfinished}: the interrupted run has other settings. Repeat them, or --overwrite it.")
         return Dataset.load(unfinished / "data")
     if unfinished.exists() and not overwrite:
@@ -149,7 +151,10 @@ def _train(
     keras.utils.set_random_seed(config.train.seed)
     model = build(config.model, dataset.schema, **config.hparams)
     model.set_catalogue(dataset.items)
+    _check_ks(config, dataset)
     if model.closed_form is not None:
+        if config.train.objective or config.train.options:
+            raise UserError(f"{config.model!r} is solved in closed form; it takes no train.objective or train.options.")
         model.closed_form(interaction_matrix(dataset))
         history: list[dict[str, float]] = []
     else:
@@ -187,23 +192,33 @@ def _fit(
 def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[Callable[[], dict[str, float]], str]:
     """What gives the validation metrics, and the one to watch."""
     protocol = config.evaluate.protocol or default_protocol(config, dataset)
-    k = config.evaluate.ks[0]
-    monitor = config.train.monitor or MONITORED[protocol].format(k=k)
     rows = dataset.part("valid")
+    names = ["loss"] if rows.empty else ["loss", *metric_names(protocol, config.evaluate.ks)]
+    usual = "loss" if rows.empty else MONITORED[protocol].format(k=config.evaluate.ks[0])
+    monitor = config.train.monitor or usual
+    if monitor not in names:
+        raise unknown_name("metric in train.monitor", monitor, names)
     if rows.empty:
-        return dict, config.train.monitor or "loss"
+        return dict, monitor
 
     def ranking() -> dict[str, float]:
         _, per_user = per_user_ranking(model, dataset, "valid", config.evaluate.ks)
         return {name: float(values.mean()) for name, values in per_user.items()}
 
     def by_row() -> dict[str, float]:
-        from zoo.evaluation.metrics import label_metrics, rating_metrics
-
         metrics = label_metrics if protocol == "labels" else rating_metrics
         return metrics(rows["label"].to_numpy(), score_rows(model, dataset, rows, "valid"))
 
     return (ranking if protocol == "full-ranking" else by_row), monitor
+
+
+def _check_ks(config: Config, dataset: Dataset) -> None:
+    known = len(dataset.vocabularies["item"])
+    if max(config.evaluate.ks) > known:
+        raise UserError(
+            f"evaluate.ks has {max(config.evaluate.ks)}, but the catalogue has {known} items. "
+            f"Choose a smaller one, e.g. --set evaluate.ks=[{min(known, 5)}]."
+        )
 
 
 def interaction_matrix(dataset: Dataset) -> scipy.sparse.csr_matrix:

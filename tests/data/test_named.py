@@ -33,9 +33,7 @@ def write_ml_100k(folder: Path) -> Path:
     (folder / "u.user").write_text("1|24|M|technician|85711\n2|53|F|other|94043\n")
     flags = ["|".join("1" if g in on else "0" for g in range(19)) for on in ({3, 4, 5}, set())]
     (folder / "u.item").write_bytes(
-        f"1|Toy Story (1995)|01-Jan-1995||http://x|{flags[0]}\n2|Café|||http://y|{flags[1]}\n".encode(
-            "latin-1"
-        )
+        f"1|Toy Story (1995)|01-Jan-1995||http://x|{flags[0]}\n2|Café|||http://y|{flags[1]}\n".encode("latin-1")
     )
     return folder
 
@@ -171,9 +169,7 @@ def test_a_folder_that_lacks_a_file_is_an_error_and_not_a_download(tmp_path, mon
     monkeypatch.setattr(named, "download", lambda *args, **options: pytest.fail("downloaded"))
     if source == "ZOO_DATA":
         monkeypatch.setenv("ZOO_DATA", str(tmp_path))
-    with pytest.raises(
-        UserError, match=rf"ml-100k \({source}\) lacks u\.item\. Put u\.data, .*ZOO_DATA.*licence"
-    ):
+    with pytest.raises(UserError, match=rf"ml-100k \({source}\) lacks u\.item\. Put u\.data, .*ZOO_DATA.*licence"):
         load_dataset("ml-100k", data_root=tmp_path if source == "data_root" else None)
 
 
@@ -247,9 +243,7 @@ REAL = os.environ.get("ZOO_DATA")
 
 
 @pytest.mark.skipif(not REAL, reason="ZOO_DATA is not set")
-@pytest.mark.parametrize(
-    ("name", "counts"), [("ml-100k", (943, 1_682, 100_000)), ("ml-1m", (6_040, 3_706, 1_000_209))]
-)
+@pytest.mark.parametrize(("name", "counts"), [("ml-100k", (943, 1_682, 100_000)), ("ml-1m", (6_040, 3_706, 1_000_209))])
 def test_the_real_files_have_the_published_counts(name, counts):
     data = load_dataset(name, data_root=REAL)
     assert (data.num_users - 2, data.num_items - 2, len(data.interactions)) == counts

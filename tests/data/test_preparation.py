@@ -108,9 +108,7 @@ def test_columns_may_go_by_other_names():
 
 
 def test_a_missing_column_names_the_columns_there_are():
-    with pytest.raises(
-        UserError, match=r"interactions: has no column 'item'. Did you mean 'items'\? .*user, items"
-    ):
+    with pytest.raises(UserError, match=r"interactions: has no column 'item'. Did you mean 'items'\? .*user, items"):
         prepare(pd.DataFrame({"user": [1], "items": [1]}))
 
 
@@ -256,9 +254,7 @@ def test_the_catalogue_is_what_has_interactions():
     assert data.items["colour"].tolist() == [1, 1, 3, 2, 1]
     assert "1 repeated rows in the items table; the last was kept." in data.notes
     assert "1 items of the items table have no interactions; they were left out." in data.notes
-    assert (
-        "1 items have interactions but no row in the items table; their features are unknown." in data.notes
-    )
+    assert "1 items have interactions but no row in the items table; their features are unknown." in data.notes
 
 
 def test_users_likewise():
@@ -266,9 +262,7 @@ def test_users_likewise():
     data = prepared(users=users, features={"age": "numeric"})
     assert data.users["age"].tolist() == [0, 0, 0, 0]
     assert "1 users of the users table have no interactions; they were left out." in data.notes
-    assert (
-        "1 users have interactions but no row in the users table; their features are unknown." in data.notes
-    )
+    assert "1 users have interactions but no row in the users table; their features are unknown." in data.notes
 
 
 def test_tables_about_others_are_an_error():
@@ -513,9 +507,7 @@ def test_a_dataset_comes_back_as_it_was_saved(tmp_path):
         note=["one two three four", "five six seven eight", "a b c d", "e f g h"],
         hour=[0.5, 1.5, None, 1.0],
     )
-    items = items_with(
-        title=["Ten \U0001f600", None, "Thirty, and more"], price=[1.5, 2, 3], tags=["x|y", "x", ""]
-    )
+    items = items_with(title=["Ten \U0001f600", None, "Thirty, and more"], price=[1.5, 2, 3], tags=["x|y", "x", ""])
     users = pd.DataFrame({"user": ["a", "b"], "team": ["x", None]})
     data = prepared(frame, users, items, name="mine")
     data.facts["best"] = 0.5

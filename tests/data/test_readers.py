@@ -78,9 +78,7 @@ def test_a_folder_is_no_file(tmp_path):
 
 def test_a_missing_column_gives_the_near_names_and_all_names(tmp_path):
     path = write(tmp_path / "a.csv", "user_id,thing\n1,2\n")
-    with pytest.raises(
-        UserError, match=r"a\.csv: has no column 'userid'. Did you mean 'user_id'\? .*user_id, thing"
-    ):
+    with pytest.raises(UserError, match=r"a\.csv: has no column 'userid'. Did you mean 'user_id'\? .*user_id, thing"):
         read_table(path, {"userid": "user"})
 
 
@@ -168,9 +166,7 @@ def test_a_timestamp_that_cannot_be_read_is_an_error(tmp_path, good, bad, messag
 
 def test_a_frame_counts_its_rows_from_one_whatever_its_index():
     table = read_table(pd.DataFrame({"user": ["a", None]}, index=[70, 90]), name="users")
-    with pytest.raises(
-        UserError, match=r"users, row 2, column 'user': a user id is missing. Received: nothing"
-    ):
+    with pytest.raises(UserError, match=r"users, row 2, column 'user': a user id is missing. Received: nothing"):
         ids(table, "user")
 
 

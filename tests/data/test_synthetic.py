@@ -17,8 +17,7 @@ def data():
 
 def test_it_has_features_of_every_kind(data):
     kinds = {
-        feature.name: (feature.role, feature.kind)
-        for feature in data.schema.side_features("user", "item", "context")
+        feature.name: (feature.role, feature.kind) for feature in data.schema.side_features("user", "item", "context")
     }
     assert kinds == {
         "age": ("user", "numeric"),

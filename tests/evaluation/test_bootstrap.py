@@ -115,9 +115,7 @@ class TestClusterInterval:
         labels, scores, groups = random.integers(0, 2, 90), random.normal(size=90), random.integers(0, 12, 90)
         order = random.permutation(90)
         straight = cluster_interval(label_statistics(labels, scores)["auc"], groups, resamples=50)
-        permuted = cluster_interval(
-            label_statistics(labels[order], scores[order])["auc"], groups[order], resamples=50
-        )
+        permuted = cluster_interval(label_statistics(labels[order], scores[order])["auc"], groups[order], resamples=50)
         assert dataclasses.astuple(permuted) == pytest.approx(dataclasses.astuple(straight))
 
     def test_auc_interval_agrees_with_drawing_rows_by_hand(self):

@@ -85,9 +85,7 @@ class TestHitsOf:
 
     def test_empty_slots_are_no_hits(self):
         # Were -1 a key like any other, row 1's would be that of item 5 in row 0.
-        hits = hits_of(
-            np.array([[4, 0], [-1, 5]], dtype=np.int32), rows=np.array([0, 1]), items=np.array([5, 5])
-        )
+        hits = hits_of(np.array([[4, 0], [-1, 5]], dtype=np.int32), rows=np.array([0, 1]), items=np.array([5, 5]))
         assert hits.tolist() == [[False, False], [False, True]]
 
     def test_keys_do_not_overflow_for_int32_ids(self):

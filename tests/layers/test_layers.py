@@ -16,7 +16,6 @@ from zoo.layers import (
     FeatureNodes,
     HistoryPooling,
     MultiHot,
-    PairwiseInteractions,
     mlp,
 )
 from zoo.schema import Feature, Schema
@@ -150,24 +149,6 @@ def test_a_round_is_gated_attention_to_itself_and_the_other_kind():
     to_numeric, to_categorical = layer.steps[0]
     np.testing.assert_allclose(got[0][0], naive_message(to_numeric, numeric[0], categorical[0]), atol=1e-5)
     np.testing.assert_allclose(got[1][0], naive_message(to_categorical, categorical[0], numeric[0]), atol=1e-5)
-
-
-# PairwiseInteractions
-
-
-@pytest.mark.parametrize("num_nodes", [2, 4])
-def test_interactions_are_the_products_of_every_two_nodes(num_nodes):
-    nodes = normal(3, num_nodes, 5)
-    layer = PairwiseInteractions(6, rank=2)
-    got = layer(nodes)
-    reduced = nodes @ np.asarray(layer.reduce.kernel)
-    products = []
-    for left in range(num_nodes):
-        for right in range(left + 1, num_nodes):
-            products.append(reduced[:, left] * reduced[:, right])
-    expected = np.concatenate(products, axis=1) @ np.asarray(layer.project.kernel) + np.asarray(layer.project.bias)
-    assert got.shape == (3, 6)
-    np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 # HistoryPooling

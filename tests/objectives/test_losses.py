@@ -118,7 +118,6 @@ def test_ratings_that_are_all_the_same_still_have_a_scale(sequences_of):
     assert (float(model.parts.rating_scale.mean), float(model.parts.rating_scale.std)) == (4.0, 1.0)
 
 
-@pytest.mark.xfail(strict=True, reason="scores_are_ratings is guessed from the scale, and 0 and 1 may be set")
 def test_standardized_ratings_are_ratings_too(sequences_of):
     data = sequences_of([40, 40], 5)
     data.interactions["label"] = np.tile(np.float32([-1, 1]), 40)
@@ -253,7 +252,6 @@ def test_without_a_positive_there_is_nothing_to_train(sequences_of):
         make_objective("pointwise", zoo.build("mf", data.schema), data, {})
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="the types of options are not checked")
 @pytest.mark.parametrize("number", ["four", 2.5])
 def test_a_number_of_negatives_that_is_no_integer_is_refused(rated, number):
     model = zoo.build("mf", rated.schema)

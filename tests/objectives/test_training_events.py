@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,7 +68,6 @@ def test_the_query_after_the_last_event_is_the_one_served(datasets):
         np.testing.assert_allclose(query[name], served[name], rtol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="Examples.query takes the context of whatever event comes next")
 def test_after_a_users_last_event_the_context_is_unknown(datasets):
     data = datasets["features"]
     examples = Examples(data, ["device"])

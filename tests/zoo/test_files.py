@@ -199,9 +199,6 @@ def test_publishing_moves_a_folder_where_none_was(tmp_path):
     assert listing(tmp_path) == {"out/a.txt": b"new"}
 
 
-@pytest.mark.xfail(
-    strict=True, raises=OSError, reason="published_folder does not turn the OSError of mkdir into a UserError"
-)
 def test_an_output_inside_a_file_is_the_users_mistake(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError), published_folder(tmp_path / "file" / "out", False, MARKER):

@@ -191,10 +191,9 @@ def test_a_loss_that_is_no_number_names_epoch_and_steps():
     assert len(trainer.progress.history) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="on_train_end is not called when training fails")
 def test_a_failure_ends_the_progress_bar():
     bar = ProgressBar("mf", "loss")
-    trainer = trainer_of(lambda *_: tf.constant(np.nan), callbacks=[bar])
+    trainer = trainer_of(lambda weights, *_: tf.reduce_sum(weights[0]) * np.nan, callbacks=[bar])
     try:
         with pytest.raises(ZooError):
             trainer.fit()
@@ -203,7 +202,6 @@ def test_a_failure_ends_the_progress_bar():
         bar._bar.stop()
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="the name of the metric to watch is not checked")
 def test_an_unknown_metric_to_watch_gives_the_near_names():
     trainer = trainer_of(metrics=[0.1])
     trainer.monitor = "ndgc@10"
@@ -272,7 +270,6 @@ def test_an_unknown_optimizer_gives_the_near_names():
         make_optimizer(TrainConfig(optimizer="adma"))
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="a wrapper of optimizers counts as an optimizer")
 def test_a_wrapper_of_optimizers_is_no_optimizer():
     with pytest.raises(UserError):
         make_optimizer(TrainConfig(optimizer="LossScaleOptimizer"))
@@ -327,7 +324,6 @@ def test_a_checkpoint_of_another_model_is_named(tmp_path):
     assert str(tmp_path / CHECKPOINT) in str(error.value)
 
 
-@pytest.mark.xfail(strict=True, reason="zipfile.BadZipFile and EOFError are neither OSError nor ValueError")
 @pytest.mark.parametrize("size", [0, 100])
 def test_a_truncated_checkpoint_is_named(tmp_path, size):
     checkpointed(tmp_path, epochs=1).fit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.dataset import Dataset
+from zoo.data.dataset import Dataset, neutral
 
 
 class Examples:
@@ -33,7 +33,7 @@ class Examples:
             f.name: tf.constant(dataset.users[f.name]) for f in features if f.role == "user" and f.name != "user"
         }
         self._context = {
-            f.name: tf.constant(np.stack(rows[f.name].to_numpy()), f.dtype) for f in features if f.role == "context"
+            f.name: tf.constant(np.stack([*rows[f.name], neutral(f)]), f.dtype) for f in features if f.role == "context"
         }
         if "history" in dataset.schema:
             self._length = dataset.schema["history"].length
@@ -58,8 +58,8 @@ class Examples:
         if {"history", "history_rating"} & set(self._query_names):
             query["history"], query["history_rating"] = self.before(events, users)
         query.update({name: tf.gather(table, users) for name, table in self._tables.items()})
-        # The position after the last event has no context of its own.
-        at = tf.minimum(events, len(self) - 1)
+        # After a user's last event the context is not known; its row stands behind those of the events.
+        at = tf.where(events < tf.gather(self.first, users + 1), events, len(self))
         query.update({name: tf.gather(values, at) for name, values in self._context.items()})
         return {name: query[name] for name in self._query_names}
 

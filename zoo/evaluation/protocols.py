@@ -192,6 +192,22 @@ def _relevant(dataset: Dataset, part: Part) -> tuple[np.ndarray, pd.DataFrame]:
     return np.unique(pairs["user"].to_numpy()), pairs
 
 
+METRICS = {
+    "full-ranking": ("hr", "recall", "precision", "ndcg", "map", "mrr"),
+    "labels": ("log_loss", "auc"),
+    "ratings": ("rmse", "mae"),
+}
+
+
+def metric_names(protocol: str, ks: Sequence[int]) -> list[str]:
+    """The metrics a protocol gives, e.g. `"ndcg@10"`. Raises a `UserError` for an unknown protocol."""
+    if protocol not in PROTOCOLS:
+        raise unknown_name("protocol", protocol, PROTOCOLS)
+    if protocol != "full-ranking":
+        return list(METRICS[protocol])
+    return [f"{metric}@{k}" for k in ks for metric in METRICS[protocol]]
+
+
 Protocol = Callable[[Recommender, Dataset, Part, tuple[int, ...], int, int], Evaluation]
 
 PROTOCOLS: dict[str, Protocol] = {"full-ranking": _full_ranking, "labels": _labels, "ratings": _ratings}

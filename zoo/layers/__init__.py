@@ -3,7 +3,7 @@
 from zoo.layers.basic import Embedding, MultiHot, mlp
 from zoo.layers.catalogue import CatalogueRows
 from zoo.layers.features import FeatureNodes, HistoryPooling
-from zoo.layers.propagation import CoPropagation, PairwiseInteractions
+from zoo.layers.propagation import CoPropagation
 
 __all__ = [
     "CatalogueRows",
@@ -12,6 +12,5 @@ __all__ = [
     "FeatureNodes",
     "HistoryPooling",
     "MultiHot",
-    "PairwiseInteractions",
     "mlp",
 ]

@@ -1,4 +1,4 @@
-"""Numeric and categorical nodes that learn from each other, and explicit interactions between them."""
+"""Numeric and categorical nodes that learn from each other."""
 
 from __future__ import annotations
 
@@ -57,31 +57,3 @@ class _Message(keras.layers.Layer):
         message = weights[..., :1] * self.value(nodes) + ops.matmul(weights[..., 1:], self.value(others))
         gate = self.gate(ops.concatenate([nodes, message], axis=-1))
         return self.norm(nodes + gate * message)
-
-
-class PairwiseInteractions(keras.layers.Layer):
-    """Every product of two nodes of an example, projected to one vector (low-rank bilinear interactions).
-
-    Args:
-        dim: Width of the result.
-        rank: Width in which the products are taken.
-    """
-
-    def __init__(self, dim: int, rank: int = 16, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.reduce = layers.Dense(rank, use_bias=False)
-        self.project = layers.Dense(dim)
-
-    def build(self, shape: Any) -> None:
-        """Builds the two projections for `[batch, nodes, dim]`."""
-        self.pairs = [(i, j) for i in range(shape[1]) for j in range(i + 1, shape[1])]
-        self.reduce.build(shape)
-        self.project.build((None, self.reduce.units * len(self.pairs)))
-
-    def call(self, nodes: Any) -> Any:
-        """`[batch, nodes, dim]` with at least two nodes to `[batch, dim]`."""
-        reduced = self.reduce(nodes)
-        left = ops.take(reduced, [i for i, _ in self.pairs], axis=1)
-        right = ops.take(reduced, [j for _, j in self.pairs], axis=1)
-        products = left * right
-        return self.project(ops.reshape(products, (-1, products.shape[1] * products.shape[2])))

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras import layers, ops
+from keras_rs.layers import FeatureCross
 
 from zoo.layers import (
     CoPropagation,
     Embedding,
     FeatureNodes,
     HistoryPooling,
-    PairwiseInteractions,
     mlp,
 )
 from zoo.recommender import Towers
@@ -52,10 +52,8 @@ def elcorec(
         every = categorical = ops.stack(nodes.categorical, axis=1)
         if nodes.numeric:
             every = ops.concatenate(CoPropagation(rounds)(ops.stack(nodes.numeric, axis=1), categorical), axis=1)
-        parts = [layers.Flatten()(every), *nodes.text]
-        if every.shape[1] > 1:
-            parts.append(PairwiseInteractions(embedding_dim)(every))
-        both = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+        crossed = FeatureCross(projection_dim=embedding_dim)(layers.Flatten()(every))
+        both = layers.Concatenate()([crossed, *nodes.text]) if nodes.text else crossed
         return layers.Dense(embedding_dim)(mlp(both, hidden, dropout))
 
     return Towers(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.data.dataset import Dataset
-from zoo.errors import UserError, unknown_name
+from zoo.errors import UserError, check_like, unknown_name
 from zoo.objectives.base import Objective
 from zoo.objectives.next_item import NextItem
 from zoo.objectives.pointwise import Pointwise
@@ -41,10 +41,11 @@ def make_objective(name: str, model: Recommender, dataset: Dataset, options: Map
     if name not in OBJECTIVES:
         raise unknown_name("objective", name, OBJECTIVES)
     kind = OBJECTIVES[name]
-    valid = list(inspect.signature(kind).parameters)[2:]
-    for option in options:
+    valid = {option.name: option.default for option in list(inspect.signature(kind).parameters.values())[2:]}
+    for option, value in options.items():
         if option not in valid:
             raise unknown_name(f"option of objective {name!r}", option, valid)
+        check_like(f"option {option!r} of objective {name!r}", value, valid[option])
     if not isinstance(model, kind.families):
         families = " or ".join(family.__name__ for family in kind.families)
         raise UserError(
