@@ -27,28 +27,39 @@ def demo(
     """Train every architecture on real ratings, compare them, recommend films and export the best."""
     from zoo.config import configs_folder, read_yaml
     from zoo.files import check_free, published_folder
-    from zoo.registry import specs
 
     check_free(out, overwrite, COMPARISON)
     plan = read_yaml(configs_folder() / "demo.yaml")
     quiet_tensorflow()
     from export.bundle import export
+    from zoo.run import Run
 
     with published_folder(out, overwrite, COMPARISON) as folder:
         (folder / "runs").mkdir()
-        datasets: dict[str, Dataset] = {}
-        runs, evaluations = {}, {}
-        for name in specs():
-            dataset = _dataset(name, plan["data"], datasets)
-            runs[name], evaluations[name] = _train(name, dataset, folder / "runs" / name)
-        best = _compare(evaluations, plan["metric"], plan["baseline"])
+        evaluations = _train_all(plan["data"], folder / "runs")
+        best = _compare(evaluations, plan["metric"], plan["baseline"], plan["data"])
         compared = {name: evaluation.to_json() for name, evaluation in evaluations.items()}
         (folder / COMPARISON).write_text(json.dumps(compared, indent=2), encoding="utf-8")
-        users = _recommend(runs[best], best, plan["users"], plan["k"])
+        run = Run.load(folder / "runs" / best)
+        users = _recommend(run, best, plan["users"], plan["k"])
         print(f"\nExporting {best} and asking every artefact what the trained model answers ...")
-        export(runs[best], folder / "bundle", report=print_check)
+        export(run, folder / "bundle", report=print_check)
     print(f"\nThe runs are in {out / 'runs'}, the bundle in {out / 'bundle'}; its README.md says how to serve it.")
     print(f"Try:  zoo recommend {out / 'runs' / best} --user {users[0]}")
+
+
+def _train_all(source: str, folder: Path) -> dict[str, Evaluation]:
+    """Trains and saves a run of every architecture; gives their evaluations."""
+    from zoo.registry import specs
+    from zoo.training import train
+
+    datasets: dict[str, Dataset] = {}
+    evaluations = {}
+    for name in specs():
+        run = train(name, _dataset(name, source, datasets))
+        evaluations[name] = run.evaluate()
+        run.save(folder / name)
+    return evaluations
 
 
 def _dataset(name: str, source: str, prepared: dict[str, Dataset]) -> Dataset:
@@ -68,22 +79,15 @@ def _dataset(name: str, source: str, prepared: dict[str, Dataset]) -> Dataset:
     return prepared[key]
 
 
-def _train(name: str, dataset: Dataset, folder: Path) -> tuple[Run, Evaluation]:
-    from zoo.training import train
-
-    run = train(name, dataset)
-    evaluation = run.evaluate()
-    run.save(folder)
-    return run, evaluation
-
-
-def _compare(evaluations: dict[str, Evaluation], metric: str, baseline: str) -> str:
-    """Prints the table of all runs, best last; gives the name of the best."""
+def _compare(evaluations: dict[str, Evaluation], metric: str, baseline: str, source: str) -> str:
+    """Prints the table of all runs, best last, and why one is not better than the baseline; gives the best."""
     from zoo.evaluation.bootstrap import difference_interval
+    from zoo.registry import spec
 
     ordered = sorted(evaluations, key=lambda name: evaluations[name].metrics[metric].mean)
     print(f"\nProtocol {evaluations[baseline].protocol}: {evaluations[baseline].about}")
     rows: list[list[Any]] = []
+    reasons = []
     for name in ordered:
         metrics = evaluations[name].metrics
         row = [name, *(f"{metrics[shown].mean:.4f}" for shown in metrics)]
@@ -93,6 +97,14 @@ def _compare(evaluations: dict[str, Evaluation], metric: str, baseline: str) -> 
         gain = difference_interval(evaluations[name].per_user[metric], evaluations[baseline].per_user[metric])
         verdict = "better" if gain.low > 0 else "worse" if gain.high < 0 else "not told apart"
         rows.append([*row, f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})", verdict])
+        if gain.low <= 0 and spec(name).ordered:
+            reasons.append(
+                f"{name} predicts what comes next, while this split holds out items from anywhere in a history, so "
+                "what it learns of their order does not help here. A split in time asks the question it answers:\n"
+                f"  zoo train {name} --data {source} --set split.name=leave-last-out"
+            )
+        elif gain.low <= 0:
+            reasons.append(f"{name} is not better: the interval of the difference from {baseline} reaches below 0.")
     columns = [
         "model",
         *evaluations[baseline].metrics,
@@ -100,6 +112,8 @@ def _compare(evaluations: dict[str, Evaluation], metric: str, baseline: str) -> 
         "paired bootstrap, 95%",
     ]
     print_table("", columns, rows)
+    for reason in reasons:
+        print(reason)
     return ordered[-1]
 
 

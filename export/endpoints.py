@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -99,21 +99,38 @@ class EndpointGraphs(tf.Module):
         self.catalogue = [tf.Variable(rows, trainable=False) for rows in model.encode_catalogue()]
 
     def call(self, endpoint: Endpoint, tensors: dict[str, Any]) -> dict[str, Any]:
-        """Runs an endpoint on index tensors, as a graph operation."""
+        """Runs an endpoint on index tensors, as a graph operation that reads the variables."""
+        return self._call(endpoint, tensors, [tf.convert_to_tensor(rows) for rows in self.catalogue])
+
+    def function(self, endpoint: Endpoint) -> Any:
+        """The endpoint as a `tf.function` of its inputs in order, which reads the variables."""
+        return self._function(endpoint, self.call)
+
+    def constant_function(self, endpoint: Endpoint) -> Any:
+        """The endpoint as a `tf.function` that captures weights and catalogue as tensors instead of variables."""
+        weights = [(variable, tf.constant(variable.numpy())) for variable in self._model.variables]
+        catalogue = [tf.constant(rows.numpy()) for rows in self.catalogue]
+
+        def call(endpoint: Endpoint, tensors: dict[str, Any]) -> dict[str, Any]:
+            with keras.StatelessScope(state_mapping=weights):
+                return self._call(endpoint, tensors, catalogue)
+
+        return self._function(endpoint, call)
+
+    def _function(self, endpoint: Endpoint, call: Callable[..., dict[str, Any]]) -> Any:
+        names = [info.name for info in endpoint.inputs]
+
+        def run(*tensors: Any) -> dict[str, Any]:
+            return call(endpoint, dict(zip(names, tensors, strict=True)))
+
+        return tf.function(run, input_signature=[info.index_spec for info in endpoint.inputs], autograph=False)
+
+    def _call(self, endpoint: Endpoint, tensors: dict[str, Any], catalogue: list[Any]) -> dict[str, Any]:
         query = {name: self._standardised(name, tensors[name]) for name in self._model.query_names}
-        catalogue = [tf.convert_to_tensor(rows) for rows in self.catalogue]
         if endpoint.name == "score":
             return {"scores": self._model.score_items(query, tensors["items"], catalogue)}
         items, scores = self._model.rank(self.k, query, tensors["exclude"], tensors["candidates"], catalogue)
         return {"items": items, "scores": scores}
-
-    def function(self, endpoint: Endpoint) -> Any:
-        """The endpoint as a `tf.function` of its inputs in order."""
-
-        def run(*tensors: Any) -> dict[str, Any]:
-            return self.call(endpoint, dict(zip((info.name for info in endpoint.inputs), tensors, strict=True)))
-
-        return tf.function(run, input_signature=[info.index_spec for info in endpoint.inputs])
 
     def _standardised(self, name: str, values: Any) -> Any:
         feature = self._model.schema[name]

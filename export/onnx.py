@@ -31,7 +31,8 @@ def write(graphs: EndpointGraphs, vocabularies: dict[str, Vocabulary], folder: P
 
     folder.mkdir(parents=True, exist_ok=True)
     for endpoint in graphs.endpoints:
-        function, specs = graphs.function(endpoint), [info.index_spec for info in endpoint.inputs]
+        # The converter would copy weights many times over, so it is kept from seeing them.
+        function, specs = graphs.constant_function(endpoint), [info.index_spec for info in endpoint.inputs]
         model, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
         _add_constants(model.graph, function.get_concrete_function())
         _add_up_repeats(model.graph)

@@ -308,10 +308,11 @@ class Pairs(Recommender):
         """The pair network over every item, some items at a time so that memory stays bounded."""
         encoded = self.encode_query(query)
         size = max(ITEMS_AT_ONCE, -(-self.num_items // MOST_CHUNKS))
-        chunks = [
-            self._score(encoded, [rows[None, start : start + size] for rows in catalogue])
-            for start in range(0, self.num_items, size)
-        ]
+        chunks: list[Any] = []
+        for start in range(0, self.num_items, size):
+            # Each waits for the one before, for all at once would need the memory of the whole catalogue.
+            with tf.control_dependencies(chunks[-1:]):
+                chunks.append(self._score(encoded, [rows[None, start : start + size] for rows in catalogue]))
         return tf.concat(chunks, axis=1)
 
     def score_items(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zoo.data import prepare
 from zoo.data.splits import SPLITS, split
 from zoo.errors import UserError
 
@@ -151,3 +152,14 @@ def test_nothing_left_to_train_on_is_an_error():
 
 def test_the_names_of_splits():
     assert sorted(SPLITS) == ["given", "leave-last-out", "random", "time", "users"]
+
+
+@pytest.mark.parametrize(
+    ("name", "in_time"), [("leave-last-out", True), ("time", True), ("users", True), ("random", False)]
+)
+def test_a_dataset_knows_whether_its_split_goes_with_time(name, in_time):
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame({"user": np.repeat(np.arange(20), 12), "item": np.tile(np.arange(12), 20)})
+    frame["timestamp"] = rng.permutation(len(frame))
+    assert prepare(frame, split=name).is_split_in_time == in_time
+    assert not prepare(frame.drop(columns="timestamp"), split="random").is_split_in_time

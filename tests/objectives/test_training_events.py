@@ -74,3 +74,28 @@ def test_after_a_users_last_event_the_context_is_unknown(datasets):
     users = np.arange(2, data.num_users, dtype=np.int32)
     query = examples.query(tf.gather(examples.first, users + 1), tf.constant(users))
     np.testing.assert_array_equal(query["device"], data.queries(["device"], users, "train")["device"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=5).filter(any), st.integers(1, 6), st.integers(0, 2**32))
+def test_a_history_to_complete_holds_the_last_events_but_the_one_in_question(
+    sequences_of, lengths, history_length, seed
+):
+    data = sequences_of(lengths, history_length, seed=seed, labels=[1, 2, 4])
+    examples = Examples(data, ["history"])
+    events, users = tf.range(len(examples)), examples.users
+    items, _ = (part.numpy() for part in examples.others(events, users))
+    for event, user, got in zip(events.numpy(), users.numpy(), items, strict=True):
+        rows = data.interactions.loc[data.interactions["user"] == user, "item"].tolist()
+        rows.pop(int(event) - int(examples.first[user]))
+        kept = rows[-history_length:]
+        assert got.tolist() == [0] * (history_length - len(kept)) + kept
+
+
+def test_a_query_completes_or_continues_a_history_as_asked(sequences_of):
+    data = sequences_of([4], 3)
+    examples = Examples(data, ["history"])
+    second, user = tf.constant([1]), examples.users[:1]
+    items = examples.items.numpy()
+    assert examples.query(second, user)["history"].numpy().tolist() == [[0, 0, items[0]]]
+    assert examples.query(second, user, completes=True)["history"].numpy().tolist() == [[items[0], items[2], items[3]]]

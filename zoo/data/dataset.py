@@ -105,6 +105,16 @@ class Dataset:
         return "timestamp" in self.interactions.columns
 
     @property
+    def is_split_in_time(self) -> bool:
+        """Whether every user's held-out interactions come after all that is known of the user."""
+        if not self.is_ordered:
+            return False
+        held_out = self.interactions["part"].isin(["valid", "test"])
+        # Rows of a user are in time order, so known rows must never follow a held-out one.
+        held_out_before = held_out.astype(int).groupby(self.interactions["user"]).cumsum()
+        return not bool(((held_out_before > 0) & ~held_out).any())
+
+    @property
     def num_items(self) -> int:
         """Rows of the item table, padding and unknown included."""
         return self.schema.size("item")

@@ -43,29 +43,42 @@ class Examples:
         """The number of training events."""
         return self.users.shape[0]
 
-    def query(self, events: tf.Tensor, users: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The query tensors as they stood just before each event.
+    def query(self, events: tf.Tensor, users: tf.Tensor, completes: bool = False) -> dict[str, tf.Tensor]:
+        """The query tensors that go with each event.
 
         Args:
             events: `[batch]` positions among the events of this class; the position after a user's last
                 event stands for the user's whole history.
             users: `[batch]` user indices.
+            completes: Whether an event is to complete the rest of its user's history, rather than to
+                follow what came before it.
 
         Returns:
             One tensor an input, `[batch, *feature.shape]`.
         """
         query = {"user": users}
         if {"history", "history_rating"} & set(self._query_names):
-            query["history"], query["history_rating"] = self.before(events, users)
+            history = self.others(events, users) if completes else self.before(events, users)
+            query["history"], query["history_rating"] = history
         query.update({name: tf.gather(table, users) for name, table in self._tables.items()})
         # After a user's last event the context is not known; its row stands behind those of the events.
         at = tf.where(events < tf.gather(self.first, users + 1), events, len(self))
         query.update({name: tf.gather(values, at) for name, values in self._context.items()})
         return {name: query[name] for name in self._query_names}
 
+    def others(self, events: tf.Tensor, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The items and scaled ratings of each user's last events but the given one, `[batch, length]`."""
+        positions = tf.gather(self.first, users + 1)[:, None] - self._length + tf.range(self._length)
+        # Leaving the event out moves all before it up by one place.
+        positions -= tf.cast(positions <= events[:, None], tf.int32)
+        return self._events_at(positions, users)
+
     def before(self, events: tf.Tensor, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The items and scaled ratings of the events before the given ones, `[batch, length]`, padded in front."""
         positions = events[:, None] - self._length + tf.range(self._length)
+        return self._events_at(positions, users)
+
+    def _events_at(self, positions: tf.Tensor, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         exists = positions >= tf.gather(self.first, users)[:, None]
         positions = tf.where(exists, positions, 0)
         items = tf.where(exists, tf.gather(self.items, positions), 0)

@@ -29,6 +29,8 @@ class Pointwise(Objective):
         super().__init__(model, dataset)
         self._ratings = wants_ratings(feedback, model, dataset)
         self._events = Examples(dataset, model.query_names)
+        # What is asked in the end decides: a split in time asks to continue a history, any other to complete it.
+        self._completes = not dataset.is_split_in_time
         labels = self._events.labels.numpy()
         implicit = feedback == "implicit"
         if implicit and negatives < 1:
@@ -45,7 +47,7 @@ class Pointwise(Objective):
         events = tf.gather(self._rows, examples)
         users = tf.gather(self._events.users, events)
         items = tf.gather(self._events.items, events)[:, None]
-        query = self._events.query(events, users)
+        query = self._events.query(events, users, self._completes)
         if self._negatives is None:
             targets = tf.gather(self._events.labels, events)[:, None]
             weights = tf.ones_like(targets)
