@@ -12,7 +12,6 @@ from export.console import print_check
 from zoo.cli.console import Overwrite, print_table, quiet_tensorflow
 
 if TYPE_CHECKING:
-    from zoo.data.dataset import Dataset
     from zoo.evaluation.protocols import Evaluation
     from zoo.run import Run
 
@@ -49,34 +48,22 @@ def demo(
 
 
 def _train_all(source: str, folder: Path) -> dict[str, Evaluation]:
-    """Trains and saves a run of every architecture; gives their evaluations."""
+    """Trains and saves a run of every architecture on the same split; gives their evaluations."""
+    from zoo.config import make_config
+    from zoo.data import load_dataset
     from zoo.registry import specs
     from zoo.training import train
 
-    datasets: dict[str, Dataset] = {}
+    print(f"Preparing {source} ...")
+    dataset = load_dataset(source)
+    for note in dataset.notes:
+        print(f"  {note}")
     evaluations = {}
     for name in specs():
-        run = train(name, _dataset(name, source, datasets))
+        run = train(name, dataset.with_max_history(make_config(name).data.max_history))
         evaluations[name] = run.evaluate()
         run.save(folder / name)
     return evaluations
-
-
-def _dataset(name: str, source: str, prepared: dict[str, Dataset]) -> Dataset:
-    """The data as the preset of an architecture wants it, prepared once for all that want the same."""
-    from zoo.config import make_config
-    from zoo.data import load_dataset
-
-    options = make_config(name).data.model_dump(exclude={"source", "options"}, exclude_unset=True)
-    key = json.dumps(options, sort_keys=True)
-    if key not in prepared:
-        if not prepared:
-            print(f"Preparing {source} ...")
-        prepared[key] = load_dataset(source, **options)
-        if len(prepared) == 1:
-            for note in prepared[key].notes:
-                print(f"  {note}")
-    return prepared[key]
 
 
 def _compare(evaluations: dict[str, Evaluation], metric: str, baseline: str, source: str) -> str:

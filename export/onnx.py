@@ -45,8 +45,9 @@ def _add_constants(graph: Any, function: Any) -> None:
     """Stores the tensors that a function refers to from outside, which the converter makes inputs of."""
     captured = {inner.name: value for value, inner in function.graph.captures if value.dtype != tf.resource}
     inputs = [value for value in graph.input if value.name not in captured]
+    read = {name for node in graph.node for name in node.input}
     for value in graph.input:
-        if value.name in captured:
+        if value.name in captured and value.name in read:
             graph.initializer.append(numpy_helper.from_array(captured[value.name].numpy(), value.name))
     del graph.input[:]
     graph.input.extend(inputs)

@@ -577,3 +577,12 @@ def test_preparing_imports_neither_tensorflow_nor_keras():
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_length_of_histories_can_be_changed_without_preparing_anew():
+    rows = {"user": [1] * 5 + [2] * 3, "item": [1, 2, 3, 4, 5, 1, 2, 3], "timestamp": range(8)}
+    long, short = (prepare(pd.DataFrame(rows), max_history=length) for length in (None, 2))
+    assert long.schema["history"].length == 5
+    assert long.with_max_history(2).schema == short.schema
+    assert short.with_max_history(None).schema == long.schema
+    assert short.with_max_history(100).schema == long.schema

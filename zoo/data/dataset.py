@@ -124,6 +124,16 @@ class Dataset:
         """Rows of the user table, padding and unknown included."""
         return self.schema.size("user")
 
+    def with_max_history(self, max_history: int | None) -> Dataset:
+        """The same data with queries whose histories are at most so long; `None` keeps all of every history."""
+        longest = max(1, int(self.sequences(*PARTS).counts.max()))
+        length = min(max_history or longest, longest)
+        features = [
+            dataclasses.replace(feature, length=length) if feature.role == "history" else feature
+            for feature in self.schema
+        ]
+        return dataclasses.replace(self, schema=Schema(features))
+
     def part(self, *parts: Part) -> pd.DataFrame:
         """The interactions of the given parts."""
         return self.interactions[self.interactions["part"].isin(parts)]
