@@ -33,7 +33,7 @@ class Check:
         endpoint: The endpoint.
         batch_size: Queries a call.
         queries: Queries compared.
-        largest_difference: The largest absolute difference of a score.
+        largest_difference: The largest difference of a score; of scores above 1 in size, as a share of them.
         rank_differences: Places of a ranking that differ although the model's scores are not tied there.
         passed: Whether scores agree within the tolerance and no place differs.
     """
@@ -130,16 +130,18 @@ def compare(
     scores, wanted = answer["scores"], expected["scores"]
     if scores.shape != wanted.shape:
         raise ZooError(f"{format_name} {endpoint.name}: gave shape {scores.shape}, expected {wanted.shape}.")
-    difference = np.abs(scores.astype(np.float64) - wanted.astype(np.float64))
-    largest = float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
-    agree = bool((difference <= _tolerance(wanted)).all())
+    largest = float(_difference(scores, wanted).max(initial=0.0))
     places = _untied_places(answer["items"], expected["items"], wanted, exclude) if "items" in expected else 0
-    return Check(format_name, endpoint.name, batch_size, len(wanted), largest, places, agree and places == 0)
+    passed = largest <= TOLERANCE and places == 0
+    return Check(format_name, endpoint.name, batch_size, len(wanted), largest, places, passed)
 
 
-def _tolerance(scores: np.ndarray) -> np.ndarray:
-    sizes = np.maximum(1.0, np.abs(scores.astype(np.float64)))
-    return np.where(scores == NO_ITEM_SCORE, 0.0, TOLERANCE * sizes)
+def _difference(scores: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """How far scores are apart; of scores above 1 in size, as a share of them."""
+    scores, wanted = scores.astype(np.float64), wanted.astype(np.float64)
+    shares = np.abs(scores - wanted) / np.maximum(1.0, np.abs(wanted))
+    shares = np.where((scores == NO_ITEM_SCORE) == (wanted == NO_ITEM_SCORE), shares, np.inf)
+    return np.nan_to_num(shares, nan=np.inf)
 
 
 def _untied_places(items: np.ndarray, expected: np.ndarray, scores: np.ndarray, exclude: np.ndarray | None) -> int:
@@ -148,7 +150,7 @@ def _untied_places(items: np.ndarray, expected: np.ndarray, scores: np.ndarray, 
         item, score = items[row, place], scores[row, place]
         elsewhere = np.flatnonzero(expected[row] == item)
         tied_with = scores[row, elsewhere[0] if len(elsewhere) else -1]
-        untied = abs(float(tied_with) - float(score)) > _tolerance(score)
+        untied = _difference(tied_with, score) > TOLERANCE
         repeated = np.count_nonzero(items[row] == item) > 1
         excluded = exclude is not None and item in exclude[row]
         wrong += int(untied or repeated or excluded or score == NO_ITEM_SCORE)
