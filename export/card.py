@@ -71,12 +71,13 @@ def _endpoint(name: str, endpoint: dict[str, Any]) -> str:
 
 def _tf_serving(manifest: dict[str, Any]) -> str:
     name = manifest["recipe"]["name"]
-    inputs = ", ".join(f'"{info["name"]}": ...' for info in manifest["endpoints"]["recommend"]["inputs"])
+    inputs = {info["name"]: _nested(info) for info in manifest["endpoints"]["recommend"]["inputs"]}
+    request = json.dumps({"signature_name": "recommend", "inputs": inputs})
     return f"""### TF Serving
 
 ```bash
 docker run -p 8501:8501 -v "$PWD/{saved_model.NAME}:/models/{name}" -e MODEL_NAME={name} tensorflow/serving
-curl -d '{{"signature_name": "recommend", "inputs": {{{inputs}}}}}' localhost:8501/v1/models/{name}:predict
+curl -d '{request}' localhost:8501/v1/models/{name}:predict
 ```"""
 
 
@@ -110,6 +111,14 @@ vocabularies = json.loads(zipfile.ZipFile(path).read("{tflite.VOCABULARIES}"))
 recommend = Interpreter(path).get_signature_runner("recommend")
 answer = recommend({feeds})
 ```"""
+
+
+def _nested(info: dict[str, Any]) -> Any:
+    """One row of padding as JSON."""
+    value: Any = info["padding"]
+    for size in reversed(info["shape"][1:]):
+        value = [value] * (size or 1)
+    return [value]
 
 
 def _array(info: dict[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import export
 from zoo.data import prepare
@@ -94,3 +96,12 @@ def test_the_onnx_runtime_snippet_recommends_where_ids_are_negative(make_run, da
     bundle = export.export(run, tmp_path / "bundle", ("onnx",))
     known = set(run.dataset.vocabularies["item"].to_json())
     assert set(executed(bundle, "ONNX Runtime", monkeypatch)["items"][0].tolist()) == known
+
+
+def test_the_request_for_tf_serving_fits_the_signature(bundle):
+    request = json.loads(re.search(r"curl -d '(.*)' localhost", card(bundle)).group(1))
+    loaded = tf.saved_model.load(str(bundle.folder / "saved_model" / "1"))
+    signature = loaded.signatures[request["signature_name"]]
+    specs = signature.structured_input_signature[1]
+    answer = signature(**{name: tf.constant(value, specs[name].dtype) for name, value in request["inputs"].items()})
+    assert answer["items"].shape[0] == 1

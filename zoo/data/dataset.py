@@ -196,7 +196,7 @@ class Dataset:
         first = self.part(part).drop_duplicates("user").set_index("user")[feature.name]
         has_one = np.isin(users, first.index.to_numpy())
         if has_one.any():
-            values[has_one] = np.stack(first.loc[users[has_one]].to_numpy())
+            values[has_one] = np.stack(list(first.loc[users[has_one]]))
         return values
 
     def save(self, folder: Path) -> None:

@@ -206,7 +206,7 @@ def _split(frame: pd.DataFrame, asked: str | Mapping[str, Any] | None, seed: int
     return frame.drop(columns="split", errors="ignore")
 
 
-def _in_order(frame: pd.DataFrame, duplicates: str, notes: list[str]) -> pd.DataFrame:
+def _in_order(frame: pd.DataFrame, duplicates: Literal["last", "first", "keep"], notes: list[str]) -> pd.DataFrame:
     if "timestamp" in frame.columns:
         latest_so_far = frame.groupby("user", sort=False)["timestamp"].cummax()
         late = int((frame["timestamp"] < latest_so_far).sum())

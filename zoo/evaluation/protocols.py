@@ -126,7 +126,7 @@ def score_rows(model: Recommender, dataset: Dataset, rows: pd.DataFrame, part: P
         chunk = rows.iloc[start : start + ROWS_AT_ONCE]
         query = dataset.queries(model.query_names, chunk["user"].to_numpy(), *KNOWN_BEFORE[part])
         # Here each interaction has a context of its own.
-        query.update({f.name: np.stack(chunk[f.name].to_numpy()) for f in context})
+        query.update({f.name: np.stack(list(chunk[f.name])) for f in context})
         scores[start : start + ROWS_AT_ONCE] = model.score(query, chunk["item"].to_numpy())
     return scores
 
