@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from zoo import registry
 from zoo.data import prepare
 from zoo.data.dataset import Dataset
 
@@ -70,6 +71,13 @@ def make_dataset(kind: str = "text") -> Dataset:
 
 
 SCHEMAS = ("ids", "features", "text")
+
+
+@pytest.fixture
+def forgetful_registry(monkeypatch):
+    """What a test registers is forgotten after it."""
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "_builders", dict(registry._builders))
 
 
 @pytest.fixture(scope="session")

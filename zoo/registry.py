@@ -192,7 +192,8 @@ def build(
 
 
 def _builder(known: Spec) -> Builder:
-    if known.name not in _builders:
+    ran = _registered.get(known.name)
+    if ran is None or ran.file != known.file:
         if known.module:
             importlib.import_module(known.module)
         else:

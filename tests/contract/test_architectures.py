@@ -157,7 +157,7 @@ def mine(schema, *, dim=8):
 '''
 
 
-def test_an_architecture_in_a_file_of_ones_own_goes_all_the_way(datasets, tmp_path, monkeypatch):
+def test_an_architecture_in_a_file_of_ones_own_goes_all_the_way(datasets, tmp_path, monkeypatch, forgetful_registry):
     file = Path(tmp_path / "mine.py")
     file.write_text(MINE)
     monkeypatch.setenv("ZOO_MODELS", str(tmp_path))

@@ -35,10 +35,8 @@ def mine(schema, *, width={width}):
 
 
 @pytest.fixture
-def own_file(tmp_path, monkeypatch):
+def own_file(tmp_path, monkeypatch, forgetful_registry):
     """Writes an architecture file that `ZOO_MODELS` names, and forgets it again."""
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    monkeypatch.setattr(registry, "_builders", dict(registry._builders))
     monkeypatch.setitem(sys.modules, "zoo_models_mine", None)
 
     def write(content, name="mine.py"):
