@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -194,7 +194,8 @@ def _check_keys(section: type[BaseModel], settings: Mapping[str, Any], path: str
             where = f" in {path!r}" if path else ""
             raise unknown_name(f"setting{where}", str(key), section.model_fields)
         inner = section.model_fields[key].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        # On Python 3.10 a generic alias such as dict[str, int] passes for a class.
+        if get_origin(inner) is None and isinstance(inner, type) and issubclass(inner, BaseModel):
             if not isinstance(value, Mapping):
                 raise UserError(f"Setting {key!r}: expected keys and values. Received: {value!r}.")
             _check_keys(inner, value, key)
