@@ -204,7 +204,7 @@ class Trainer:
         arrays.update({f"variable/{index}": np.asarray(value) for index, value in enumerate(self._variables())})
         arrays.update({f"best/{index}": value for index, value in enumerate(self.best_weights or [])})
         unfinished = self.folder / f"unfinished-{CHECKPOINT}"
-        np.savez(unfinished, allow_pickle=False, **arrays)
+        np.savez(unfinished, **arrays)
         os.replace(unfinished, self.folder / CHECKPOINT)
 
 

@@ -255,8 +255,8 @@ def neutral(feature: Feature) -> np.ndarray:
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Writes named arrays into a compressed `.npz` file, never as pickles."""
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    """Writes named arrays into a compressed `.npz` file."""
+    np.savez_compressed(path, **arrays)
 
 
 def _split_arrays(
