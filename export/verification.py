@@ -11,7 +11,8 @@ import numpy as np
 
 from export.endpoints import Endpoint, EndpointGraphs
 from export.runtimes import RUNTIMES, Values
-from zoo.data.dataset import PARTS, Dataset, save_arrays
+from zoo.arrays import load_arrays, save_arrays
+from zoo.data.dataset import PARTS, Dataset
 from zoo.errors import ZooError
 from zoo.recommender import NO_ITEM_SCORE, Recommender
 from zoo.schema import FIRST_KNOWN, Feature, Vocabulary
@@ -275,10 +276,8 @@ def _storable(values: np.ndarray) -> np.ndarray:
 
 def _load_reference(folder: Path) -> dict[str, tuple[Values, Values]]:
     reference: dict[str, tuple[Values, Values]] = {}
-    with np.load(folder / REFERENCE, allow_pickle=False) as arrays:
-        for key in arrays.files:
-            endpoint, part, name = key.split("/")
-            values = arrays[key]
-            pair = reference.setdefault(endpoint, ({}, {}))
-            pair[part == "outputs"][name] = values.astype(object) if values.dtype.kind == "U" else values
+    for key, values in load_arrays(folder / REFERENCE).items():
+        endpoint, part, name = key.split("/")
+        pair = reference.setdefault(endpoint, ({}, {}))
+        pair[part == "outputs"][name] = values.astype(object) if values.dtype.kind == "U" else values
     return reference

@@ -15,6 +15,7 @@ import scipy.sparse
 import tensorflow as tf
 from keras import ops
 
+from zoo.arrays import load_arrays, save_arrays
 from zoo.errors import UserError
 from zoo.layers import CatalogueRows
 from zoo.schema import FIRST_KNOWN, Schema
@@ -25,6 +26,8 @@ NO_ITEM_SCORE = float(np.finfo(np.float32).min)
 # Pairs of (query, item) scored at once when a pair network meets the whole catalogue.
 ITEMS_AT_ONCE = 1024
 MOST_CHUNKS = 64
+
+WEIGHTS = "weights.npz"
 
 # Lists of item indices, of any batch size and any length.
 LIST = tf.TensorSpec((None, None), tf.int32)
@@ -195,19 +198,26 @@ class Recommender(keras.Model):
         return self.parts.compiled[name]
 
     def save_to(self, folder: Path) -> None:
-        """Writes `recipe.json` and `model.weights.h5` into an existing folder."""
+        """Writes `recipe.json` and `weights.npz` into an existing folder."""
         recipe = json.dumps(self.recipe, indent=2, ensure_ascii=False)
         (folder / "recipe.json").write_text(recipe, encoding="utf-8")
-        self.save_weights(folder / "model.weights.h5")
+        # In the order they were made in, which the recipe repeats; names would depend on what was built before.
+        save_arrays(folder / WEIGHTS, {f"{index:04d}": value for index, value in enumerate(self.get_weights())})
 
     @staticmethod
     def load_from(folder: Path) -> Recommender:
-        """The recommender that `save_to` wrote."""
+        """The recommender that `save_to` wrote. Raises a `UserError` if its architecture has changed since."""
         from zoo.registry import build
 
         recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
         model = build(recipe["name"], Schema.from_json(recipe["schema"]), **recipe["hparams"])
-        model.load_weights(folder / "model.weights.h5")
+        weights = list(load_arrays(folder / WEIGHTS).values())
+        if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
+            raise UserError(
+                f"{folder}: its weights do not fit the architecture {recipe['name']!r} as it is now, "
+                "so it was changed since. Train anew, or use the version that made the run."
+            )
+        model.set_weights(weights)
         return model
 
 

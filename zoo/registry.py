@@ -10,11 +10,11 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError, check_like, unknown_name
+from zoo.plugins import plugins
 
 if TYPE_CHECKING:
     from zoo.recommender import Recommender
@@ -216,7 +216,7 @@ def _files() -> Iterator[tuple[Path, str]]:
     """Every file that may hold architectures, and its module: the zoo's own, installed packages', the user's."""
     for path in sorted(MODELS_FOLDER.glob("*.py")):
         yield path, f"zoo.models.{path.stem}"
-    for point in entry_points(group="zoo.models"):
+    for point in plugins("zoo.models"):
         located = importlib.util.find_spec(point.module)
         if located is not None and located.origin:
             yield Path(located.origin), point.module

@@ -199,7 +199,7 @@ def test_a_folder_that_exists_is_only_replaced_when_asked(zoo_command, trained):
     assert Path("run/run.json").read_bytes() != before
 
 
-@pytest.mark.parametrize("file", ["model.weights.h5", "data/interactions.parquet", "recipe.json", "config.json"])
+@pytest.mark.parametrize("file", ["weights.npz", "data/interactions.parquet", "recipe.json", "config.json"])
 @pytest.mark.parametrize("damage", ["truncated", "edited", "missing"])
 def test_a_damaged_run_is_refused_by_file_name(file, damage, zoo_command, trained):
     shutil.copytree(trained, "run")

@@ -253,7 +253,7 @@ def test_inputs_that_no_query_needs_do_not_matter(models):
 def test_a_saved_model_says_the_same(models, queries, name, tmp_path):
     model, query = models[name], queries[name]
     model.save_to(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.weights.h5", "recipe.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.json", "weights.npz"]
     again = Recommender.load_from(tmp_path)
     assert type(again) is type(model)
     assert again.recipe.keys() == model.recipe.keys()
@@ -309,3 +309,12 @@ def test_query_inputs_come_in_the_order_of_the_schema(models):
     assert models["elcorec"].query_names == [
         feature.name for feature in schema if feature.role in ("user", "history", "context")
     ]
+
+
+def test_weights_of_an_architecture_that_was_changed_since_are_refused(tmp_path):
+    zoo.build("mf", num_users=5, num_items=7, embedding_dim=4).save_to(tmp_path)
+    recipe = json.loads((tmp_path / "recipe.json").read_text())
+    recipe["hparams"]["embedding_dim"] = 5
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(UserError, match="do not fit the architecture 'mf'"):
+        Recommender.load_from(tmp_path)

@@ -182,7 +182,7 @@ def test_a_run_is_replaced_only_if_asked(run, saved, tmp_path):
 
 def test_every_file_of_a_run_is_checked(saved, tmp_path):
     names = [path.relative_to(saved) for path in saved.rglob("*") if path.is_file() and path.name != "run.json"]
-    assert {"recipe.json", "model.weights.h5", "config.json", "metrics.json"} <= set(map(str, names))
+    assert {"recipe.json", "weights.npz", "config.json", "metrics.json"} <= set(map(str, names))
     for number, name in enumerate(names):
         folder = tmp_path / str(number)
         shutil.copytree(saved, folder)

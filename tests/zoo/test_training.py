@@ -167,7 +167,7 @@ def trained(small, tmp_path_factory):
 
 def test_a_run_folder_holds_all_of_it_and_no_checkpoint(trained):
     names = set(listing(trained.folder))
-    assert {"run.json", "recipe.json", "model.weights.h5", "config.json", "metrics.json", "history.csv"} <= names
+    assert {"run.json", "recipe.json", "weights.npz", "config.json", "metrics.json", "history.csv"} <= names
     assert not [name for name in names if "checkpoint" in name]
     assert [path.name for path in trained.folder.parent.iterdir()] == ["run"]
     assert len(pd.read_csv(trained.folder / "history.csv")) == 2

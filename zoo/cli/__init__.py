@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import entry_points
 
 import typer
 
@@ -12,6 +11,7 @@ from zoo.cli.doctor import doctor
 from zoo.cli.models import info, list_models
 from zoo.cli.runs import evaluate, recommend, train
 from zoo.errors import UserError, ZooError
+from zoo.plugins import plugins
 
 
 def make_app() -> typer.Typer:
@@ -26,7 +26,7 @@ def make_app() -> typer.Typer:
     app.command("list")(list_models)
     for command in (info, train, evaluate, recommend):
         app.command()(command)
-    for point in sorted(entry_points(group="zoo.commands"), key=lambda point: point.name):
+    for point in plugins("zoo.commands"):
         point.load()(app)
     app.command()(doctor)
     return app

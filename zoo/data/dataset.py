@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from zoo.errors import UserError
+from zoo.arrays import load_arrays, save_arrays
 from zoo.schema import Feature, Schema, Vocabulary
 
 Part = Literal["train", "valid", "test", "query"]
@@ -226,7 +225,7 @@ class Dataset:
         """The dataset that `save` wrote."""
         described = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         encoders: dict[str, dict[str, Any]] = described["encoders"]
-        for key, array in _load_arrays(folder / "encoders.npz").items():
+        for key, array in load_arrays(folder / "encoders.npz").items():
             feature, _, name = key.partition("/")
             encoders[feature][name] = array
         return cls(
@@ -234,9 +233,9 @@ class Dataset:
             schema=Schema.from_json(described["schema"]),
             vocabularies={name: Vocabulary(values) for name, values in described["vocabularies"].items()},
             interactions=pd.read_parquet(folder / "interactions.parquet"),
-            users=_load_arrays(folder / "users.npz"),
-            items=_load_arrays(folder / "items.npz"),
-            titles=_load_arrays(folder / "titles.npz")["titles"].astype(object),
+            users=load_arrays(folder / "users.npz"),
+            items=load_arrays(folder / "items.npz"),
+            titles=load_arrays(folder / "titles.npz")["titles"].astype(object),
             encoders=encoders,
             notes=described["notes"],
             facts=described["facts"],
@@ -254,11 +253,6 @@ def neutral(feature: Feature) -> np.ndarray:
     return value
 
 
-def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Writes named arrays into a compressed `.npz` file."""
-    np.savez_compressed(path, **arrays)
-
-
 def _split_arrays(
     encoders: dict[str, dict[str, Any]],
 ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
@@ -267,11 +261,3 @@ def _split_arrays(
         values[feature] = {key: value for key, value in fitted.items() if not isinstance(value, np.ndarray)}
         arrays.update({f"{feature}/{key}": value for key, value in fitted.items() if isinstance(value, np.ndarray)})
     return arrays, values
-
-
-def _load_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not readable as arrays ({error}).") from error
