@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 
 @functools.cache
-def _installed() -> EntryPoints:
+def _installed() -> Any:
     # Looking through all installed packages takes a noticeable part of the start of a command, so it is done once.
     return entry_points()
 
