@@ -15,7 +15,7 @@ from export.card import model_card
 from export.endpoints import Endpoint, EndpointGraphs
 from export.verification import REFERENCE, Check, verify_artefacts, write_reference
 from zoo.errors import UserError, ZooError, unknown_name
-from zoo.files import check_free, describe_files, published_folder, read_manifest
+from zoo.files import check_free, describe_files, list_files, published_folder, read_manifest
 from zoo.run import Run
 from zoo.schema import Vocabulary
 
@@ -117,7 +117,7 @@ def open_bundle(folder: str | Path) -> Bundle:
     """
     path = Path(folder)
     manifest = read_manifest(path, MANIFEST, "bundle", FORMAT, keys=("formats", "endpoints"))
-    added = describe_files(path, but=MANIFEST).keys() - manifest["files"].keys()
+    added = set(list_files(path, but=MANIFEST)) - manifest["files"].keys()
     if added:
         raise UserError(f"{path / min(added)}: not a file of this bundle. Remove it, for a server might read it.")
     return Bundle(path, manifest)

@@ -79,7 +79,7 @@ class Endpoint:
         return cls(name, *infos)
 
 
-class EndpointGraphs(tf.Module):
+class EndpointGraphs:
     """The endpoints of one trained recommender over indices and raw numbers.
 
     Args:
@@ -89,7 +89,6 @@ class EndpointGraphs(tf.Module):
     """
 
     def __init__(self, model: Recommender, dataset: Dataset, k: int | None = None) -> None:
-        super().__init__()
         known = len(dataset.vocabularies["item"])
         self.k = min(DEFAULT_K, known) if k is None else k
         check_k(self.k, model.num_items)

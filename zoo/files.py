@@ -34,10 +34,14 @@ def describe_files(folder: Path, but: str) -> dict[str, dict[str, Any]]:
     Returns:
         `{"size": bytes, "sha256": hexadecimal}` by path relative to the folder.
     """
+    paths = {name: folder / name for name in list_files(folder, but)}
+    return {name: {"size": path.stat().st_size, "sha256": sha256(path)} for name, path in paths.items()}
+
+
+def list_files(folder: Path, but: str) -> list[str]:
+    """The paths of all files in a folder but one, relative to the folder, sorted."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / but)
-    return {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256(path)} for path in files
-    }
+    return [path.relative_to(folder).as_posix() for path in files]
 
 
 def check_files(folder: Path, described: dict[str, dict[str, Any]]) -> None:

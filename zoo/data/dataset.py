@@ -138,7 +138,13 @@ class Dataset:
         return self.interactions[self.interactions["part"].isin(parts)]
 
     def sequences(self, *parts: Part) -> Sequences:
-        """The events of every user in the given parts, oldest first."""
+        """The events of every user in the given parts, oldest first; put together once and then remembered."""
+        cache: dict[tuple[Part, ...], Sequences] = self.__dict__.setdefault("_sequences", {})
+        if parts not in cache:
+            cache[parts] = self._make_sequences(parts)
+        return cache[parts]
+
+    def _make_sequences(self, parts: tuple[Part, ...]) -> Sequences:
         rows = self.part(*parts)
         users = rows["user"].to_numpy()
         order = np.argsort(users, kind="stable")
@@ -170,7 +176,7 @@ class Dataset:
         wanted = [self.schema[name] for name in names]
         if any(feature.role == "history" for feature in wanted):
             length = self.schema["history"].length
-            history, ratings = self._cached_sequences(before).padded(users, length)
+            history, ratings = self.sequences(*before).padded(users, length)
             scale = self.schema["history_rating"].std
             query["history"], query["history_rating"] = history, (ratings / scale).astype(np.float32)
         for feature in wanted:
@@ -181,12 +187,6 @@ class Dataset:
             elif feature.role == "context":
                 query[feature.name] = self._context(feature, users, context)
         return {name: query[name] for name in names}
-
-    def _cached_sequences(self, parts: tuple[Part, ...]) -> Sequences:
-        cache: dict[tuple[Part, ...], Sequences] = self.__dict__.setdefault("_sequences", {})
-        if parts not in cache:
-            cache[parts] = self.sequences(*parts)
-        return cache[parts]
 
     def _context(self, feature: Feature, users: np.ndarray, part: Part | None) -> np.ndarray:
         values = np.repeat(neutral(feature)[None], len(users), axis=0)
