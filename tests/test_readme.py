@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from zoo.bench.definition import list_benchmarks
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -36,6 +38,11 @@ def test_the_table_of_architectures_is_what_the_registry_says():
     assert written is not None
     made = zoo_command("list", "--markdown")
     assert written.group(1) == made.stdout, "Run `zoo list --markdown` and put its output into the README."
+
+
+def test_every_benchmark_is_in_the_table_of_benchmarks():
+    for name in list_benchmarks():
+        assert f"| `{name}` | " in README
 
 
 def test_the_two_commands_of_the_start_are_there():
@@ -68,12 +75,12 @@ def test_the_serving_code_runs_and_recommends(runtime, shop):
 
 
 def test_the_architecture_of_ones_own_trains_from_its_file(tmp_path):
-    (code,) = [block for block in code_blocks("python") if '@register("gmf"' in block]
-    (tmp_path / "gmf.py").write_text(code, encoding="utf-8")
+    (code,) = [block for block in code_blocks("python") if '@register("cml"' in block]
+    (tmp_path / "cml.py").write_text(code, encoding="utf-8")
     trained = zoo_command(
-        *("train", "gmf", "--data", "synthetic", "--out", "run", "--json"),
+        *("train", "cml", "--data", "synthetic", "--out", "run", "--json"),
         *("--set", "train.epochs=1", "--set", "evaluate.resamples=10"),
         cwd=tmp_path,
-        env={"ZOO_MODELS": "gmf.py"},
+        env={"ZOO_MODELS": "cml.py"},
     )
     assert trained.returncode == 0, trained.stderr

@@ -41,13 +41,16 @@ class DataConfig(_Section):
     max_history: int | None = Field(200, ge=1, description="Longest history of a query; null keeps all of it.")
     duplicates: Literal["last", "first", "keep"] = Field("last", description="Which of equal interactions stay.")
     label_threshold: float | None = Field(None, description="Labels become 1 above this rating, else 0.")
+    stream: bool = Field(
+        False, description="Train from Parquet or TFRecord files (or a folder of them) that do not fit in memory."
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="Options of a named dataset.")
 
 
 class SplitConfig(_Section):
     """How interactions are split; see `zoo.data.splits`."""
 
-    name: str | None = Field(None, description="leave-last-out, random, time, users or given.")
+    name: str | None = Field(None, description="leave-last-out, random, time, users or given; sample for a stream.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the split.")
 
 
@@ -58,9 +61,28 @@ class TrainConfig(_Section):
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the objective.")
     epochs: int = Field(20, ge=1, description="At most so many passes over the examples.")
     batch_size: int = Field(1024, ge=1, description="Examples a step.")
-    optimizer: str = Field("adam", description="Name of a Keras optimizer.")
-    learning_rate: float = Field(1e-3, gt=0, description="Its learning rate.")
-    weight_decay: float | None = Field(None, ge=0, description="Its decoupled weight decay.")
+    optimizer: str = Field("adam", description="adam, adagrad or sgd, by row; or another Keras optimizer, dense.")
+    learning_rate: float = Field(1e-3, gt=0, description="Its learning rate, the highest of the schedule.")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="How the learning rate falls to zero over all epochs."
+    )
+    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises first.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of what a step updates.")
+    l2: float = Field(0.0, ge=0, description="L2 added to the gradient of what a step updates.")
+    clip_norm: float | None = Field(None, gt=0, description="Largest norm of all gradients together.")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="Decay per step of an average of the weights, which is what is kept."
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = Field(
+        "float32", description="What layers compute in; weights and losses are always float32."
+    )
+    pretrained: dict[str, str] = Field(
+        default_factory=dict, description="Folders of trained runs by architecture, for one that starts from them."
+    )
+    strategy: Literal["one", "mirrored"] = Field("one", description="One device, or all GPUs of this machine.")
+    workers: tuple[str, ...] = Field((), description="host:port of every worker, the same list on each.")
+    worker: int | None = Field(None, ge=0, description="Which of them this process is; found by its host if that is enough.")
+    worker_timeout: float = Field(60, gt=0, description="Seconds to wait for the other workers.")
     steps_per_call: int = Field(100, ge=1, description="Steps in one call of the compiled function.")
     patience: int | None = Field(
         3, ge=1, description="Epochs without a better metric before stopping; null never stops."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from keras import ops
 
 from zoo.arrays import load_arrays, save_arrays
 from zoo.errors import UserError
-from zoo.layers import CatalogueRows
+from zoo.layers import CatalogueRows, InteractionRows
 from zoo.schema import FIRST_KNOWN, Schema
 
 # The score of a slot of `recommend` for which no item is left. Finite, so that JSON can carry it.
@@ -33,6 +34,7 @@ WEIGHTS = "weights.npz"
 LIST = tf.TensorSpec((None, None), tf.int32)
 
 ClosedForm = Callable[[scipy.sparse.csr_matrix], None]
+Pretrained = Callable[[Mapping[str, "Recommender"]], None]
 
 
 class Recommender(keras.Model):
@@ -46,14 +48,25 @@ class Recommender(keras.Model):
         logit: `[batch, 1]` or `[batch]` symbolic logit of the pairs.
         closed_form: For architectures without gradient steps: sets the weights from the training
             interactions, a sparse `[users, items]` matrix of labels.
+        pretrained: For architectures that can start from others: sets the weights from trained
+            recommenders by the names of their architectures.
     """
 
-    def __init__(self, inputs: dict[str, Any], logit: Any, closed_form: ClosedForm | None = None) -> None:
-        rating_scale = RatingScale(name="rating_scale")
+    def __init__(
+        self,
+        inputs: dict[str, Any],
+        logit: Any,
+        closed_form: ClosedForm | None = None,
+        pretrained: Pretrained | None = None,
+    ) -> None:
+        # Scores are float32 whatever the layers before them compute in.
+        rating_scale = RatingScale(name="rating_scale", dtype="float32")
         score = rating_scale(keras.layers.Reshape(())(logit) if len(logit.shape) > 1 else logit)
         super().__init__(inputs=inputs, outputs=score)
         # A plain namespace, so that Keras does not count the weights of these parts a second time.
-        self.parts = SimpleNamespace(rating_scale=rating_scale, closed_form=closed_form, compiled={})
+        self.parts = SimpleNamespace(
+            rating_scale=rating_scale, closed_form=closed_form, pretrained=pretrained, compiled={}
+        )
         self.query_names = [name for name in inputs if name != "item"]
 
     def describe(self, name: str, hparams: Mapping[str, Any], schema: Schema) -> None:
@@ -78,6 +91,11 @@ class Recommender(keras.Model):
         """What sets the weights of an architecture that is not trained by gradient steps."""
         return self.parts.closed_form
 
+    @property
+    def pretrained(self) -> Pretrained | None:
+        """What sets the weights from trained recommenders, where an architecture can start from others."""
+        return self.parts.pretrained
+
     def set_catalogue(self, items: Mapping[str, np.ndarray]) -> None:
         """Puts encoded item features into the model.
 
@@ -88,6 +106,16 @@ class Recommender(keras.Model):
             if isinstance(layer, CatalogueRows):
                 layer.rows.assign(items[layer.feature_name])
 
+    def set_interactions(self, interactions: scipy.sparse.csr_matrix) -> None:
+        """Puts the training interactions into the model, where an architecture reads them.
+
+        Args:
+            interactions: `[num_users, num_items]` labels above 0.
+        """
+        for layer in self._flatten_layers():
+            if isinstance(layer, InteractionRows):
+                layer.set(interactions)
+
     def set_rating_scale(self, mean: float, std: float) -> None:
         """Makes scores ratings: `mean + std * logit`. Before that, a score is the logit itself."""
         self.parts.rating_scale.set(mean, std)
@@ -95,7 +123,7 @@ class Recommender(keras.Model):
     @property
     def scores_are_ratings(self) -> bool:
         """Whether `set_rating_scale` was called, so that scores are in the unit of the ratings."""
-        return float(self.parts.rating_scale.is_set) > 0
+        return float(self.parts.rating_scale.is_set.numpy()) > 0
 
     # What a family defines. `catalogue` is what `encode_catalogue` gave; encoding it once serves many queries.
 
@@ -111,6 +139,20 @@ class Recommender(keras.Model):
         self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
     ) -> Any:
         """`[batch, candidates]` scores of `[batch, candidates]` items, as a graph operation."""
+        raise NotImplementedError
+
+    def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
+        """Scores every query with the same items, as a graph operation.
+
+        Args:
+            query: One tensor an input of `query_names`, `[batch, ...]`.
+            items: `[n]` item indices that all queries share.
+            own: `[batch, m]` items of each query's own, scored beside them, so that queries are encoded once.
+            training: Whether layers such as dropout are on.
+
+        Returns:
+            `[batch, n]` scores, or `[batch, m + n]` with those of `own` first.
+        """
         raise NotImplementedError
 
     # What callers use.
@@ -159,16 +201,16 @@ class Recommender(keras.Model):
         check_k(k, self.num_items)
         query = self._tensors(query)
         size = next(iter(query.values())).shape[0]
-        nothing = np.zeros((size, 1), np.int32)
+        exclude = tf.constant(np.zeros((size, 0)) if exclude is None else exclude, tf.int32)
         catalogue = self.encode_catalogue() if catalogue is None else catalogue
         rows = [tf.TensorSpec(part.shape, part.dtype) for part in catalogue]
-        rank = self._compiled(f"recommend {k}", partial(self.rank, k), [self._query_spec(), LIST, LIST, rows])
-        items, scores = rank(
-            query,
-            tf.constant(nothing if exclude is None else exclude, tf.int32),
-            tf.constant(nothing if candidates is None else candidates, tf.int32),
-            catalogue,
-        )
+        if candidates is None:
+            rank = self._compiled(f"recommend {k}", partial(self._rank_all, k), [self._query_spec(), LIST, rows])
+            items, scores = rank(query, exclude, catalogue)
+        else:
+            signature = [self._query_spec(), LIST, LIST, rows]
+            rank = self._compiled(f"recommend {k} candidates", partial(self.rank, k), signature)
+            items, scores = rank(query, exclude, tf.constant(candidates, tf.int32), catalogue)
         return items.numpy(), scores.numpy()
 
     def rank(self, k: int, query: Mapping[str, Any], exclude: Any, candidates: Any, catalogue: list[Any]) -> Any:
@@ -176,6 +218,12 @@ class Recommender(keras.Model):
         allowed = allowed_items(exclude, candidates, self.num_items)
         scores = tf.where(allowed, self.score_catalogue(query, catalogue), NO_ITEM_SCORE)
         scores, items = tf.math.top_k(scores, k)
+        return tf.where(scores > NO_ITEM_SCORE, items, 0), scores
+
+    def _rank_all(self, k: int, query: Mapping[str, Any], exclude: Any, catalogue: list[Any]) -> Any:
+        """What `rank` gives without candidates, in less time where the batch is large."""
+        scores = _without(self.score_catalogue(query, catalogue), exclude)
+        scores, items = _top_k(scores, k, self.num_items)
         return tf.where(scores > NO_ITEM_SCORE, items, 0), scores
 
     def _tensors(self, query: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -232,6 +280,7 @@ class Towers(Recommender):
         positions: `[batch, length, dim]` for sequence architectures: the query vector after every
             event of the history, of which `query` is the last. The next-item objective trains them all.
         closed_form: See `Recommender`.
+        pretrained: See `Recommender`.
     """
 
     def __init__(
@@ -242,17 +291,18 @@ class Towers(Recommender):
         item_bias: Any | None = None,
         positions: Any | None = None,
         closed_form: ClosedForm | None = None,
+        pretrained: Pretrained | None = None,
     ) -> None:
         # Biases become two more dimensions, so that a dot product of vectors is all there ever is.
-        query, item = _with_biases(query, query_bias, item, item_bias)
+        query, item = map(_float32, _with_biases(query, query_bias, item, item_bias))
         inputs = _sources([query, item])
-        super().__init__(inputs, ops.sum(query * item, axis=-1), closed_form)
+        super().__init__(inputs, ops.sum(query * item, axis=-1), closed_form, pretrained)
         query_inputs = {name: inputs[name] for name in self.query_names}
         self.parts.query = keras.Model(query_inputs, query)
         self.parts.item = keras.Model(inputs["item"], item)
         if positions is not None:
             positions = positions if item_bias is None else _append_one(positions)
-            self.parts.positions = keras.Model(query_inputs, positions)
+            self.parts.positions = keras.Model(query_inputs, _float32(positions))
 
     def encode_query(self, query: Mapping[str, Any], training: bool = False) -> Any:
         """`[batch, dim]` query vectors."""
@@ -265,6 +315,11 @@ class Towers(Recommender):
     def encode_items(self, items: Any, training: bool = False) -> Any:
         """`[n, dim]` item vectors of `[n]` items."""
         return self.parts.item(items, training=training)
+
+    def encode_candidates(self, items: Any, training: bool = False) -> Any:
+        """`[batch, candidates, dim]` item vectors of `[batch, candidates]` items."""
+        vectors = self.encode_items(tf.reshape(items, [-1]), training=training)
+        return tf.reshape(vectors, [tf.shape(items)[0], tf.shape(items)[1], vectors.shape[-1]])
 
     def encode_catalogue(self) -> list[Any]:
         """The item matrix, `[num_items, dim]`."""
@@ -279,13 +334,18 @@ class Towers(Recommender):
         self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
     ) -> Any:
         """Dot products of each query with its own items."""
-        if catalogue is None:
-            vectors = self.encode_items(tf.reshape(items, [-1]), training=training)
-            vectors = tf.reshape(vectors, [tf.shape(items)[0], -1, vectors.shape[-1]])
-        else:
-            vectors = tf.gather(catalogue[0], items)
+        vectors = self.encode_candidates(items, training) if catalogue is None else tf.gather(catalogue[0], items)
         query_vectors = self.encode_query(query, training=training)
         return self.parts.rating_scale(tf.linalg.matvec(vectors, query_vectors))
+
+    def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
+        """One matrix product of the queries with the shared items."""
+        query_vectors = self.encode_query(query, training=training)
+        logits = tf.matmul(query_vectors, self.encode_items(items, training=training), transpose_b=True)
+        if own is not None:
+            vectors = self.encode_candidates(own, training)
+            logits = tf.concat([tf.linalg.matvec(vectors, query_vectors), logits], axis=1)
+        return self.parts.rating_scale(logits)
 
 
 class Pairs(Recommender):
@@ -296,12 +356,20 @@ class Pairs(Recommender):
         item: What is encoded of the item: a symbolic tensor `[batch, ...]` or a list of them.
         logit: `[batch, 1]`, made of `query` and `item` and nothing else.
         closed_form: See `Recommender`.
+        pretrained: See `Recommender`.
     """
 
-    def __init__(self, query: Any, item: Any, logit: Any, closed_form: ClosedForm | None = None) -> None:
+    def __init__(
+        self,
+        query: Any,
+        item: Any,
+        logit: Any,
+        closed_form: ClosedForm | None = None,
+        pretrained: Pretrained | None = None,
+    ) -> None:
         query, item = _listed(query), _listed(item)
         inputs = _sources([*query, *item])
-        super().__init__(inputs, logit, closed_form)
+        super().__init__(inputs, logit, closed_form, pretrained)
         self.parts.query = keras.Model({name: inputs[name] for name in self.query_names}, query)
         self.parts.item = keras.Model(inputs["item"], item)
         self.parts.pair = keras.Model([*query, *item], logit)
@@ -309,6 +377,11 @@ class Pairs(Recommender):
     def encode_query(self, query: Mapping[str, Any], training: bool = False) -> list[Any]:
         """The encoded queries, `batch` rows each."""
         return _listed(self.parts.query({name: query[name] for name in self.query_names}, training=training))
+
+    def encode_candidates(self, items: Any, training: bool = False) -> list[Any]:
+        """The encoded items of `[batch, candidates]` items, `[batch, candidates, ...]` each."""
+        rows = _listed(self.parts.item(tf.reshape(items, [-1]), training=training))
+        return [tf.reshape(row, tf.concat([tf.shape(items), tf.shape(row)[1:]], 0)) for row in rows]
 
     def encode_catalogue(self) -> list[Any]:
         """The encoded items, `num_items` rows each."""
@@ -331,12 +404,19 @@ class Pairs(Recommender):
         """The pair network over each query and its own items."""
         encoded = self.encode_query(query, training)
         if catalogue is None:
-            rows = _listed(self.parts.item(tf.reshape(items, [-1]), training=training))
-            shape = tf.shape(items)
-            candidates = [tf.reshape(row, tf.concat([shape, tf.shape(row)[1:]], 0)) for row in rows]
+            candidates = self.encode_candidates(items, training)
         else:
             candidates = [tf.gather(row, items) for row in catalogue]
         return self._score(encoded, candidates, training)
+
+    def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
+        """The pair network over every query and every shared item; each is encoded once."""
+        encoded = self.encode_query(query, training)
+        rows = _listed(self.parts.item(items, training=training))
+        scores = self._score(encoded, [row[None] for row in rows], training)
+        if own is None:
+            return scores
+        return tf.concat([self._score(encoded, self.encode_candidates(own, training), training), scores], axis=1)
 
     def _score(self, query: list[Any], candidates: list[Any], training: bool = False) -> Any:
         """Every query with every candidate of its row; candidates of one row serve all queries."""
@@ -353,14 +433,18 @@ class Catalogue(Recommender):
     Args:
         logits: `[batch, num_items]` symbolic logits, columns in index order, padding and unknown included.
         closed_form: See `Recommender`.
+        pretrained: See `Recommender`.
     """
 
-    def __init__(self, logits: Any, closed_form: ClosedForm | None = None) -> None:
+    def __init__(
+        self, logits: Any, closed_form: ClosedForm | None = None, pretrained: Pretrained | None = None
+    ) -> None:
+        logits = _float32(logits)
         inputs = _sources([logits])
         query_inputs = dict(inputs)
         item = keras.Input(shape=(), dtype="int32", name="item")
         inputs["item"] = item
-        super().__init__(inputs, ops.take_along_axis(logits, item[:, None], axis=1), closed_form)
+        super().__init__(inputs, ops.take_along_axis(logits, item[:, None], axis=1), closed_form, pretrained)
         self.parts.logits = keras.Model(query_inputs, logits)
 
     def encode_query(self, query: Mapping[str, Any], training: bool = False) -> Any:
@@ -381,6 +465,14 @@ class Catalogue(Recommender):
         """The columns of the items."""
         logits = self.encode_query(query, training=training)
         return self.parts.rating_scale(tf.gather(logits, items, axis=1, batch_dims=1))
+
+    def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
+        """The columns of the shared items."""
+        logits = self.encode_query(query, training=training)
+        scores = tf.gather(logits, items, axis=1)
+        if own is not None:
+            scores = tf.concat([tf.gather(logits, own, axis=1, batch_dims=1), scores], axis=1)
+        return self.parts.rating_scale(scores)
 
 
 class RatingScale(keras.layers.Layer):
@@ -435,6 +527,33 @@ def _marked(items: Any, num_items: int) -> Any:
     return counts > 0
 
 
+def _without(scores: Any, exclude: Any) -> Any:
+    """The scores, with `NO_ITEM_SCORE` for excluded items, padding and the unknown item; overwrites where it can."""
+    no_items = tf.tile([list(range(FIRST_KNOWN))], [tf.shape(exclude)[0], 1])
+    items = tf.concat([exclude, no_items], axis=1)
+    rows = tf.broadcast_to(tf.range(tf.shape(items)[0])[:, None], tf.shape(items))
+    places = tf.stack([rows, items], axis=-1)
+    return tf.tensor_scatter_nd_update(scores, places, tf.fill(tf.shape(items), NO_ITEM_SCORE))
+
+
+def _top_k(scores: Any, k: int, num_items: int) -> Any:
+    """`tf.math.top_k` of `[batch, num_items]` scores in two passes, equal to it in the order of ties too.
+
+    The best k items are in the k groups of neighbouring items whose best items are best. Taking a maximum is
+    much faster than keeping a list of k, so the work is that of a top-k over the groups and of one inside k groups.
+    """
+    size = math.isqrt(num_items // k)
+    number = -(-num_items // size)
+    scores = tf.pad(scores, [[0, 0], [0, number * size - num_items]], constant_values=-np.inf)
+    scores = tf.reshape(scores, [-1, number, size])
+    groups = tf.math.top_k(tf.reduce_max(scores, axis=2), k).indices
+    # In the order of the catalogue, for of equal scores the first one is taken.
+    groups = tf.sort(groups, axis=1)
+    chosen = tf.reshape(tf.gather(scores, groups, batch_dims=1), [-1, k * size])
+    scores, places = tf.math.top_k(chosen, k)
+    return scores, tf.gather(groups, places // size, batch_dims=1) * size + places % size
+
+
 def _sources(tensors: list[Any]) -> dict[str, Any]:
     """The named inputs that symbolic tensors were made from."""
     return {source.name: source for tensor in tensors for source in keras.utils.get_source_inputs(tensor)}
@@ -450,6 +569,10 @@ def _with_biases(query: Any, query_bias: Any | None, item: Any, item_bias: Any |
     if item_bias is not None:
         query, item = _append_one(query), ops.concatenate([item, item_bias], -1)
     return query, item
+
+
+def _float32(tensor: Any) -> Any:
+    return tensor if tensor.dtype == "float32" else ops.cast(tensor, "float32")
 
 
 def _append_one(vectors: Any) -> Any:

@@ -54,7 +54,7 @@ class Run:
             An `Evaluation`, whose metrics are noted in `metrics` too.
         """
         settings = self.config.evaluate
-        name = protocol or settings.protocol or default_protocol(self.config, self.dataset)
+        name = protocol or settings.protocol or default_protocol(self.model, self.config, self.dataset, part)
         evaluation = evaluate(self.model, self.dataset, name, part, settings.ks, settings.resamples)
         self.metrics[f"{name}/{part}"] = evaluation.to_json()
         return evaluation
@@ -167,13 +167,16 @@ class Run:
         return self.dataset.vocabularies["item"].index(ids or [self.dataset.vocabularies["item"].padding_value])
 
 
-def default_protocol(config: Config, dataset: Dataset) -> str:
-    """The protocol that fits what a model was trained for: ranking, unless the labels are the targets."""
-    from zoo.objectives.base import is_binary
+def default_protocol(model: Recommender, config: Config, dataset: Dataset, part: Part = "test") -> str:
+    """The protocol that fits what a model was trained for: ranking, unless the labels are the targets.
 
+    Where the data lists candidates for the part, the ranking is of these, as the paper has it that they are from.
+    """
+    if model.scores_are_ratings:
+        return "ratings"
     if config.train.options.get("feedback", "implicit") == "implicit":
-        return "full-ranking"
-    return "labels" if is_binary(dataset) else "ratings"
+        return "sampled-ranking" if part in dataset.candidates else "full-ranking"
+    return "labels"
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

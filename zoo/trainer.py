@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.config import TrainConfig
+from zoo.distribution import array_from_chief, from_chief, is_chief
 from zoo.errors import UserError, ZooError, unknown_name
-from zoo.objectives.base import Objective
+from zoo.memory import check_memory
+from zoo.objectives.base import Batch, Objective
+from zoo.optimizers import make_optimizer, sum_duplicates
 from zoo.recommender import Recommender
 
 CHECKPOINT = "checkpoint.npz"
@@ -75,11 +79,21 @@ class Trainer:
         folder: Path | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
+        self.strategy = tf.distribute.get_strategy()
         self.model, self.objective, self.config = model, objective, config
         self.validate, self.monitor, self.folder = validate, monitor, folder
         self.sign = -1.0 if monitor.split("@")[0] in FALLING else 1.0
-        self.optimizer = make_optimizer(config)
-        self.optimizer.build(model.trainable_variables)
+        chiefs = from_chief(objective.num_examples)
+        if chiefs != objective.num_examples:
+            raise UserError(
+                f"This worker has {objective.num_examples} examples to train on, and the first one has {chiefs}. "
+                "Give all workers the same data."
+            )
+        self.optimizer = make_optimizer(config, config.epochs * self.steps_per_epoch)
+        self.averages: list[tf.Variable] = []
+        self._make_room()
+        numbers = [tf.TensorSpec([], tf.int32)] * 3
+        self._steps = tf.function(self._run_steps, input_signature=[objective.signature, *numbers])
         # Keras callbacks look for the optimizer on the model.
         model.optimizer = self.optimizer
         self.callbacks = keras.callbacks.CallbackList(
@@ -93,20 +107,42 @@ class Trainer:
         """Steps of one pass over the examples."""
         return -(-self.objective.num_examples // self.config.batch_size)
 
+    def _make_room(self) -> None:
+        """Makes what training keeps beside the weights, if there is memory for it."""
+        weights = self.model.trainable_variables
+        # An average, and while that is validated the weights themselves; and the best weights so far.
+        copies = self.optimizer.slots + 2 * bool(self.config.ema) + (self.monitor != "loss")
+        size = sum(int(np.prod(weight.shape)) * 4 for weight in weights)
+        check_memory(
+            f"Training {self.model.architecture!r} keeps {copies} more numbers for each of its weights "
+            f"(optimizer {self.config.optimizer}), which",
+            copies * size,
+            "Use train.optimizer=sgd, which keeps none, or narrower vectors (embedding_dim).",
+        )
+        self.optimizer.build(weights)
+        if self.config.ema:
+            self.averages = [tf.Variable(weight, trainable=False) for weight in weights]
+
     def fit(self) -> Progress:
-        """Trains to the last epoch, or until the monitored metric stops rising; keeps the best weights.
+        """Trains to the last epoch, or until the monitored metric stops rising.
+
+        With validation the weights of the best epoch are kept, else the last ones; of these the moving
+        averages, if `train.ema` asks for them.
 
         Returns:
             The progress, with the history of every epoch.
 
         Raises:
-            ZooError: If the loss is not finite; the message names the epoch and the step.
+            ZooError: If the loss is not finite; the message names the epoch and the step. The checkpoint
+                of the last good epoch stays.
         """
         self.model.stop_training = False
         self.callbacks.on_train_begin()
         try:
             while self.progress.epoch < self.config.epochs and not self.progress.stopped:
                 self._epoch()
+            for weight, average in zip(self.model.trainable_variables, self.averages, strict=False):
+                weight.assign(average)
             if self.best_weights is not None:
                 self.model.set_weights(self.best_weights)
         finally:
@@ -114,76 +150,141 @@ class Trainer:
         return self.progress
 
     def resume(self) -> None:
-        """Takes up the checkpoint of an interrupted run, if there is one."""
+        """Takes up the checkpoint of an interrupted run, if there is one; the chief's, where there are workers."""
         path = self.folder / CHECKPOINT if self.folder else None
         if path is None or not path.exists():
+            self._take_up({})
             return
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                state = json.loads(str(arrays["progress"]))
-                for index, variable in enumerate(self._variables()):
-                    variable.assign(arrays[f"variable/{index}"])
-                if state["best"] is not None:
-                    self.best_weights = [arrays[f"best/{index}"] for index in range(len(self.model.weights))]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                self._take_up(arrays)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path}: not a checkpoint of this run ({error}). Start anew with --overwrite.") from error
-        self.progress = Progress(**state)
+
+    def _take_up(self, arrays: Mapping[str, np.ndarray]) -> None:
+        described = from_chief(str(arrays["progress"]) if "progress" in arrays else "")
+        if not described:
+            return
+        progress = Progress(**json.loads(described))
+        for index, variable in enumerate(self._variables()):
+            variable.assign(self._array(arrays, f"variable/{index}", variable))
+        if progress.best is not None and self.monitor != "loss":
+            weights = self.model.weights
+            self.best_weights = [self._array(arrays, f"best/{index}", one) for index, one in enumerate(weights)]
+        self.progress = progress
+
+    @staticmethod
+    def _array(arrays: Mapping[str, np.ndarray], name: str, like: Any) -> np.ndarray:
+        array = arrays[name] if is_chief() else np.zeros(like.shape, tf.as_dtype(like.dtype).as_numpy_dtype)
+        if array.shape != tuple(like.shape):
+            raise ValueError(f"{name} has the shape {array.shape}, expected {tuple(like.shape)}")
+        return array_from_chief(array)
 
     def _epoch(self) -> None:
         epoch, started = self.progress.epoch, time.perf_counter()
         self.callbacks.on_epoch_begin(epoch)
-        # The order of an epoch depends on the seed and its number alone, so a resumed run repeats it.
-        order = np.random.default_rng([self.config.seed, epoch]).permutation(self.objective.num_examples)
-        losses = [self._call(tf.constant(order, tf.int32), step) for step in self._calls()]
+        losses = [self._call(*call) for call in self._calls()]
         logs = {"loss": float(np.average([loss for loss, _ in losses], weights=[n for _, n in losses]))}
         logs["seconds"] = time.perf_counter() - started
-        logs.update(self.validate())
-        self.progress.epoch += 1
-        self.progress.history.append(logs)
-        self._compare(logs)
-        self.callbacks.on_epoch_end(epoch, logs)
-        self.progress.stopped |= bool(self.model.stop_training)
+        with self._averaged():
+            # All workers go by the figures of one, for they must stop after the same epoch.
+            logs.update(from_chief(self.validate() if is_chief() else {}))
+            self.progress.epoch += 1
+            self.progress.history.append(logs)
+            self._compare(logs)
+            self.callbacks.on_epoch_end(epoch, logs)
+        self.progress.stopped |= from_chief(bool(self.model.stop_training))
         if self.folder:
             self._save()
 
-    def _calls(self) -> range:
-        return range(0, self.steps_per_epoch, self.config.steps_per_call)
+    def _calls(self) -> Iterator[tuple[Any, int, int]]:
+        """The examples of each call of an epoch, its first step and how many steps it has."""
+        size, step = self.config.batch_size, 0
+        # The order of an epoch depends on the seed and its number alone, so a resumed run repeats it.
+        seed = [self.config.seed, self.progress.epoch]
+        for examples in self.objective.epoch(seed, size * self.config.steps_per_call):
+            number = len(tf.nest.flatten(examples)[0])
+            full = number - number % size
+            # A batch that is not full has a call of its own: among workers all steps of a call must be of one shape.
+            for start, end in ((0, full), (full, number)):
+                steps = -(-(end - start) // size)
+                if steps:
+                    yield _part(examples, start, end), step, steps
+                step += steps
 
-    def _call(self, order: tf.Tensor, first: int) -> tuple[float, int]:
-        """Runs the steps from `first` on that one call holds; gives their mean loss and number."""
-        number = min(self.config.steps_per_call, self.steps_per_epoch - first)
+    def _call(self, examples: Any, first: int, number: int) -> tuple[float, int]:
+        """Runs some steps; gives their mean loss and number."""
         self.callbacks.on_train_batch_begin(first)
         steps = [tf.constant(value, tf.int32) for value in (self.progress.epoch, first, first + number)]
-        loss = float(self._steps(order, *steps))
-        if not np.isfinite(loss):
-            raise ZooError(
-                f"The loss became {loss} in epoch {self.progress.epoch + 1}, between steps {first + 1} and "
-                f"{first + number}. Try a smaller learning rate (train.learning_rate={self.config.learning_rate})."
-            )
-        self.callbacks.on_train_batch_end(first + number - 1, {"loss": loss})
-        return loss, number
+        loss, failed = self._steps(examples, *steps)
+        if int(failed) >= 0:
+            raise ZooError(self._not_finite(int(failed)))
+        if self.averages:
+            self._update_averages(tf.constant(float(self.config.ema**number)))
+        self.callbacks.on_train_batch_end(first + number - 1, {"loss": float(loss)})
+        return float(loss), number
+
+    def _not_finite(self, step: int) -> str:
+        kept = ""
+        if self.folder and self.progress.epoch:
+            kept = f" The checkpoint of epoch {self.progress.epoch} is kept in {self.folder / CHECKPOINT}."
+        return (
+            f"The loss is not a finite number any more from step {step + 1} of epoch {self.progress.epoch + 1} on. "
+            f"Try a smaller learning rate (train.learning_rate={self.config.learning_rate}) or train.clip_norm=1.{kept}"
+        )
+
+    def _run_steps(self, examples: Any, epoch: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tuple[Any, Any]:
+        """The mean loss of the steps, and the first one whose loss was not finite, or -1."""
+        total, failed = tf.constant(0.0), tf.constant(-1)
+        for step in tf.range(first, end):
+            start = (step - first) * self.config.batch_size
+            batch = _part(examples, start, start + self.config.batch_size)
+            seed = tf.stack([self.config.seed + 1000003 * epoch, step])
+            losses = self.strategy.run(self._step, (batch, seed))
+            loss = self.strategy.experimental_local_results(losses)[0]
+            total += loss
+            failed = tf.where((failed < 0) & ~tf.math.is_finite(loss), step, failed)
+        return total / tf.cast(end - first, tf.float32), failed
+
+    def _step(self, examples: Any, seed: tf.Tensor) -> tf.Tensor:
+        """One replica's part of a step; gives the mean loss of the whole batch."""
+        replica = tf.distribute.get_replica_context()
+        size = tf.shape(tf.nest.flatten(examples)[0])[0]
+        rows = tf.range(replica.replica_id_in_sync_group, size, replica.num_replicas_in_sync)
+        own = tf.nest.map_structure(lambda one: tf.gather(one, rows), examples)
+        whole = examples if replica.num_replicas_in_sync > 1 else None
+        with tf.GradientTape() as tape:
+            loss, weight = self.objective.loss(Batch(own, seed, rows, size, whole))
+        weights = self.model.trainable_variables
+        gradients = tape.gradient(loss, [weight.value for weight in weights])
+        # Parts that this objective does not reach have no gradient and stay as they are.
+        reached = [weight for weight, gradient in zip(weights, gradients, strict=True) if gradient is not None]
+        gradients = [gradient for gradient in gradients if gradient is not None]
+        if replica.num_replicas_in_sync > 1:
+            loss, weight, *gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, [loss, weight, *gradients])
+        share = tf.math.divide_no_nan(1.0, weight)
+        gradients = [_scaled(sum_duplicates(gradient), share) for gradient in gradients]
+        if self.config.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.config.clip_norm)
+        self.optimizer.apply(gradients, reached)
+        return loss * share
 
     @tf.function
-    def _steps(self, order: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-        total = tf.constant(0.0)
-        for step in tf.range(first, end):
-            examples = order[step * self.config.batch_size : (step + 1) * self.config.batch_size]
-            total += self._step(examples, tf.stack([self.config.seed + 1000003 * epoch, step]))
-        return total / tf.cast(end - first, tf.float32)
+    def _update_averages(self, kept: tf.Tensor) -> None:
+        for average, weight in zip(self.averages, self.model.trainable_variables, strict=True):
+            average.assign(kept * average + (1 - kept) * weight)
 
-    def _step(self, examples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = self.objective.loss(examples, seed)
-        variables = self.model.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        # Parts that this objective does not reach have no gradient and stay as they are.
-        reached = [
-            (gradient, variable)
-            for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is not None
-        ]
-        self.optimizer.apply_gradients(reached)
-        return loss
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """While this lasts, the model's weights are their moving averages, if there are such."""
+        weights = [weight.numpy() for weight in self.model.trainable_variables] if self.averages else []
+        for weight, average in zip(self.model.trainable_variables, self.averages, strict=False):
+            weight.assign(average)
+        try:
+            yield
+        finally:
+            for weight, value in zip(self.model.trainable_variables, weights, strict=False):
+                weight.assign(value)
 
     def _compare(self, logs: dict[str, float]) -> None:
         if self.monitor not in logs:
@@ -191,35 +292,39 @@ class Trainer:
         progress, value = self.progress, self.sign * logs[self.monitor]
         if progress.best is None or value > self.sign * progress.best:
             progress.best, progress.best_epoch = logs[self.monitor], progress.epoch
-            self.best_weights = self.model.get_weights()
+            # Without validation there is nothing to choose an epoch by: the last one counts.
+            if self.monitor != "loss":
+                self.best_weights = self.model.get_weights()
         elif self.config.patience is not None and progress.epoch - progress.best_epoch >= self.config.patience:
             progress.stopped = True
 
     def _variables(self) -> list[Any]:
-        return [*self.model.variables, *self.optimizer.variables]
+        return [*self.model.variables, *self.optimizer.variables, *self.averages]
 
     def _save(self) -> None:
         assert self.folder is not None
-        arrays: dict[str, Any] = {"progress": np.array(json.dumps(dataclasses.asdict(self.progress)))}
-        arrays.update({f"variable/{index}": np.asarray(value) for index, value in enumerate(self._variables())})
-        arrays.update({f"best/{index}": value for index, value in enumerate(self.best_weights or [])})
         unfinished = self.folder / f"unfinished-{CHECKPOINT}"
-        np.savez(unfinished, **arrays)
+        # One array at a time, for all of them together may be larger than what memory is left.
+        with zipfile.ZipFile(unfinished, "w") as archive:
+            for name, array in self._arrays():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
         os.replace(unfinished, self.folder / CHECKPOINT)
 
+    def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        yield "progress", np.array(json.dumps(dataclasses.asdict(self.progress)))
+        for index, variable in enumerate(self._variables()):
+            yield f"variable/{index}", np.asarray(variable)
+        for index, weight in enumerate(self.best_weights or []):
+            yield f"best/{index}", weight
 
-def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
-    """The Keras optimizer that a config names.
 
-    Raises:
-        UserError: With the near names, if Keras has no such optimizer.
-    """
-    base, wrapper = keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer
-    known = {
-        name.lower(): kind
-        for name, kind in vars(keras.optimizers).items()
-        if isinstance(kind, type) and issubclass(kind, base) and kind not in (base, wrapper)
-    }
-    if config.optimizer.lower() not in known:
-        raise unknown_name("optimizer", config.optimizer, known)
-    return known[config.optimizer.lower()](learning_rate=config.learning_rate, weight_decay=config.weight_decay)
+def _part(examples: Any, start: Any, end: Any) -> Any:
+    """Some of the examples, which are a tensor or a dictionary of tensors."""
+    return tf.nest.map_structure(lambda one: one[start:end], examples)
+
+
+def _scaled(gradient: Any, factor: tf.Tensor) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return gradient * factor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,24 @@ import scipy.sparse
 from zoo.config import Config, make_config
 from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
+from zoo.data.streamed import FOLDER, StreamedDataset
+from zoo.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
 from zoo.errors import UserError, unknown_name
+from zoo.evaluation.figures import metric_names
 from zoo.evaluation.metrics import label_metrics, rating_metrics
-from zoo.evaluation.protocols import metric_names, per_user_ranking, score_rows
+from zoo.evaluation.protocols import score_rows
+from zoo.evaluation.ranking import per_user_ranking
+from zoo.evaluation.sampled import per_user_sampled_ranking
 from zoo.files import check_free, parent_folder, publish, read_json
-from zoo.objectives import make_objective
+from zoo.objectives import check_streamable, make_objective, streamable_objectives
 from zoo.progress import ProgressBar
 from zoo.recommender import Recommender
-from zoo.registry import build, spec
+from zoo.registry import build, spec, specs
 from zoo.run import MANIFEST, Run, default_protocol
 from zoo.trainer import CHECKPOINT, Trainer
 
 # Metric watched on the validation part, by protocol.
-MONITORED = {"full-ranking": "ndcg@{k}", "ratings": "rmse", "labels": "auc"}
+MONITORED = {"full-ranking": "ndcg@{k}", "sampled-ranking": "ndcg@{k}", "ratings": "rmse", "labels": "auc"}
 
 
 def train(
@@ -75,18 +81,18 @@ def train(
         config.data.source = str(source)
     elif isinstance(source, Dataset) and ("data" in settings or "split" in settings):
         raise UserError("The settings 'data' and 'split' have no effect on a dataset that is prepared already.")
-    if out is None:
-        dataset = _dataset(config, source)
-        return _train(config, dataset, None, progress, callbacks)
-    folder = Path(out)
-    check_free(folder, overwrite, MANIFEST)
-    unfinished = folder.with_name(f".{folder.name}-unfinished")
-    with parent_folder(folder), _kept_if_resumable(unfinished, overwrite):
-        dataset = _dataset_of_folder(config, source, unfinished, resume, overwrite)
-        run = _train(config, dataset, unfinished, progress, callbacks)
-        publish(unfinished, folder)
-    run.folder = folder
-    return run
+    with make_strategy(config).scope(), losing_workers():
+        if out is None or not is_chief():
+            return _train(config, _dataset(config, source), None, progress and is_chief(), callbacks)
+        folder = Path(out)
+        check_free(folder, overwrite, MANIFEST)
+        unfinished = folder.with_name(f".{folder.name}-unfinished")
+        with parent_folder(folder), _kept_if_resumable(unfinished, overwrite):
+            dataset = _dataset_of_folder(config, source, unfinished, resume, overwrite)
+            run = _train(config, dataset, unfinished, progress, callbacks)
+            publish(unfinished, folder)
+        run.folder = folder
+        return run
 
 
 @contextlib.contextmanager
@@ -101,7 +107,10 @@ def _kept_if_resumable(unfinished: Path, overwrite: bool) -> Iterator[None]:
         raise
 
 
-def _dataset(config: Config, source: Any) -> Dataset:
+def _dataset(config: Config, source: Any, scratch: Path | None = None) -> Dataset:
+    """The prepared data; what is streamed is written into a new folder in `scratch`."""
+    if config.data.stream:
+        _check_streamable(config)
     if isinstance(source, Dataset):
         dataset = source
     else:
@@ -113,7 +122,9 @@ def _dataset(config: Config, source: Any) -> Dataset:
             options["split"] = {"name": config.split.name, **config.split.options}
         elif config.split.options:
             raise UserError("split.options were given without split.name.")
-        dataset = load_dataset(source, **options, **config.data.options)
+        dataset = load_dataset(source, scratch=scratch, **options, **config.data.options)
+    if isinstance(dataset, StreamedDataset):
+        _check_streamable(config)
     known = spec(config.model)
     if known.ordered and not dataset.is_ordered:
         raise UserError(
@@ -123,20 +134,33 @@ def _dataset(config: Config, source: Any) -> Dataset:
     return dataset
 
 
+def _check_streamable(config: Config) -> None:
+    """Raises a `UserError` unless the architecture and its objective are content with single interactions."""
+    known = spec(config.model)
+    if "history" in known.query or known.objective == "closed_form":
+        others = [one for one in specs().values() if "history" not in one.query]
+        can = [one.name for one in others if one.objective in streamable_objectives()]
+        why = "reads histories" if "history" in known.query else "is solved from all interactions at once"
+        raise UserError(
+            f"{config.model!r} {why}, which streamed data cannot give. These train on it: {', '.join(can)}."
+        )
+    check_streamable(config.train.objective or known.objective)
+
+
 def _dataset_of_folder(config: Config, source: Any, unfinished: Path, resume: bool, overwrite: bool) -> Dataset:
     """Prepares the data and an unfinished folder, or takes up the folder of an interrupted run."""
-    described = config.model_dump(mode="json")
+    described = config.model_dump(mode="json", exclude=PLACE)
     if unfinished.exists() and resume:
         if read_json(unfinished / "config.json", "run that was interrupted") != described:
             raise UserError(f"{unfinished}: the interrupted run has other settings. Repeat them, or --overwrite it.")
         return Dataset.load(unfinished / "data")
     if unfinished.exists() and not overwrite:
         raise UserError(f"{unfinished}: an interrupted run. Pass --resume to finish it or --overwrite to drop it.")
-    dataset = _dataset(config, source)
+    dataset = _dataset(config, source, unfinished.parent)
     if unfinished.exists():
         shutil.rmtree(unfinished)
     (unfinished / "data").mkdir(parents=True)
-    dataset.save(unfinished / "data")
+    dataset = dataset.save_for_training(unfinished / "data")
     (unfinished / "config.json").write_text(json.dumps(described), encoding="utf-8")
     return dataset
 
@@ -149,23 +173,64 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Run:
     keras.utils.set_random_seed(config.train.seed)
-    model = build(config.model, dataset.schema, **config.hparams)
-    model.set_catalogue(dataset.items)
+    model = _build(config, dataset, config.train.precision)
     _check_ks(config, dataset)
     if model.closed_form is not None:
         if config.train.objective or config.train.options:
             raise UserError(f"{config.model!r} is solved in closed form; it takes no train.objective or train.options.")
-        model.closed_form(interaction_matrix(dataset))
-        history: list[dict[str, float]] = []
+        started = time.perf_counter()
+        model.closed_form(interaction_matrix(dataset, positive_only=False))
+        history: list[dict[str, float]] = [{"seconds": time.perf_counter() - started}]
     else:
+        _start_from_pretrained(config, model, dataset)
         history = _fit(config, model, dataset, folder, progress, callbacks)
+    if config.train.precision != "float32":
+        # What is evaluated, saved and exported computes as a caller would expect.
+        exact = _build(config, dataset, "float32")
+        exact.set_weights(model.get_weights())
+        model = exact
     run = Run(model, dataset, config, history)
-    if not dataset.part("test").empty:
+    if is_chief() and not dataset.part("test").empty:
         run.evaluate()
+    run.metrics = from_chief(run.metrics)
     if folder:
+        # These were for taking up an interrupted run.
         (folder / CHECKPOINT).unlink(missing_ok=True)
+        shutil.rmtree(folder / "data" / FOLDER, ignore_errors=True)
         run.write(folder)
     return run
+
+
+def _build(config: Config, dataset: Dataset, precision: str) -> Recommender:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = build(config.model, dataset.schema, **config.hparams)
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.set_catalogue(dataset.items)
+    return model
+
+
+def _start_from_pretrained(config: Config, model: Recommender, dataset: Dataset) -> None:
+    """Sets the weights from those of other runs, as an architecture does that is put together from several."""
+    if not config.train.pretrained:
+        return
+    if model.pretrained is None:
+        raise UserError(f"{config.model!r} does not start from other runs; leave train.pretrained out.")
+    models = {}
+    for name, folder in config.train.pretrained.items():
+        run = Run.load(folder)
+        if run.config.model != name:
+            raise UserError(f"train.pretrained: {folder} is a run of {run.config.model!r}, not of {name!r}.")
+        for kind in ("user", "item"):
+            if run.dataset.vocabularies[kind].to_json() != dataset.vocabularies[kind].to_json():
+                raise UserError(
+                    f"train.pretrained: {folder} was trained on other {kind} ids than {dataset.name}. "
+                    "Use the same data."
+                )
+        models[name] = run.model
+    model.pretrained(models)
 
 
 def _fit(
@@ -191,7 +256,7 @@ def _fit(
 
 def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[Callable[[], dict[str, float]], str]:
     """What gives the validation metrics, and the one to watch."""
-    protocol = config.evaluate.protocol or default_protocol(config, dataset)
+    protocol = config.evaluate.protocol or default_protocol(model, config, dataset, "valid")
     rows = dataset.part("valid")
     names = ["loss"] if rows.empty else ["loss", *metric_names(protocol, config.evaluate.ks)]
     usual = "loss" if rows.empty else MONITORED[protocol].format(k=config.evaluate.ks[0])
@@ -202,14 +267,15 @@ def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[C
         return dict, monitor
 
     def ranking() -> dict[str, float]:
-        _, per_user = per_user_ranking(model, dataset, "valid", config.evaluate.ks)
+        rank = per_user_sampled_ranking if protocol == "sampled-ranking" else per_user_ranking
+        _, per_user = rank(model, dataset, "valid", config.evaluate.ks)
         return {name: float(values.mean()) for name, values in per_user.items()}
 
     def by_row() -> dict[str, float]:
         metrics = label_metrics if protocol == "labels" else rating_metrics
         return metrics(rows["label"].to_numpy(), score_rows(model, dataset, rows, "valid"))
 
-    return (ranking if protocol == "full-ranking" else by_row), monitor
+    return (by_row if protocol in ("labels", "ratings") else ranking), monitor
 
 
 def _check_ks(config: Config, dataset: Dataset) -> None:
@@ -221,10 +287,11 @@ def _check_ks(config: Config, dataset: Dataset) -> None:
         )
 
 
-def interaction_matrix(dataset: Dataset) -> scipy.sparse.csr_matrix:
-    """The training labels above 0 as a sparse `[num_users, num_items]` matrix."""
+def interaction_matrix(dataset: Dataset, positive_only: bool = True) -> scipy.sparse.csr_matrix:
+    """The training labels as a sparse `[num_users, num_items]` matrix; zeros are stored too, if they are wanted."""
     rows = dataset.part("train")
-    rows = rows[rows["label"] > 0]
+    if positive_only:
+        rows = rows[rows["label"] > 0]
     places = (rows["user"].to_numpy(), rows["item"].to_numpy())
     shape = (dataset.num_users, dataset.num_items)
     return scipy.sparse.csr_matrix((rows["label"].to_numpy(np.float32), places), shape=shape)

@@ -54,7 +54,7 @@ def test_builds_from_any_schema_and_scores_pairs(name, kind, datasets):
     query = dataset.queries(model.query_names, np.array([2, 3, 4]), "train")
     scores = model({**query, "item": np.array([2, 3, 4], np.int32)})
     assert tuple(scores.shape) == (3,)
-    np.testing.assert_allclose(scores, model.score(query, np.array([2, 3, 4])), atol=1e-6)
+    np.testing.assert_allclose(scores, model.score(query, np.array([2, 3, 4])), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,12 +9,14 @@ import threading
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from zoo.data import load_dataset, named
 from zoo.data.named import download, list_datasets
 from zoo.errors import UserError
+from zoo.schema import FIRST_KNOWN
 
 FRAME = pd.DataFrame({"user": ["a", "a", "b", "b"], "item": [1, 2, 1, 3]})
 
@@ -48,7 +50,7 @@ def write_ml_1m(folder: Path) -> Path:
 
 
 def test_the_named_datasets():
-    assert list_datasets() == ["ml-100k", "ml-1m", "movielens-sample", "synthetic"]
+    assert list_datasets() == ["ml-100k", "ml-1m", "ml-1m-ncf", "movielens-sample", "synthetic"]
 
 
 def test_a_frame_loads():
@@ -155,6 +157,187 @@ def test_ml_1m_reads_its_double_colons(tmp_path):
     assert data.interactions["label"].tolist() == [5, 3, 4]
 
 
+# Splits that come with the data
+
+
+def write_fold(folder: Path, number: int = 2) -> Path:
+    """Two ratings of the three to train on, and one to test on."""
+    rows = (folder / "u.data").read_text().splitlines(keepends=True)
+    (folder / f"u{number}.base").write_text(rows[0] + rows[2])
+    (folder / f"u{number}.test").write_text(rows[1])
+    return folder
+
+
+def pairs_of(data, part):
+    rows = data.part(part)
+    users, items = (data.vocabularies[role].lookup(rows[role]).tolist() for role in ("user", "item"))
+    return sorted(zip(users, items, strict=True))
+
+
+def test_a_fold_of_ml_100k_is_the_official_split(tmp_path):
+    write_fold(write_ml_100k(tmp_path / "ml-100k"))
+    data = load_dataset("ml-100k", data_root=tmp_path, fold=2)
+    assert pairs_of(data, "train") == [(1, 1), (2, 1)]
+    assert pairs_of(data, "test") == [(1, 2)]
+    assert data.part("valid").empty
+    assert data.vocabularies["item"].to_json() == [1, 2]
+    assert "occupation" in data.schema
+    assert load_dataset("ml-100k", data_root=tmp_path, fold=2, split="given").interactions.equals(data.interactions)
+
+
+def test_without_a_fold_ml_100k_is_split_as_asked(tmp_path):
+    write_fold(write_ml_100k(tmp_path / "ml-100k"))
+    data = load_dataset("ml-100k", data_root=tmp_path, split={"name": "random", "valid": 0, "test": 0})
+    assert len(data.part("train")) == 3
+
+
+@pytest.mark.parametrize("fold", [0, 6, "2", 1.5])
+def test_a_fold_that_does_not_exist_is_an_error(tmp_path, fold):
+    with pytest.raises(UserError, match=rf"expected a fold from 1 to 5\. Received: {fold!r}"):
+        load_dataset("ml-100k", data_root=tmp_path, fold=fold)
+
+
+def test_a_fold_whose_files_are_missing_says_where_to_put_them(tmp_path):
+    write_fold(write_ml_100k(tmp_path / "ml-100k"))
+    with pytest.raises(UserError, match=r"lacks u3\.base, u3\.test\. Put u\.data, .*u3\.test from .*ml-100k\.zip"):
+        load_dataset("ml-100k", data_root=tmp_path, fold=3)
+
+
+@pytest.mark.parametrize("split", ["random", {"name": "random", "test": 0.5}])
+def test_a_fold_takes_no_other_split(tmp_path, split):
+    write_fold(write_ml_100k(tmp_path / "ml-100k"))
+    with pytest.raises(UserError, match=r"The split is given by u2\.base and u2\.test\. Received another one"):
+        load_dataset("ml-100k", data_root=tmp_path, fold=2, split=split)
+
+
+@pytest.mark.parametrize("file", ["u2.base", "u2.test"])
+def test_a_fold_of_other_ratings_is_an_error(tmp_path, file):
+    folder = write_fold(write_ml_100k(tmp_path / "ml-100k"))
+    with (folder / file).open("a") as opened:
+        opened.write("2\t2\t1\t881250952\n")
+    with pytest.raises(UserError, match=r"u\.data: its ratings are not those of u2\.base and u2\.test"):
+        load_dataset("ml-100k", data_root=tmp_path, fold=2)
+
+
+# NCF numbers users and items from 0: movie 20 is item 0, for it is the first to be rated.
+NCF_RATINGS = "1::20::5::100\n1::10::3::200\n1::30::4::200\n2::30::4::300\n2::20::2::301\n"
+NCF_SPLIT = {
+    "train_user": [0, 0, 1],
+    "train_item": [0, 2, 2],
+    "test_user": [0, 1],
+    "test_item": [1, 0],
+    "test_negative": [[0, 2], [1, 0]],
+    "item_to_movieid": [20, 10, 30],
+}
+
+
+def write_ncf(folder: Path, how: str, **changes) -> Path:
+    """MovieLens 1M of two users and three movies, with NCF's split as an archive or as the original file."""
+    write_ml_1m(folder)
+    (folder / "ratings.dat").write_text(NCF_RATINGS)
+    (folder / "movies.dat").write_text("10::Ten (1995)::Drama\n20::Twenty (1996)::Comedy\n30::Thirty (1997)::Drama\n")
+    split = {name: np.array(values, np.int16) for name, values in {**NCF_SPLIT, **changes}.items()}
+    if how == "archive":
+        np.savez(folder / "ncf_loo.npz", **split)
+    else:
+        held_out = zip(split["test_user"], split["test_item"], split["test_negative"], strict=True)
+        lines = [f"({user},{item})\t" + "\t".join(map(str, others)) for user, item, others in held_out]
+        (folder / "ml-1m.test.negative").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+BOTH = pytest.mark.parametrize("how", ["archive", "original"])
+
+
+@BOTH
+def test_ncf_holds_out_an_item_of_each_user_and_lists_its_negatives(tmp_path, how):
+    write_ncf(tmp_path / "ml-1m", how)
+    data = load_dataset("ml-1m-ncf", data_root=tmp_path)
+    assert data.name == "ml-1m-ncf"
+    assert pairs_of(data, "test") == [(1, 10), (2, 20)]
+    assert pairs_of(data, "train") == [(1, 20), (1, 30), (2, 30)]
+    assert data.part("valid").empty
+    listed = data.candidates["test"]
+    assert listed[:2].tolist() == [[0, 0], [0, 0]]
+    assert data.vocabularies["item"].lookup(listed[data.vocabularies["user"].index([1, 2])]).tolist() == [
+        [20, 30],
+        [10, 20],
+    ]
+    assert data.titles[data.vocabularies["item"].index([20])[0]] == "Twenty (1996)"
+    assert {"gender", "genres"} <= {feature.name for feature in data.schema}
+    test = data.part("test")
+    assert test["label"].tolist() == [3, 2]
+    assert test["timestamp"].tolist() == [200, 301]
+
+
+@BOTH
+def test_what_ncf_holds_out_comes_after_what_was_rated_at_the_same_time(tmp_path, how):
+    write_ncf(tmp_path / "ml-1m", how)
+    assert load_dataset("ml-1m-ncf", data_root=tmp_path).is_split_in_time
+
+
+def test_ncf_without_its_file_says_where_to_put_it(tmp_path):
+    write_ml_1m(tmp_path / "ml-1m")
+    with pytest.raises(UserError, match=r"ml-1m lacks ml-1m\.test\.negative\. Put it there from https://github.com"):
+        load_dataset("ml-1m-ncf", data_root=tmp_path)
+
+
+def test_ncf_without_movielens_says_where_to_put_that(tmp_path):
+    with pytest.raises(UserError, match=r"lacks ratings\.dat, users\.dat, movies\.dat\. Put .*ml-1m\.zip"):
+        load_dataset("ml-1m-ncf", data_root=tmp_path)
+
+
+@BOTH
+def test_ncf_takes_no_other_split(tmp_path, how):
+    write_ncf(tmp_path / "ml-1m", how)
+    with pytest.raises(UserError, match=r"The split is given by .*Received another one: split='leave-last-out'"):
+        load_dataset("ml-1m-ncf", data_root=tmp_path, split="leave-last-out")
+
+
+@pytest.mark.parametrize(
+    ("how", "changes"),
+    [
+        ("archive", {"test_item": [2, 1]}),
+        ("original", {"test_item": [2, 1]}),
+        ("archive", {"train_user": [0, 0], "train_item": [0, 2]}),
+        ("archive", {"item_to_movieid": [20, 10, 40]}),
+    ],
+)
+def test_ncf_of_other_ratings_is_an_error(tmp_path, how, changes):
+    write_ncf(tmp_path / "ml-1m", how, **changes)
+    with pytest.raises(UserError, match=r"ratings\.dat: its ratings are not those of .*Are both the original files"):
+        load_dataset("ml-1m-ncf", data_root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected lines of"),
+        ("(0,1)\t0\t2\n(1,0)\t1\n", "expected lines of"),
+        ("no numbers\n", "expected lines of"),
+        ("(0,1)\t0\t3\n", "names item 3, but there are 3 rated movies"),
+    ],
+)
+def test_a_malformed_file_of_ncf_is_an_error(tmp_path, text, message):
+    folder = write_ncf(tmp_path / "ml-1m", "original")
+    (folder / "ml-1m.test.negative").write_text(text)
+    with pytest.raises(UserError, match=rf"ml-1m\.test\.negative: {message}"):
+        load_dataset("ml-1m-ncf", data_root=tmp_path)
+
+
+def test_a_malformed_archive_of_ncf_is_an_error(tmp_path):
+    folder = write_ncf(tmp_path / "ml-1m", "archive")
+    np.savez(folder / "ncf_loo.npz", train_user=[0])
+    with pytest.raises(UserError, match=r"ncf_loo\.npz: lacks train_item, test_user"):
+        load_dataset("ml-1m-ncf", data_root=tmp_path)
+    np.savez(folder / "ncf_loo.npz", **{**NCF_SPLIT, "test_item": [1, 3]})
+    with pytest.raises(UserError, match=r"ncf_loo\.npz: names item 3, but there are 3 rated movies"):
+        load_dataset("ml-1m-ncf", data_root=tmp_path)
+    (folder / "ncf_loo.npz").write_text("nothing of the kind")
+    with pytest.raises(UserError, match=r"ncf_loo\.npz: not readable as arrays"):
+        load_dataset("ml-1m-ncf", data_root=tmp_path)
+
+
 def test_a_wrong_line_in_a_movielens_file_is_named(tmp_path):
     folder = write_ml_1m(tmp_path / "ml-1m")
     with (folder / "ratings.dat").open("a") as file:
@@ -247,3 +430,19 @@ REAL = os.environ.get("ZOO_DATA")
 def test_the_real_files_have_the_published_counts(name, counts):
     data = load_dataset(name, data_root=REAL)
     assert (data.num_users - 2, data.num_items - 2, len(data.interactions)) == counts
+
+
+@pytest.mark.skipif(not REAL, reason="ZOO_DATA is not set")
+def test_the_real_split_of_ncf_has_the_published_counts():
+    data = load_dataset("ml-1m-ncf", data_root=REAL)
+    assert {part: len(data.part(part)) for part in ("train", "test")} == {"train": 994_169, "test": 6_040}
+    assert (data.candidates["test"][FIRST_KNOWN:] >= FIRST_KNOWN).all()
+    assert data.candidates["test"].shape == (6_042, 99)
+
+
+@pytest.mark.skipif(not REAL, reason="ZOO_DATA is not set")
+@pytest.mark.parametrize("fold", [1, 5])
+def test_a_real_fold_holds_out_a_fifth(fold):
+    data = load_dataset("ml-100k", data_root=REAL, fold=fold)
+    assert len(data.part("test")) == 20_000
+    assert data.num_items - FIRST_KNOWN == 1_682

@@ -7,7 +7,7 @@ import pytest
 
 from zoo.errors import UserError
 from zoo.evaluation import bootstrap
-from zoo.evaluation.bootstrap import Interval, cluster_interval, difference_interval, mean_interval
+from zoo.evaluation.bootstrap import Interval, cluster_interval, difference_interval, mean_interval, mean_intervals
 from zoo.evaluation.metrics import label_statistics, rating_statistics
 
 
@@ -70,6 +70,49 @@ class TestMeanInterval:
             mean_interval(np.array(values), **settings)
 
 
+class TestMeanIntervals:
+    def test_equal_drawing_users_one_resample_at_a_time(self):
+        metrics = dict(zip("abc", np.random.default_rng(13).random((3, 90)), strict=True))
+        random = np.random.default_rng(5)
+        means = []
+        for _ in range(400):
+            drawn = random.integers(90, size=90)
+            means.append([values[drawn].mean() for values in metrics.values()])
+        low, high = np.quantile(means, [0.05, 0.95], axis=0)
+        intervals = mean_intervals(metrics, resamples=400, level=0.9, seed=5)
+        assert list(intervals) == list(metrics)
+        for index, (name, interval) in enumerate(intervals.items()):
+            expected = (metrics[name].mean(), low[index], high[index], 0.9)
+            assert dataclasses.astuple(interval) == pytest.approx(expected, rel=1e-12)
+
+    def test_are_those_of_each_metric_alone(self):
+        metrics = dict(zip("ab", np.random.default_rng(14).random((2, 70)), strict=True))
+        for name, interval in mean_intervals(metrics, seed=3).items():
+            alone = mean_interval(metrics[name], seed=3)
+            assert dataclasses.astuple(interval) == pytest.approx(dataclasses.astuple(alone), rel=1e-12)
+
+    def test_do_not_depend_on_how_many_draws_are_in_memory(self, monkeypatch):
+        metrics = {"a": np.random.default_rng(15).random(30)}
+        expected = dataclasses.astuple(mean_intervals(metrics, resamples=50)["a"])
+        for at_once in (1, 31, 30 * 50):
+            monkeypatch.setattr(bootstrap, "COUNTS_AT_ONCE", at_once)
+            got = dataclasses.astuple(mean_intervals(metrics, resamples=50)["a"])
+            assert got == pytest.approx(expected, rel=1e-12)
+
+    @pytest.mark.parametrize(
+        ("metrics", "message"),
+        [
+            ({}, r"same users. Received shapes: \[\]"),
+            ({"a": [0.1], "b": [0.1, 0.2]}, r"same users. Received shapes: \[\(1,\), \(2,\)\]"),
+            ({"a": [0.1, 0.2], "b": [0.1, math.inf]}, "finite values"),
+            ({"a": []}, "at least 1 value"),
+        ],
+    )
+    def test_refuse(self, metrics, message):
+        with pytest.raises(UserError, match=message):
+            mean_intervals(metrics)
+
+
 class TestDifferenceInterval:
     def test_tells_runs_apart_that_separate_intervals_do_not(self):
         random = np.random.default_rng(7)
@@ -97,6 +140,17 @@ class TestClusterInterval:
         mae = rating_statistics(labels, predictions)["mae"]
         by_row, by_user = cluster_interval(mae, np.arange(80)), mean_interval(np.abs(labels - predictions))
         assert dataclasses.astuple(by_row) == pytest.approx(dataclasses.astuple(by_user))
+
+    @pytest.mark.parametrize("name", ["rmse", "mae"])
+    def test_sums_by_user_give_what_weighing_every_row_gives(self, name):
+        random = np.random.default_rng(16)
+        labels, predictions, groups = *random.normal(size=(2, 300)), random.integers(0, 25, 300)
+        statistic = rating_statistics(labels, predictions)[name]
+        by_sums, by_rows = (
+            cluster_interval(function, groups, resamples=200, seed=2)
+            for function in (statistic, lambda weights: statistic(weights))
+        )
+        assert dataclasses.astuple(by_sums) == pytest.approx(dataclasses.astuple(by_rows), rel=1e-12)
 
     def test_rows_of_one_user_are_drawn_together(self):
         # Each user's rows are copies, so ten times the rows must not narrow the interval.
@@ -142,6 +196,10 @@ class TestClusterInterval:
     def test_refuses_a_metric_that_is_undefined(self):
         with pytest.raises(UserError, match="undefined"):
             cluster_interval(lambda weights: math.nan, np.arange(3))
+
+    def test_refuses_groups_of_two_dimensions(self):
+        with pytest.raises(UserError, match=r"user of each row, in one dimension. Received shape: \(1, 2\)"):
+            cluster_interval(np.sum, np.array([[1, 2]]))
 
     def test_refuses_no_rows(self):
         with pytest.raises(UserError, match="at least 1 value"):

@@ -99,15 +99,6 @@ def test_full_ranking_asks_each_user_for_itself(small, factorization):
         assert evaluation.metrics[name].mean == pytest.approx(np.mean(values))
 
 
-def test_users_in_small_batches_have_the_same_metrics(small, factorization, monkeypatch):
-    users, expected = per_user_ranking(factorization, small, "test", (5, 10))
-    monkeypatch.setattr(protocols, "USERS_AT_ONCE", 3)
-    again, got = per_user_ranking(factorization, small, "test", (5, 10))
-    np.testing.assert_array_equal(again, users)
-    for name, values in expected.items():
-        np.testing.assert_array_equal(got[name], values)
-
-
 def with_rows(data, **changes):
     return dataclasses.replace(data, interactions=data.interactions.assign(**changes))
 

@@ -3,8 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
+import zoo
 from zoo.data.dataset import Dataset
+from zoo.data.examples import Events
+from zoo.objectives.base import Batch
 from zoo.schema import FIRST_KNOWN, Feature, Schema, Vocabulary, history_features
 
 
@@ -42,3 +46,101 @@ def make_events(lengths, history_length, num_items=12, seed=0, labels=None) -> D
 def sequences_of():
     """Makes training sequences; see `make_events`."""
     return make_events
+
+
+@pytest.fixture(scope="session")
+def batch_of():
+    """Makes a batch of examples on one replica."""
+
+    def make(examples, seed=(5, 7)) -> Batch:
+        examples = tf.constant(np.asarray(examples), tf.int32)
+        return Batch(examples, tf.constant(seed, tf.int32), tf.range(len(examples)), tf.constant(len(examples)))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def share_out():
+    """Makes of a batch what each of some replicas gets of it."""
+
+    def make(batch: Batch, replicas: int) -> list[Batch]:
+        places = [tf.range(replica, batch.size, replicas) for replica in range(replicas)]
+        return [Batch(tf.gather(batch.examples, rows), batch.seed, rows, batch.size, batch.examples) for rows in places]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def loss_of(batch_of):
+    """The mean loss of some examples of an objective, by default of all."""
+
+    def mean(objective, examples=None, seed=(5, 7)) -> float:
+        examples = np.arange(objective.num_examples) if examples is None else examples
+        total, weight = objective.loss(batch_of(examples, seed))
+        return float(total) / float(weight)
+
+    return mean
+
+
+@pytest.fixture(scope="session")
+def losses_of_steps(batch_of):
+    """The mean losses of the same examples in many steps, which differ by what is drawn."""
+
+    def losses(objective, examples, steps) -> np.ndarray:
+        graph = tf.function(lambda *batch: objective.loss(Batch(*batch)))
+        batches = [batch_of(examples, (3, step)) for step in range(steps)]
+        sums = np.array([graph(batch.examples, batch.seed, batch.rows, batch.size) for batch in batches])
+        return sums[:, 0] / sums[:, 1]
+
+    return losses
+
+
+@pytest.fixture(scope="session")
+def shaken():
+    """Builds a recommender whose weights are far from zero."""
+
+    def build(name: str, data: Dataset, **hparams):
+        model = zoo.build(name, data.schema, **hparams)
+        rng = np.random.default_rng(0)
+        for weight in model.trainable_weights:
+            weight.assign(rng.normal(0, 0.5, weight.shape))
+        return model
+
+    return build
+
+
+class Met:
+    """Training events as samplers read them, made of the places in the catalogue of what each user met."""
+
+    def __init__(self, met, num_known, counts=None) -> None:
+        # Rows of padding and unknown come first and have no events.
+        met = [[], [], *(list(places) for places in met)]
+        self.num_items = num_known + FIRST_KNOWN
+        self.users = tf.constant(np.repeat(np.arange(len(met)), [len(places) for places in met]), tf.int32)
+        self.items = tf.constant([place + FIRST_KNOWN for places in met for place in places], tf.int32)
+        self.first = tf.constant(np.cumsum([0, *map(len, met)]), tf.int32)
+        self.item_counts = np.bincount(self.items, minlength=self.num_items)
+        if counts is not None:
+            self.item_counts = np.array([0] * FIRST_KNOWN + counts)
+
+    def at(self, examples) -> Events:
+        """Every event is an example."""
+        return Events(tf.gather(self.users, examples), tf.gather(self.items, examples), None, {})
+
+
+@pytest.fixture(scope="session")
+def met_by():
+    """Makes training events; see `Met`."""
+    return Met
+
+
+@pytest.fixture(scope="session")
+def draw(batch_of):
+    """Calls a sampler for users; gives places in the catalogue (-2 for none) and weights."""
+
+    def call(sampler, users, seed=(5, 7)):
+        users = tf.constant(np.asarray(users), tf.int32)
+        items, weights = sampler(Events(users, tf.zeros_like(users), None, {}), batch_of(np.arange(len(users)), seed))
+        return items.numpy() - FIRST_KNOWN, weights.numpy()
+
+    return call

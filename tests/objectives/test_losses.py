@@ -2,34 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import zoo
 from zoo.errors import UserError
 from zoo.objectives import OBJECTIVES, make_objective
 from zoo.objectives.base import is_binary
-from zoo.objectives.negatives import UniformNegatives
 from zoo.schema import FIRST_KNOWN
-
-SEED = [5, 7]
-
-
-def shaken(model):
-    rng = np.random.default_rng(0)
-    for weight in model.trainable_weights:
-        weight.assign(rng.normal(0, 0.5, weight.shape))
-    return model
 
 
 def cross_entropy(logits, labels):
     """The definition, with the sigmoid written out."""
     chance = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
     return -(labels * np.log(chance) + (1 - labels) * np.log(1 - chance))
-
-
-def loss_of(objective, examples=None):
-    examples = np.arange(objective.num_examples) if examples is None else examples
-    return float(objective.loss(tf.constant(examples, tf.int32), tf.constant(SEED)))
 
 
 @pytest.fixture
@@ -52,15 +36,16 @@ def by_user(data):
 # Pointwise
 
 
-def test_implicit_positives_stand_against_sampled_negatives(labelled):
-    model = shaken(zoo.build("mf", labelled.schema, embedding_dim=3))
+def test_implicit_positives_stand_against_sampled_negatives(labelled, batch_of, shaken, loss_of):
+    model = shaken("mf", labelled, embedding_dim=3)
     objective = make_objective("pointwise", model, labelled, {"negatives": 3})
     rows = by_user(labelled)
     positives = rows[rows["label"] > 0]
     assert objective.num_examples == len(positives) < len(rows)
 
     users = positives["user"].to_numpy()
-    drawn, weights = UniformNegatives(objective._events, 3)(tf.constant(users), SEED)
+    batch = batch_of(np.arange(len(users)))
+    drawn, weights = objective._sampler(objective._at(batch.examples), batch)
     assert (weights.numpy() == 1).all()
     query = {"user": users}
     above = cross_entropy(model.score(query, positives["item"].to_numpy()), 1)
@@ -68,24 +53,25 @@ def test_implicit_positives_stand_against_sampled_negatives(labelled):
     assert loss_of(objective) == pytest.approx((above.sum() + below.sum()) / (4 * len(users)), rel=1e-5)
 
 
-def test_no_known_interaction_is_a_negative_whatever_its_label(labelled):
+def test_no_known_interaction_is_a_negative_whatever_its_label(labelled, batch_of):
     model = zoo.build("mf", labelled.schema, embedding_dim=3)
     objective = make_objective("pointwise", model, labelled, {"negatives": 50})
-    users = np.arange(FIRST_KNOWN, labelled.num_users, dtype=np.int32)
-    drawn, _ = objective._negatives(tf.constant(users), SEED)
-    for user, items in zip(users, drawn.numpy(), strict=True):
+    batch = batch_of(np.arange(objective.num_examples))
+    events = objective._at(batch.examples)
+    drawn, _ = objective._sampler(events, batch)
+    for user, items in zip(events.users.numpy(), drawn.numpy(), strict=True):
         assert not set(items) & set(labelled.sequences("train").of(user))
 
 
-def test_a_user_who_met_everything_is_trained_on_its_positives_alone(sequences_of):
+def test_a_user_who_met_everything_is_trained_on_its_positives_alone(sequences_of, shaken, loss_of):
     data = sequences_of([3], 5, num_items=1)
-    model = shaken(zoo.build("mf", data.schema, embedding_dim=3))
+    model = shaken("mf", data, embedding_dim=3)
     expected = cross_entropy(model.score({"user": [2]}, [2]), 1)
     assert loss_of(make_objective("pointwise", model, data, {})) == pytest.approx(expected[0], rel=1e-5)
 
 
-def test_explicit_ratings_get_squared_error_in_their_own_unit(rated):
-    model = shaken(zoo.build("mf", rated.schema, embedding_dim=3))
+def test_explicit_ratings_get_squared_error_in_their_own_unit(rated, shaken, loss_of):
+    model = shaken("mf", rated, embedding_dim=3)
     rows = by_user(rated)
     query, items, labels = {"user": rows["user"]}, rows["item"].to_numpy(), rows["label"].to_numpy()
     logits = model.score(query, items)
@@ -95,8 +81,8 @@ def test_explicit_ratings_get_squared_error_in_their_own_unit(rated):
     assert loss_of(objective) == pytest.approx(expected, rel=1e-4)
 
 
-def test_explicit_labels_of_0_and_1_get_cross_entropy(labelled):
-    model = shaken(zoo.build("mf", labelled.schema, embedding_dim=3))
+def test_explicit_labels_of_0_and_1_get_cross_entropy(labelled, shaken, loss_of):
+    model = shaken("mf", labelled, embedding_dim=3)
     objective = make_objective("pointwise", model, labelled, {"feedback": "explicit"})
     rows = by_user(labelled).iloc[2:9]
     expected = cross_entropy(model.score({"user": rows["user"]}, rows["item"].to_numpy()), rows["label"]).mean()
@@ -143,11 +129,11 @@ def histories(data):
 
 
 @pytest.fixture
-def autoencoder():
-    return lambda data: shaken(zoo.build("autoencoder", data.schema, hidden=4, dropout=0.0))
+def autoencoder(shaken):
+    return lambda data: shaken("autoencoder", data, hidden=4, dropout=0.0)
 
 
-def test_implicit_reconstruction_is_a_multinomial_likelihood_of_what_was_met(labelled, autoencoder):
+def test_implicit_reconstruction_is_a_multinomial_likelihood_of_what_was_met(labelled, autoencoder, loss_of):
     model = autoencoder(labelled)
     losses = []
     for query, items, labels in histories(labelled):
@@ -159,7 +145,7 @@ def test_implicit_reconstruction_is_a_multinomial_likelihood_of_what_was_met(lab
     assert loss_of(objective) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_explicit_reconstruction_is_the_squared_error_of_what_was_rated(rated, autoencoder):
+def test_explicit_reconstruction_is_the_squared_error_of_what_was_rated(rated, autoencoder, loss_of):
     model = autoencoder(rated)
     ratings = rated.interactions["label"].to_numpy()
     errors = []
@@ -171,7 +157,7 @@ def test_explicit_reconstruction_is_the_squared_error_of_what_was_rated(rated, a
     assert loss_of(objective) == pytest.approx(np.mean(errors), rel=1e-4)
 
 
-def test_reconstruction_of_labels_of_0_and_1_is_their_cross_entropy(labelled, autoencoder):
+def test_reconstruction_of_labels_of_0_and_1_is_their_cross_entropy(labelled, autoencoder, loss_of):
     model = autoencoder(labelled)
     losses = []
     for query, items, labels in histories(labelled):
@@ -180,7 +166,7 @@ def test_reconstruction_of_labels_of_0_and_1_is_their_cross_entropy(labelled, au
     assert loss_of(objective) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_a_long_history_is_reconstructed_from_its_last_events(sequences_of, autoencoder):
+def test_a_long_history_is_reconstructed_from_its_last_events(sequences_of, autoencoder, loss_of):
     data = sequences_of([9, 2], 3, num_items=20)
     model = autoencoder(data)
     losses = []
@@ -253,7 +239,7 @@ def test_without_a_positive_there_is_nothing_to_train(sequences_of):
 
 
 @pytest.mark.parametrize("number", ["four", 2.5])
-def test_a_number_of_negatives_that_is_no_integer_is_refused(rated, number):
+def test_a_number_of_negatives_that_is_no_integer_is_refused(rated, number, loss_of):
     model = zoo.build("mf", rated.schema)
     with pytest.raises(UserError):
         loss_of(make_objective("pointwise", model, rated, {"negatives": number}))

@@ -11,7 +11,7 @@ from zoo.errors import UserError, ZooError
 from zoo.objectives import make_objective
 from zoo.objectives.base import Objective
 from zoo.progress import ProgressBar
-from zoo.trainer import CHECKPOINT, Trainer, make_optimizer
+from zoo.trainer import CHECKPOINT, Trainer
 
 
 class Scripted(Objective):
@@ -21,8 +21,8 @@ class Scripted(Objective):
         self.model, self.num_examples = model, num_examples
         self._loss = loss
 
-    def loss(self, examples, seed):
-        return self._loss(self.model.trainable_variables, examples, seed)
+    def loss(self, batch):
+        return self._loss(self.model.trainable_variables, batch.examples, batch.seed), tf.constant(1.0)
 
 
 def half_square(weights, examples, seed):
@@ -104,6 +104,40 @@ def test_an_epoch_is_one_pass_over_the_examples_in_another_order_each_time():
     assert len({tuple(order) for order in orders}) == 4
 
 
+def test_the_loss_of_a_step_is_the_sum_over_its_examples_by_their_weight():
+    class Weighted(Scripted):
+        def loss(self, batch):
+            count = tf.cast(tf.size(batch.examples), tf.float32)
+            return count * half_square(self.model.trainable_variables, None, None), 2 * count
+
+    model = small_model()
+    before = [weight.numpy() for weight in model.trainable_weights]
+    config = TrainConfig(epochs=1, batch_size=3, optimizer="sgd", learning_rate=0.1)
+    history = Trainer(model, Weighted(model, None, num_examples=3), config, dict, "loss").fit().history
+    assert history[0]["loss"] == pytest.approx(0.25 * sum(np.sum(weight**2) for weight in before), rel=1e-5)
+    for weight, first in zip(model.trainable_weights, before, strict=True):
+        np.testing.assert_allclose(weight, first * 0.95, rtol=1e-5)
+
+
+def test_a_batch_that_weighs_nothing_changes_nothing():
+    class Empty(Scripted):
+        def loss(self, batch):
+            return 0.0 * half_square(self.model.trainable_variables, None, None), tf.constant(0.0)
+
+    model = small_model()
+    before = model.get_weights()
+    trainer = Trainer(model, Empty(model, None), TrainConfig(epochs=1), dict, "loss")
+    assert trainer.fit().history[0]["loss"] == 0
+    assert_same(model.get_weights(), before)
+
+
+@pytest.mark.parametrize(("num_examples", "calls"), [(4, [1]), (5, [1, 2]), (9, [1, 3, 4]), (1, [0])])
+def test_a_batch_that_is_not_full_has_a_call_of_its_own(num_examples, calls):
+    recorder = Recorder()
+    trainer_of(num_examples=num_examples, epochs=1, batch_size=2, steps_per_call=2, callbacks=[recorder]).fit()
+    assert [call for call in recorder.calls if call.startswith("step")] == [f"step {call} ends" for call in calls]
+
+
 @pytest.mark.parametrize("steps_per_call", [1, 2, 5, 100])
 def test_the_loss_of_an_epoch_is_the_mean_over_its_steps(steps_per_call):
     def step_number(weights, examples, seed):
@@ -178,17 +212,36 @@ def test_without_patience_training_goes_on_and_the_best_weights_are_kept_all_the
 # Failures
 
 
-def test_a_loss_that_is_no_number_names_epoch_and_steps():
+def test_a_loss_that_is_no_number_names_epoch_and_step():
     def fail(weights, examples, seed):
         is_there = (seed[0] == 1000003) & (seed[1] == 3)
         return half_square(weights, examples, seed) * tf.where(is_there, np.nan, 1.0)
 
     trainer = trainer_of(fail, num_examples=5, epochs=3, steps_per_call=2)
-    with pytest.raises(ZooError, match="became nan in epoch 2, between steps 3 and 4") as error:
+    with pytest.raises(ZooError, match="not a finite number any more from step 4 of epoch 2 on") as error:
         trainer.fit()
     assert not isinstance(error.value, UserError)
     assert "learning_rate=0.1" in str(error.value)
+    assert "clip_norm" in str(error.value)
+    assert "checkpoint" not in str(error.value), "there is no folder to keep one in"
     assert len(trainer.progress.history) == 1
+
+
+def test_after_a_failure_the_checkpoint_of_the_last_good_epoch_can_be_taken_up(tmp_path):
+    def fail(weights, examples, seed):
+        return half_square(weights, examples, seed) * tf.where(seed[0] < 2 * 1000003, 1.0, np.nan)
+
+    recorder = Recorder()
+    trainer = trainer_of(fail, num_examples=3, epochs=5, callbacks=[recorder])
+    trainer.folder = tmp_path
+    with pytest.raises(ZooError, match="from step 1 of epoch 3 on") as error:
+        trainer.fit()
+    assert f"The checkpoint of epoch 2 is kept in {tmp_path / CHECKPOINT}" in str(error.value)
+    again = trainer_of(num_examples=3, epochs=5)
+    again.folder = tmp_path
+    again.resume()
+    assert again.progress.epoch == 2
+    assert_same(again.model.get_weights(), recorder.weights[1])
 
 
 def test_a_failure_ends_the_progress_bar():
@@ -252,27 +305,74 @@ def test_the_progress_bar_shows_epoch_loss_and_metric():
     assert not bar._bar.live.is_started
 
 
-# Optimizers
+# Averages of the weights
+
+
+def averages_of(first, steps_of_calls, decay, rate=0.1):
+    """Averages after each call, of weights that every step leaves `1 - rate` of."""
+    weight = average = first
+    for steps in steps_of_calls:
+        weight = weight * (1 - rate) ** steps
+        average = decay**steps * average + (1 - decay**steps) * weight
+        yield average
+
+
+def test_the_average_of_the_weights_at_the_ends_of_calls_is_what_is_kept():
+    trainer = trainer_of(num_examples=5, epochs=2, steps_per_call=2, ema=0.8)
+    before = [weight.numpy() for weight in trainer.model.trainable_weights]
+    trainer.fit()
+    for weight, first in zip(trainer.model.trainable_weights, before, strict=True):
+        *_, expected = averages_of(first, [2, 2, 1, 2, 2, 1], decay=0.8)
+        np.testing.assert_allclose(weight, expected, rtol=1e-5)
+
+
+def test_the_average_is_validated_and_the_best_one_kept_while_training_goes_on_from_the_weights():
+    trainer = trainer_of(metrics=[0.1, 0.3, 0.2], num_examples=2, epochs=3, patience=None, ema=0.8)
+    first, seen = trainer.model.get_weights()[0], []
+    validate = trainer.validate
+    trainer.validate = lambda: seen.append(trainer.model.get_weights()[0]) or validate()
+    trainer.fit()
+    expected = list(averages_of(first, [2, 2, 2], decay=0.8))
+    for average, one in zip(expected, seen, strict=True):
+        np.testing.assert_allclose(one, average, rtol=1e-5)
+    assert_same(trainer.model.get_weights()[:1], seen[1:2])
+
+
+def test_an_interrupted_average_is_taken_up(tmp_path):
+    whole = trainer_of(num_examples=2, epochs=4, ema=0.8)
+    whole.fit()
+    begun = trainer_of(num_examples=2, epochs=4, ema=0.8, callbacks=[Recorder(stop_after=1)])
+    begun.folder = tmp_path
+    begun.fit()
+    resumed = trainer_of(num_examples=2, epochs=4, ema=0.8)
+    resumed.folder = tmp_path
+    resumed.resume()
+    resumed.progress.stopped = False
+    resumed.fit()
+    assert_same(resumed.model.get_weights(), whole.model.get_weights())
+
+
+# Memory
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("adam", "Adam"), ("AdamW", "AdamW"), ("sgd", "SGD"), ("rmsprop", "RMSprop")]
+    ("settings", "metrics", "copies"),
+    [
+        ({"optimizer": "sgd", "ema": 0.9}, None, 2),
+        ({"optimizer": "adagrad"}, None, 1),
+        ({"optimizer": "adam"}, None, 2),
+        ({"optimizer": "adam"}, [0.1], 3),
+        ({"optimizer": "adam", "ema": 0.9}, [0.1], 5),
+        ({"optimizer": "rmsprop"}, None, 3),
+    ],
 )
-def test_an_optimizer_is_one_of_keras(name, kind):
-    made = make_optimizer(TrainConfig(optimizer=name, learning_rate=0.25, weight_decay=0.125))
-    assert type(made) is getattr(keras.optimizers, kind)
-    assert float(made.learning_rate) == 0.25
-    assert made.weight_decay == 0.125
-
-
-def test_an_unknown_optimizer_gives_the_near_names():
-    with pytest.raises(UserError, match=r"Unknown optimizer 'adma'\. Did you mean .*'adam'"):
-        make_optimizer(TrainConfig(optimizer="adma"))
-
-
-def test_a_wrapper_of_optimizers_is_no_optimizer():
-    with pytest.raises(UserError):
-        make_optimizer(TrainConfig(optimizer="LossScaleOptimizer"))
+def test_training_that_would_not_fit_into_memory_is_refused_before_it_starts(monkeypatch, settings, metrics, copies):
+    size = sum(weight.numpy().nbytes for weight in small_model().trainable_weights)
+    monkeypatch.setattr("zoo.memory.available_memory", lambda: copies * size)
+    trainer_of(metrics=metrics, **settings)
+    monkeypatch.setattr("zoo.memory.available_memory", lambda: copies * size - 1)
+    with pytest.raises(UserError, match=rf"Training 'mf' keeps {copies} more numbers.*needs {copies * size} bytes"):
+        trainer_of(metrics=metrics, **settings)
 
 
 # Checkpoints

@@ -6,6 +6,8 @@ import sys
 
 import typer
 
+from zoo.cli.bench import bench
+from zoo.cli.compare import compare
 from zoo.cli.console import fail
 from zoo.cli.doctor import doctor
 from zoo.cli.models import info, list_models
@@ -24,7 +26,7 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.command("list")(list_models)
-    for command in (info, train, evaluate, recommend):
+    for command in (info, train, evaluate, recommend, compare, bench):
         app.command()(command)
     for point in plugins("zoo.commands"):
         point.load()(app)

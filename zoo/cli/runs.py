@@ -26,6 +26,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/MODEL-DATA.")] = None,
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Finish an interrupted run.")] = False,
+    workers: Annotated[
+        str | None, typer.Option(help="host:port of every worker, with commas; the same on each.")
+    ] = None,
+    worker: Annotated[int | None, typer.Option(help="Which of the workers this is, counted from 0.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train an architecture on data, evaluate it and save the run."""
@@ -36,6 +40,10 @@ def train(
     sections = parse_settings(settings or [])
     if data_root is not None:
         sections.setdefault("data", {})["data_root"] = data_root
+    if workers is not None:
+        sections.setdefault("train", {})["workers"] = workers.split(",")
+    if worker is not None:
+        sections.setdefault("train", {})["worker"] = worker
     config = make_config(model, sections)
     spec(config.model).check_hparams(config.hparams)
     source = data or config.data.source
@@ -50,7 +58,7 @@ def train(
     if as_json:
         print_json(
             {
-                "run": str(folder),
+                "run": str(run.folder) if run.folder else None,
                 "epochs": len(run.history),
                 "notes": run.dataset.notes,
                 "metrics": run.metrics,
@@ -60,12 +68,12 @@ def train(
     _print_notes(run)
     for evaluation in run.metrics.values():
         _print_evaluation(evaluation, run)
-    print(f"Saved to {folder}")
+    print(f"Saved to {run.folder}" if run.folder else "Worker 0 saves the run.")
 
 
 def evaluate(
     run: RunFolder,
-    protocol: Annotated[str | None, typer.Option(help="full-ranking, ratings or labels.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="full-ranking, sampled-ranking, ratings or labels.")] = None,
     part: Annotated[str, typer.Option(help="valid or test.")] = "test",
     as_json: AsJson = False,
 ) -> None:

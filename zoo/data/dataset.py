@@ -16,6 +16,9 @@ from zoo.schema import Feature, Schema, Vocabulary
 Part = Literal["train", "valid", "test", "query"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test", "query")
 
+# The file that makes a folder that of a dataset whose training interactions were streamed.
+STREAM = "stream.npz"
+
 
 @dataclasses.dataclass(frozen=True)
 class Sequences:
@@ -85,6 +88,8 @@ class Dataset:
         encoders: What was fitted for text features, by feature name (JSON-ready or arrays).
         notes: What was counted while preparing, in plain words, for reports.
         facts: Numbers known of the data, e.g. the best reachable metric of a synthetic set.
+        candidates: By held-out part, what the held-out items of each user are ranked against by the
+            protocol `sampled-ranking`: int32 item indices `[num_user_rows, n]`, padded with 0.
     """
 
     name: str
@@ -97,6 +102,7 @@ class Dataset:
     encoders: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
     facts: dict[str, float] = dataclasses.field(default_factory=dict)
+    candidates: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def is_ordered(self) -> bool:
@@ -112,6 +118,17 @@ class Dataset:
         # Rows of a user are in time order, so known rows must never follow a held-out one.
         held_out_before = held_out.astype(int).groupby(self.interactions["user"]).cumsum()
         return not bool(((held_out_before > 0) & ~held_out).any())
+
+    @property
+    def has_binary_labels(self) -> bool:
+        """Whether the labels are zeros and ones, both present."""
+        return set(np.unique(self.interactions["label"].to_numpy())) == {0.0, 1.0}
+
+    @property
+    def label_scale(self) -> tuple[float, float]:
+        """Mean and standard deviation of the training labels; 1 instead of a deviation of 0."""
+        labels = self.part("train")["label"].to_numpy()
+        return float(labels.mean()), float(labels.std()) or 1.0
 
     @property
     def num_items(self) -> int:
@@ -201,10 +218,21 @@ class Dataset:
     def save(self, folder: Path) -> None:
         """Writes the dataset as Parquet, NumPy and JSON files into an existing folder."""
         self.interactions.to_parquet(folder / "interactions.parquet", index=False)
-        tables = {"users": self.users, "items": self.items, "titles": {"titles": self.titles.astype(str)}}
+        tables: dict[str, dict[str, Any]] = {
+            "users": self.users,
+            "items": self.items,
+            "titles": {"titles": self.titles.astype(str)},
+        }
+        if self.candidates:
+            tables["candidates"] = self.candidates
         for name, arrays in tables.items():
             save_arrays(folder / f"{name}.npz", arrays)
         self.save_preprocessing(folder)
+
+    def save_for_training(self, folder: Path) -> Dataset:
+        """Writes all that training needs, for `load` to take up again, and gives the dataset that uses these files."""
+        self.save(folder)
+        return self
 
     def save_preprocessing(self, folder: Path) -> None:
         """Writes all that was fitted, and no interactions: `dataset.json` and `encoders.npz`."""
@@ -223,23 +251,33 @@ class Dataset:
     @classmethod
     def load(cls, folder: Path) -> Dataset:
         """The dataset that `save` wrote."""
+        if cls is Dataset and (folder / STREAM).exists():
+            from zoo.data.streamed import StreamedDataset
+
+            return StreamedDataset.load(folder)
+        return cls(**cls._fields(folder))
+
+    @classmethod
+    def _fields(cls, folder: Path) -> dict[str, Any]:
         described = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         encoders: dict[str, dict[str, Any]] = described["encoders"]
+        candidates = folder / "candidates.npz"
         for key, array in load_arrays(folder / "encoders.npz").items():
             feature, _, name = key.partition("/")
             encoders[feature][name] = array
-        return cls(
-            name=described["name"],
-            schema=Schema.from_json(described["schema"]),
-            vocabularies={name: Vocabulary(values) for name, values in described["vocabularies"].items()},
-            interactions=pd.read_parquet(folder / "interactions.parquet"),
-            users=load_arrays(folder / "users.npz"),
-            items=load_arrays(folder / "items.npz"),
-            titles=load_arrays(folder / "titles.npz")["titles"].astype(object),
-            encoders=encoders,
-            notes=described["notes"],
-            facts=described["facts"],
-        )
+        return {
+            "name": described["name"],
+            "schema": Schema.from_json(described["schema"]),
+            "vocabularies": {name: Vocabulary(values) for name, values in described["vocabularies"].items()},
+            "interactions": pd.read_parquet(folder / "interactions.parquet"),
+            "users": load_arrays(folder / "users.npz"),
+            "items": load_arrays(folder / "items.npz"),
+            "titles": load_arrays(folder / "titles.npz")["titles"].astype(object),
+            "encoders": encoders,
+            "notes": described["notes"],
+            "facts": described["facts"],
+            "candidates": load_arrays(candidates) if candidates.exists() else {},
+        }
 
 
 def neutral(feature: Feature) -> np.ndarray:

@@ -1,22 +1,92 @@
-"""Training interactions as tensors, from which queries and batches are put together inside the graph."""
+"""Training interactions, from which queries and batches are put together inside the graph."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from zoo.data.dataset import Dataset, neutral
+from zoo.data.streamed import FIELDS, ROW, StreamedDataset
 
 
-class Examples:
+class Events(NamedTuple):
+    """Interactions of a batch.
+
+    Args:
+        users: `[n]` int32 user indices.
+        items: `[n]` int32 item indices.
+        labels: `[n]` float32 labels.
+        query: The query inputs that go with each, `[n, *feature.shape]`.
+    """
+
+    users: tf.Tensor
+    items: tf.Tensor
+    labels: tf.Tensor
+    query: dict[str, tf.Tensor]
+
+
+class TrainingEvents:
+    """Training interactions, each an example of its own.
+
+    A subclass sets these attributes and defines `epoch` and `at`:
+
+        num_examples: The number of examples.
+        num_items: Rows of the item table.
+        item_counts: `[num_item_rows]` examples of every item.
+        users, items: int32; what users have met, as far as that is in memory, by user.
+        first: `[num_user_rows + 1]` int32; what user index `u` met is `first[u]:first[u + 1]`.
+        signature: What `epoch` yields, as `tf.TensorSpec`s.
+    """
+
+    num_examples: int
+    num_items: int
+    item_counts: np.ndarray
+    users: tf.Tensor
+    items: tf.Tensor
+    first: tf.Tensor
+    signature: ClassVar[Any]
+
+    def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
+        """All examples once, in a random order.
+
+        Args:
+            seed: What the order depends on.
+            number: How many at a time.
+
+        Yields:
+            What `at` takes, `number` of it; the last ones may be fewer.
+        """
+        raise NotImplementedError
+
+    def at(self, examples: Any, completes: bool = False) -> Events:
+        """The events of a batch with their queries.
+
+        Args:
+            examples: What `epoch` yields, or some of it.
+            completes: Whether an event is to complete the rest of its user's history, rather than to
+                follow what came before it.
+
+        Returns:
+            Their `Events`.
+        """
+        raise NotImplementedError
+
+
+class Examples(TrainingEvents):
     """The training events of every user, oldest first, and the query that stood before any of them.
 
     Args:
         dataset: The prepared data; its part `"train"` is used.
         query_names: The query inputs of the model.
+        positives: Whether only events with a label above 0 are examples (see `at`).
     """
 
-    def __init__(self, dataset: Dataset, query_names: list[str]) -> None:
+    signature = tf.TensorSpec([None], tf.int32)
+
+    def __init__(self, dataset: Dataset, query_names: list[str], positives: bool = False) -> None:
         rows = dataset.part("train")
         order = np.argsort(rows["user"].to_numpy(), kind="stable")
         rows = rows.iloc[order]
@@ -24,14 +94,16 @@ class Examples:
         self.users = tf.constant(rows["user"].to_numpy(), tf.int32)
         self.items = tf.constant(rows["item"].to_numpy(), tf.int32)
         self.labels = tf.constant(rows["label"].to_numpy(), tf.float32)
+        is_example = rows["label"].to_numpy() > 0 if positives else np.ones(len(rows), bool)
+        self.examples = tf.constant(np.flatnonzero(is_example), tf.int32)
+        self.num_examples = int(is_example.sum())
+        self.item_counts = np.bincount(rows["item"].to_numpy()[is_example], minlength=dataset.num_items)
         counts = np.bincount(rows["user"].to_numpy(), minlength=dataset.num_users)
         # The events of user index u are first[u]:first[u + 1].
         self.first = tf.constant(np.concatenate([[0], np.cumsum(counts)]), tf.int32)
         features = [dataset.schema[name] for name in query_names]
         self._query_names = query_names
-        self._tables = {
-            f.name: tf.constant(dataset.users[f.name]) for f in features if f.role == "user" and f.name != "user"
-        }
+        self._tables = _user_tables(dataset, query_names)
         self._context = {
             f.name: tf.constant(np.stack([*rows[f.name], neutral(f)]), f.dtype) for f in features if f.role == "context"
         }
@@ -42,6 +114,17 @@ class Examples:
     def __len__(self) -> int:
         """The number of training events."""
         return self.users.shape[0]
+
+    def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
+        """The numbers of all examples; see `TrainingEvents.epoch`."""
+        return in_random_order(self.num_examples, seed, number)
+
+    def at(self, examples: tf.Tensor, completes: bool = False) -> Events:
+        """The events with the given example numbers, `[n]`; see `TrainingEvents.at`."""
+        events = tf.gather(self.examples, examples)
+        users = tf.gather(self.users, events)
+        query = self.query(events, users, completes)
+        return Events(users, tf.gather(self.items, events), tf.gather(self.labels, events), query)
 
     def query(self, events: tf.Tensor, users: tf.Tensor, completes: bool = False) -> dict[str, tf.Tensor]:
         """The query tensors that go with each event.
@@ -84,3 +167,84 @@ class Examples:
         items = tf.where(exists, tf.gather(self.items, positions), 0)
         ratings = tf.where(exists, tf.gather(self.labels, positions) / self._largest_rating, 0.0)
         return items, ratings
+
+
+class StreamedExamples(TrainingEvents):
+    """Training events that are in files: a batch brings its own along.
+
+    None are in memory, so for all that is known here no user has met anything: negatives are drawn from the
+    whole catalogue, and are what their user met as rarely as the catalogue is large.
+
+    Args:
+        dataset: The prepared data.
+        query_names: The query inputs of the model; no histories and no context features.
+        positives: Whether only events with a label above 0 are examples.
+
+    Raises:
+        UserError: If the training interactions are not there any more.
+    """
+
+    signature: ClassVar[Any] = {name: tf.TensorSpec([None], tf.as_dtype(ROW[name])) for name in FIELDS}
+
+    def __init__(self, dataset: StreamedDataset, query_names: list[str], positives: bool = False) -> None:
+        dataset.shards.check()
+        self.num_items = dataset.num_items
+        self.item_counts = dataset.positive_counts if positives else dataset.item_counts
+        self.num_examples = int(self.item_counts.sum())
+        self.users = self.items = tf.zeros([0], tf.int32)
+        self.first = tf.zeros([dataset.num_users + 1], tf.int32)
+        self._shards, self._positives, self._query_names = dataset.shards, positives, query_names
+        self._tables = _user_tables(dataset, query_names)
+
+    def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
+        """Tensors `"user"`, `"item"` and `"label"` of all events, read while others are trained on."""
+
+        def events() -> Iterator[dict[str, np.ndarray]]:
+            for rows in self._shards.batches(seed, number, self._positives):
+                yield {name: np.ascontiguousarray(rows[name]) for name in FIELDS}
+
+        return iter(tf.data.Dataset.from_generator(events, output_signature=self.signature).prefetch(2))
+
+    def at(self, examples: dict[str, tf.Tensor], completes: bool = False) -> Events:
+        """The events that these are, with their queries; see `TrainingEvents.at`."""
+        users = examples["user"]
+        query = {"user": users, **{name: tf.gather(table, users) for name, table in self._tables.items()}}
+        return Events(users, examples["item"], examples["label"], {name: query[name] for name in self._query_names})
+
+
+def make_examples(dataset: Dataset, query_names: list[str], positives: bool = False) -> TrainingEvents:
+    """The training events of a dataset, wherever they are.
+
+    Args:
+        dataset: The prepared data.
+        query_names: The query inputs of the model.
+        positives: Whether only events with a label above 0 are examples.
+
+    Returns:
+        `StreamedExamples` for a `StreamedDataset`, else `Examples`.
+    """
+    if isinstance(dataset, StreamedDataset):
+        return StreamedExamples(dataset, query_names, positives)
+    return Examples(dataset, query_names, positives)
+
+
+def in_random_order(num_examples: int, seed: list[int], number: int) -> Iterator[np.ndarray]:
+    """Numbers of examples, each once.
+
+    Args:
+        num_examples: How many there are.
+        seed: What their order depends on.
+        number: How many at a time.
+
+    Yields:
+        int32 `[number]`; the last ones may be shorter.
+    """
+    order = np.random.default_rng(seed).permutation(num_examples).astype(np.int32)
+    for start in range(0, num_examples, number):
+        yield order[start : start + number]
+
+
+def _user_tables(dataset: Dataset, query_names: list[str]) -> dict[str, tf.Tensor]:
+    """The features of users that a query has, by name, one row an index."""
+    features = [dataset.schema[name] for name in query_names]
+    return {f.name: tf.constant(dataset.users[f.name]) for f in features if f.role == "user" and f.name != "user"}

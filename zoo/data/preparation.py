@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +28,7 @@ from zoo.errors import UserError, unknown_name
 from zoo.schema import FIRST_KNOWN, Feature, Role, Schema, Vocabulary, history_features
 
 DUPLICATES = ("last", "first", "keep")
-_CANONICAL = ("user", "item", "label", "timestamp", "split")
+CANONICAL = ("user", "item", "label", "timestamp", "split")
 
 
 def prepare(
@@ -79,9 +79,15 @@ def prepare(
     >>> data.vocabularies["user"].to_json()
     ['a', 'b']
     """
-    _check_arguments(columns, max_history, duplicates, label_threshold, seed)
+    check_arguments(columns, label_threshold, seed)
+    if max_history is not None and (not isinstance(max_history, int) or max_history < 1):
+        raise UserError(f"Expected max_history of at least 1. Received: {max_history!r}.")
+    if duplicates not in DUPLICATES:
+        raise unknown_name("policy for duplicates", str(duplicates), DUPLICATES)
     options = check_options(features)
-    events, tables = _read(interactions, users, items, columns or {})
+    events = read_table(interactions, name="interactions")
+    tables = read_side_tables(users, items, columns or {}, events.name, events.frame.columns)
+    events = with_event_names(events, columns or {})
     notes: list[str] = []
 
     frame, vocabularies = _interactions(events, label_threshold)
@@ -89,73 +95,116 @@ def prepare(
     frame = _split(frame, split, seed, notes)
 
     rows = frame.pop("row").to_numpy()
-    kept = {role: _rows_of(table, role, vocabularies[role], notes) for role, table in tables.items()}
-    sources: dict[Role, Table] = {role: table for role, (table, _) in kept.items()}
-    sources["context"] = dataclasses.replace(events, frame=events.frame.iloc[rows])
-    used = _feature_columns(sources, options, notes)
-    encoded: dict[Role, list[Encoded]] = {"user": [], "item": [], "context": []}
-    for column, feature_name in zip(used, name_columns(used), strict=True):
-        encoded[column.role].append(column.encode(feature_name))
-
-    everything = [one for role in encoded for one in encoded[role]]
-    notes += [one.note for one in everything if one.note]
-    schema = _schema(frame, vocabularies, encoded, max_history)
-    for one in encoded["context"]:
+    context = dataclasses.replace(events, frame=events.frame.iloc[rows])
+    side = SideFeatures(tables, vocabularies, options, notes, context)
+    for one in side.encoded["context"]:
         frame[one.feature.name] = one.values if one.values.ndim == 1 else list(one.values)
-    by_index = {
-        role: {one.feature.name: _scatter(one, kept[role][1], schema.size(role)) for one in encoded[role]}
-        for role in ("user", "item")
-    }
     return Dataset(
         name=name,
-        schema=schema,
-        vocabularies={
-            **vocabularies,
-            **{one.feature.name: one.vocabulary for one in everything if one.vocabulary is not None},
-        },
+        schema=_schema(frame, vocabularies, side.encoded, max_history),
+        vocabularies=side.vocabularies,
         interactions=frame,
-        users=by_index["user"],
-        items=by_index["item"],
-        titles=_titles(vocabularies["item"], kept.get("item")),
-        encoders={one.feature.name: one.fitted for one in everything if one.fitted is not None},
+        users=side.by_index("user"),
+        items=side.by_index("item"),
+        titles=side.titles,
+        encoders=side.encoders,
         notes=notes,
     )
 
 
-def _check_arguments(columns: Any, max_history: Any, duplicates: Any, label_threshold: Any, seed: Any) -> None:
-    """These may come from a YAML file, so their types are not to be relied on."""
+class SideFeatures:
+    """What is known of users, items and single interactions beside their ids, encoded.
+
+    Args:
+        tables: The tables of users and items, of those that there are.
+        vocabularies: The vocabularies of `"user"` and `"item"`.
+        options: What the user said of features, as `check_options` gives it.
+        notes: Gets what was counted.
+        context: The interactions, if they carry features.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[Role, Table],
+        vocabularies: Mapping[str, Vocabulary],
+        options: Mapping[str, dict[str, Any]],
+        notes: list[str],
+        context: Table | None = None,
+    ) -> None:
+        self._kept = {role: _rows_of(table, role, vocabularies[role], notes) for role, table in tables.items()}
+        sources: dict[Role, Table] = {role: table for role, (table, _) in self._kept.items()}
+        if context is not None:
+            sources["context"] = context
+        used = _feature_columns(sources, options, notes)
+        self.encoded: dict[Role, list[Encoded]] = {"user": [], "item": [], "context": []}
+        for column, name in zip(used, name_columns(used), strict=True):
+            self.encoded[column.role].append(column.encode(name))
+        everything = [one for role in self.encoded for one in self.encoded[role]]
+        notes += [one.note for one in everything if one.note]
+        of_features = {one.feature.name: one.vocabulary for one in everything if one.vocabulary is not None}
+        self.vocabularies = {**vocabularies, **of_features}
+        self.encoders = {one.feature.name: one.fitted for one in everything if one.fitted is not None}
+
+    def by_index(self, role: Role) -> dict[str, np.ndarray]:
+        """The encoded features of users or items by name, one row an index."""
+        size = self.vocabularies[role].size
+        return {one.feature.name: _scatter(one, self._kept[role][1], size) for one in self.encoded[role]}
+
+    @property
+    def titles(self) -> np.ndarray:
+        """What to show a person for every item index."""
+        return _titles(self.vocabularies["item"], self._kept.get("item"))
+
+
+def check_arguments(columns: Any, label_threshold: Any, seed: Any) -> None:
+    """Raises a `UserError` for arguments of a wrong type: they may come from a YAML file."""
     if not isinstance(columns or {}, Mapping):
         raise UserError(f"Expected columns as a mapping, name in the file to name here. Received: {columns!r}.")
-    if max_history is not None and (not isinstance(max_history, int) or max_history < 1):
-        raise UserError(f"Expected max_history of at least 1. Received: {max_history!r}.")
-    if duplicates not in DUPLICATES:
-        raise unknown_name("policy for duplicates", str(duplicates), DUPLICATES)
     if label_threshold is not None and not isinstance(label_threshold, (int, float)):
         raise UserError(f"Expected label_threshold as a number. Received: {label_threshold!r}.")
     if not isinstance(seed, int) or seed < 0:
         raise UserError(f"Expected seed as an integer of at least 0. Received: {seed!r}.")
 
 
-def _read(
-    interactions: Source, users: Source | None, items: Source | None, columns: Mapping[str, str]
-) -> tuple[Table, dict[Role, Table]]:
-    events = read_table(interactions, name="interactions")
+def read_side_tables(
+    users: Source | None, items: Source | None, columns: Mapping[str, str], events: str, event_columns: Iterable[str]
+) -> dict[Role, Table]:
+    """The tables of users and items under their canonical names.
+
+    Args:
+        users: The table of users, if there is one.
+        items: The table of items, if there is one.
+        columns: Names for columns of all tables, name in the file to name here.
+        events: What the interactions are called in errors.
+        event_columns: Their columns, as the file has them.
+
+    Returns:
+        The tables by role.
+
+    Raises:
+        UserError: If a table cannot be read, lacks its ids, or a column to rename is nowhere.
+    """
     tables: dict[Role, Table] = {}
     if users is not None:
         tables["user"] = read_table(users, name="users")
     if items is not None:
         tables["item"] = read_table(items, name="items")
-    known = dict.fromkeys(name for table in (events, *tables.values()) for name in table.frame.columns)
+    known = dict.fromkeys([*event_columns, *(name for table in tables.values() for name in table.frame.columns)])
     for column in columns:
         if column not in known:
-            raise missing_column(events.name, column, known)
-    events = events.renamed(columns).with_known_names(*_CANONICAL)
-    events.require("user", "item")
+            raise missing_column(events, column, known)
     for role, table in tables.items():
         canonical = (role, "title") if role == "item" else (role,)
         tables[role] = table.renamed(columns).with_known_names(*canonical, others={"id": role})
         tables[role].require(role)
-    return events, tables
+    return tables
+
+
+def with_event_names(events: Table, columns: Mapping[str, str]) -> Table:
+    """Interactions under their canonical names; a `UserError` if they lack users or items."""
+    events = events.renamed(columns).with_known_names(*CANONICAL)
+    events.require("user", "item")
+    return events
 
 
 def _interactions(events: Table, label_threshold: float | None) -> tuple[pd.DataFrame, dict[str, Vocabulary]]:
@@ -166,22 +215,31 @@ def _interactions(events: Table, label_threshold: float | None) -> tuple[pd.Data
         codes, texts = ids(events, role)
         vocabularies[role], indices = vocabulary_of(texts)
         values[role] = indices[codes]
-    if "label" in events.frame.columns:
-        rating = numbers(events, "label", "rating")
-        values["label"] = (rating if label_threshold is None else rating > label_threshold).astype(np.float32)
-    elif label_threshold is not None:
-        raise UserError(f"label_threshold={label_threshold} needs a rating column, which {events.name} lacks.")
-    else:
-        values["label"] = np.ones(len(events.frame), np.float32)
+    values["label"] = labels_of(events, label_threshold)
     if "timestamp" in events.frame.columns:
         values["timestamp"] = seconds(events, "timestamp")
     if "split" in events.frame.columns:
-        values["split"] = _given_parts(events)
+        values["split"] = given_parts(events)
     values["row"] = np.arange(len(events.frame))
     return pd.DataFrame(values), vocabularies
 
 
-def _given_parts(events: Table) -> np.ndarray:
+def labels_of(events: Table, label_threshold: float | None) -> np.ndarray:
+    """The labels of interactions, float32: ratings, or 1 for those above the threshold, or 1 for all.
+
+    Raises:
+        UserError: If a rating is not a number, with its place, or there are none for the threshold.
+    """
+    if "label" in events.frame.columns:
+        rating = numbers(events, "label", "rating")
+        return (rating if label_threshold is None else rating > label_threshold).astype(np.float32)
+    if label_threshold is not None:
+        raise UserError(f"label_threshold={label_threshold} needs a rating column, which {events.name} lacks.")
+    return np.ones(len(events.frame), np.float32)
+
+
+def given_parts(events: Table) -> np.ndarray:
+    """The part that each interaction says it is of; a `UserError` with the place for what is none."""
     parts = events.frame["split"].astype(str).str.lower()
     is_known = parts.isin(PARTS).to_numpy()
     if not is_known.all():
@@ -256,7 +314,7 @@ def _feature_columns(
     columns: list[Column] = []
     mentioned: dict[str, str] = {}
     for role, table in sources.items():
-        canonical = _CANONICAL if role == "context" else (role,)
+        canonical = CANONICAL if role == "context" else (role,)
         for name in table.frame.columns:
             if name in canonical:
                 continue

@@ -53,7 +53,7 @@ def random_ratio(frame: pd.DataFrame, valid: float = 0.1, test: float = 0.2, see
     Returns:
         The frame with a `part` column, and a note.
     """
-    _check_shares(valid, test)
+    check_shares(valid, test)
     order = np.random.default_rng(seed).permutation(len(frame))
     num_test, num_valid = round(len(frame) * test), round(len(frame) * valid)
     parts = np.full(len(frame), "train", object)
@@ -74,7 +74,7 @@ def by_time(frame: pd.DataFrame, valid: float = 0.1, test: float = 0.2) -> Split
         The frame with a `part` column, and a note.
     """
     _require_order(frame, "time")
-    _check_shares(valid, test)
+    check_shares(valid, test)
     times = frame["timestamp"].to_numpy()
     ordered = np.append(np.sort(times), np.inf)
     valid_from = ordered[round(len(frame) * (1 - valid - test))]
@@ -102,7 +102,7 @@ def held_out_users(
     Returns:
         The frame with a `part` column, where `"query"` marks what is known of held-out users, and a note.
     """
-    _check_shares(valid, test)
+    check_shares(valid, test)
     if not isinstance(holdout, float) or not 0 < holdout < 1:
         raise UserError(f"Expected holdout between 0 and 1. Received: {holdout!r}.")
     rng = np.random.default_rng(seed)
@@ -208,7 +208,8 @@ def _require_order(frame: pd.DataFrame, name: str) -> None:
         )
 
 
-def _check_shares(valid: float, test: float) -> None:
+def check_shares(valid: float, test: float) -> None:
+    """Raises a `UserError` unless these shares are numbers that leave some for training."""
     are_numbers = isinstance(valid, (int, float)) and isinstance(test, (int, float))
     if not are_numbers or valid < 0 or test < 0 or valid + test >= 1:
         raise UserError(

@@ -11,19 +11,15 @@ import pandas as pd
 
 from zoo.data.dataset import Dataset, Part
 from zoo.errors import UserError, unknown_name
-from zoo.evaluation.bootstrap import Interval, cluster_interval, mean_interval
-from zoo.evaluation.metrics import hits_of, label_statistics, ranking_metrics, rating_statistics
+from zoo.evaluation.bootstrap import Interval, cluster_interval, mean_intervals
+from zoo.evaluation.figures import metric_names as metric_names
+from zoo.evaluation.metrics import Statistic, label_statistics, rating_statistics
+from zoo.evaluation.ranking import KNOWN_BEFORE, per_user_ranking
+from zoo.evaluation.sampled import per_user_sampled_ranking
 from zoo.recommender import Recommender
 from zoo.schema import FIRST_KNOWN
 
-USERS_AT_ONCE = 256
 ROWS_AT_ONCE = 1024
-
-# What is known of a user when a part is predicted.
-KNOWN_BEFORE: dict[Part, tuple[Part, ...]] = {
-    "valid": ("train", "query"),
-    "test": ("train", "query", "valid"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +32,17 @@ class Evaluation:
         metrics: A bootstrap interval over users for every metric.
         users: The user indices evaluated, in order.
         per_user: For ranking metrics the value of every user, to compare runs pairwise.
+        statistics: For metrics of rows each one as a function of row weights, for the same purpose.
+        row_users: The user index of each of those rows.
     """
 
     protocol: str
     about: str
     metrics: dict[str, Interval]
     users: np.ndarray
-    per_user: dict[str, np.ndarray]
+    per_user: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    statistics: dict[str, Statistic] = dataclasses.field(default_factory=dict)
+    row_users: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int32))
 
     def to_json(self) -> dict[str, Any]:
         """The metrics, JSON-ready."""
@@ -64,7 +64,7 @@ def evaluate(
     Args:
         model: The recommender.
         dataset: The prepared data.
-        protocol: `"full-ranking"`, `"ratings"` or `"labels"`.
+        protocol: `"full-ranking"`, `"sampled-ranking"`, `"ratings"` or `"labels"`.
         part: The held-out part.
         ks: Where the ranking metrics are cut.
         resamples: Bootstrap resamples.
@@ -85,39 +85,6 @@ def evaluate(
     return PROTOCOLS[protocol](model, dataset, part, tuple(ks), resamples, seed)
 
 
-def per_user_ranking(
-    model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Ranks the whole catalogue, less what a user already met, for every user with held-out items.
-
-    Args:
-        model: The recommender.
-        dataset: The prepared data.
-        part: The held-out part.
-        ks: Where the metrics are cut.
-
-    Returns:
-        The user indices, and the value of every metric for each of them.
-    """
-    users, pairs = _relevant(dataset, part)
-    if not len(users):
-        raise UserError(f"No user has a new item with a label above 0 in the {part} part of {dataset.name}.")
-    before = KNOWN_BEFORE[part]
-    seen = dataset.sequences(*before)
-    # Users with histories of like length share a batch, so that little is padding.
-    order = np.argsort(seen.counts[users], kind="stable")
-    catalogue = model.encode_catalogue()
-    ranked = np.zeros((len(users), max(ks)), np.int32)
-    for start in range(0, len(order), USERS_AT_ONCE):
-        rows = order[start : start + USERS_AT_ONCE]
-        query = dataset.queries(model.query_names, users[rows], *before, context=part)
-        exclude, _ = seen.padded(users[rows])
-        ranked[rows], _ = model.recommend(query, max(ks), exclude=exclude, catalogue=catalogue)
-    rows = np.searchsorted(users, pairs["user"].to_numpy())
-    hits = hits_of(ranked, rows, pairs["item"].to_numpy())
-    return users, ranking_metrics(hits, np.bincount(rows, minlength=len(users)), ks)
-
-
 def score_rows(model: Recommender, dataset: Dataset, rows: pd.DataFrame, part: Part) -> np.ndarray:
     """The score of every interaction of a held-out part, in the order of the rows."""
     scores = np.zeros(len(rows), np.float32)
@@ -135,12 +102,31 @@ def _full_ranking(
     model: Recommender, dataset: Dataset, part: Part, ks: tuple[int, ...], resamples: int, seed: int
 ) -> Evaluation:
     users, per_user = per_user_ranking(model, dataset, part, ks)
-    metrics = {name: mean_interval(values, resamples=resamples, seed=seed) for name, values in per_user.items()}
     about = (
         f"{len(users):,} users; each one's new items of the {part} part against the whole catalogue "
         f"({dataset.num_items - FIRST_KNOWN:,} items) less what the user met before."
     )
-    return Evaluation("full-ranking", about, metrics, users, per_user)
+    return _by_user("full-ranking", about, users, per_user, resamples, seed)
+
+
+def _sampled_ranking(
+    model: Recommender, dataset: Dataset, part: Part, ks: tuple[int, ...], resamples: int, seed: int
+) -> Evaluation:
+    users, per_user = per_user_sampled_ranking(model, dataset, part, ks)
+    number = dataset.candidates[part].shape[1]
+    about = (
+        f"{len(users):,} users; each one's new items of the {part} part against {number} candidates listed in the "
+        "data, of equal scores the new item last. A sampled protocol: it only serves to reproduce papers, and its "
+        "figures do not tell how the whole catalogue is ranked."
+    )
+    return _by_user("sampled-ranking", about, users, per_user, resamples, seed)
+
+
+def _by_user(
+    protocol: str, about: str, users: np.ndarray, per_user: dict[str, np.ndarray], resamples: int, seed: int
+) -> Evaluation:
+    metrics = mean_intervals(per_user, resamples=resamples, seed=seed)
+    return Evaluation(protocol, about, metrics, users, per_user)
 
 
 def _ratings(
@@ -179,35 +165,14 @@ def _by_row(
         name: cluster_interval(statistic, users, resamples=resamples, seed=seed)
         for name, statistic in statistics.items()
     }
-    return Evaluation(protocol, about, metrics, np.unique(users), {})
-
-
-def _relevant(dataset: Dataset, part: Part) -> tuple[np.ndarray, pd.DataFrame]:
-    """Users with something to find, and what: held-out items with a label above 0 that they had not met."""
-    rows = dataset.part(part)
-    pairs = rows.loc[rows["label"] > 0, ["user", "item"]].drop_duplicates()
-    met = dataset.part(*KNOWN_BEFORE[part])[["user", "item"]].drop_duplicates()
-    pairs = pairs.merge(met, how="left", on=["user", "item"], indicator=True)
-    pairs = pairs[pairs["_merge"] == "left_only"]
-    return np.unique(pairs["user"].to_numpy()), pairs
-
-
-METRICS = {
-    "full-ranking": ("hr", "recall", "precision", "ndcg", "map", "mrr"),
-    "labels": ("log_loss", "auc"),
-    "ratings": ("rmse", "mae"),
-}
-
-
-def metric_names(protocol: str, ks: Sequence[int]) -> list[str]:
-    """The metrics a protocol gives, e.g. `"ndcg@10"`. Raises a `UserError` for an unknown protocol."""
-    if protocol not in PROTOCOLS:
-        raise unknown_name("protocol", protocol, PROTOCOLS)
-    if protocol != "full-ranking":
-        return list(METRICS[protocol])
-    return [f"{metric}@{k}" for k in ks for metric in METRICS[protocol]]
+    return Evaluation(protocol, about, metrics, np.unique(users), statistics=statistics, row_users=users)
 
 
 Protocol = Callable[[Recommender, Dataset, Part, tuple[int, ...], int, int], Evaluation]
 
-PROTOCOLS: dict[str, Protocol] = {"full-ranking": _full_ranking, "labels": _labels, "ratings": _ratings}
+PROTOCOLS: dict[str, Protocol] = {
+    "full-ranking": _full_ranking,
+    "labels": _labels,
+    "ratings": _ratings,
+    "sampled-ranking": _sampled_ranking,
+}

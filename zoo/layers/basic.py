@@ -7,25 +7,56 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
+from zoo.memory import check_memory
 from zoo.schema import FIRST_KNOWN
 
 
-class Embedding(keras.layers.Embedding):
-    """An embedding table in which padding and unknown start as zeros.
+class Embedding(keras.layers.Layer):
+    """An embedding table, of which a step reads and trains only the rows it looks up.
 
-    Neither is met in training, so they stay zeros: an unknown user has no taste of its own and gets
-    what the biases say.
+    Padding and unknown start as zeros. Neither is met in training, so they stay zeros: an unknown user
+    has no taste of its own and gets what the biases say.
 
     Args:
         rows: Rows of the table, padding and unknown included.
         dim: Width of the vectors.
         stddev: Spread of the initial vectors.
+
+    Raises:
+        UserError: When built, if the table does not fit into memory.
+
+    Example:
+
+    >>> Embedding(rows=10, dim=4)(np.array([2, 5])).shape
+    TensorShape([2, 4])
     """
 
     def __init__(self, rows: int, dim: int, *, stddev: float = 0.05, **kwargs: Any) -> None:
-        super().__init__(rows, dim, embeddings_initializer=KnownRowsNormal(stddev), **kwargs)
+        super().__init__(**kwargs)
+        self.rows, self.dim, self.stddev = rows, dim, stddev
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the table."""
+        check_memory(
+            f"An embedding table of {self.rows:,} rows of {self.dim}",
+            self.rows * self.dim * 4,
+            "Choose narrower vectors (embedding_dim), or merge rare ids.",
+        )
+        # Read whole and cast, it would cost a step what the whole table costs; so rows are read first and cast then.
+        self.embeddings = self.add_weight(
+            name="embeddings", shape=(self.rows, self.dim), initializer=KnownRowsNormal(self.stddev), autocast=False
+        )
+
+    def call(self, indices: Any) -> Any:
+        """`[batch, ...]` indices to `[batch, ..., dim]`."""
+        return tf.cast(tf.nn.embedding_lookup(self.embeddings.value, indices), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """One vector an index."""
+        return (*input_shape, self.dim)
 
 
 class KnownRowsNormal(keras.initializers.RandomNormal):

@@ -1,8 +1,8 @@
 """Neural collaborative filtering: an MLP over user and item embeddings (He et al., 2017).
 
 Hparams:
-    embedding_dim: Width of the user and item vectors.
-    hidden: Units of each layer of the MLP.
+    embedding_dim: Width of the user and item vectors. The paper's MLP-3 of 64 predictive factors has 128.
+    hidden: Units of each layer of the MLP, the last of them the predictive factors; there (128, 64).
     dropout: Share of units dropped after each of them.
 """
 
@@ -26,7 +26,8 @@ from zoo.schema import Schema
 def ncf(
     schema: Schema, *, embedding_dim: int = 32, hidden: Sequence[int] = (64, 32, 16), dropout: float = 0.0
 ) -> Pairs:
-    user = Embedding(schema.size("user"), embedding_dim)(schema.input("user"))
-    item = Embedding(schema.size("item"), embedding_dim)(schema.input("item"))
-    both = layers.Concatenate()([user, item])
-    return Pairs(query=user, item=item, logit=layers.Dense(1)(mlp(both, hidden, dropout)))
+    # Names by which `neumf` finds them.
+    user = Embedding(schema.size("user"), embedding_dim, stddev=0.01, name="user_vectors")(schema.input("user"))
+    item = Embedding(schema.size("item"), embedding_dim, stddev=0.01, name="item_vectors")(schema.input("item"))
+    both = mlp(layers.Concatenate()([user, item]), hidden, dropout)
+    return Pairs(query=user, item=item, logit=layers.Dense(1, kernel_initializer="lecun_uniform")(both))

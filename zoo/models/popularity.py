@@ -17,7 +17,7 @@ def popularity(schema: Schema) -> Catalogue:
     everyone = ops.zeros_like(user)[:, None] + ops.arange(schema.size("item"), dtype="int32")
 
     def count(interactions: csr_matrix) -> None:
-        met = (interactions != 0).sum(axis=0)
+        met = (interactions > 0).sum(axis=0)
         shares.set_weights([np.asarray(met, np.float32).reshape(-1, 1) / (interactions.shape[0] - FIRST_KNOWN)])
 
     return Catalogue(logits=shares(everyone)[..., 0], closed_form=count)

@@ -2,14 +2,85 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow as tf
 
 from zoo.data.dataset import Dataset
+from zoo.data.examples import Events, in_random_order, make_examples
 from zoo.errors import UserError
 from zoo.recommender import Recommender
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One replica's share of a batch, and draws that do not depend on how many replicas there are.
+
+    Args:
+        examples: `[n]` example numbers of this replica, or a dictionary of tensors for streamed data.
+        seed: `[2]` int32 seed of everything drawn in this step, the same on every replica.
+        rows: `[n]` int32 places of these examples in the whole batch.
+        size: Scalar int32, the examples of the whole batch over all replicas.
+        whole: `[size]` example numbers of the whole batch, for what pits its examples against each other.
+            Where it is not given, each replica's share is a batch of its own for such an objective.
+
+    Example:
+
+    >>> batch = Batch(tf.constant([7, 3]), tf.constant([0, 1]), tf.range(2), tf.constant(2))
+    >>> batch.uniform(4).shape
+    TensorShape([2, 4])
+    """
+
+    examples: Any
+    seed: tf.Tensor
+    rows: tf.Tensor
+    size: tf.Tensor
+    whole: Any | None = None
+
+    def uniform(self, *shape: int, salt: int = 0, dtype: tf.DType = tf.float32) -> tf.Tensor:
+        """Draws in [0, 1) of each example's own: drawn for the whole batch, of which this replica's rows are taken.
+
+        Args:
+            *shape: The shape of one example's draws.
+            salt: Tells draws of one step from each other.
+            dtype: float32 or float64.
+
+        Returns:
+            `[n, *shape]`.
+        """
+        return tf.gather(_uniform([self.size, *shape], self.salted(salt), dtype), self.rows)
+
+    def shared_uniform(self, *shape: int, salt: int = 0, dtype: tf.DType = tf.float32) -> tf.Tensor:
+        """Draws in [0, 1) that all examples share, the same on every replica.
+
+        Args:
+            *shape: The shape of the draws.
+            salt: Tells draws of one step from each other.
+            dtype: float32 or float64.
+
+        Returns:
+            `shape`.
+        """
+        return _uniform(shape, self.salted(salt), dtype)
+
+    def salted(self, salt: int) -> tf.Tensor:
+        """A `[2]` seed of its own for every salt, the same on every replica."""
+        return tf.random.experimental.stateless_fold_in(self.seed, salt, alg="philox")
+
+    def companions(self) -> tuple[Any, tf.Tensor]:
+        """The examples that those of this replica are pitted against, and the places of its own among them."""
+        if self.whole is None:
+            return self.examples, tf.range(tf.size(self.rows))
+        return self.whole, self.rows
+
+
+def _uniform(shape: Any, seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Draws in [0, 1) that are the same on every device, compiled by XLA or not, as only whole numbers are."""
+    kind, bits = (tf.int64, 53) if dtype == tf.float64 else (tf.int32, 24)
+    draws = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=kind, alg="philox")
+    return tf.cast(tf.bitwise.bitwise_and(draws, 2**bits - 1), dtype) * 2.0**-bits
 
 
 class Objective:
@@ -25,20 +96,59 @@ class Objective:
     families: ClassVar[tuple[type[Recommender], ...]] = (Recommender,)
     num_examples: int
 
+    # What `epoch` yields.
+    signature: Any = tf.TensorSpec([None], tf.int32)
+
     def __init__(self, model: Recommender, dataset: Dataset) -> None:
         self.model = model
 
-    def loss(self, examples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The mean loss of a batch, as a graph operation.
+    def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
+        """The examples of an epoch; by default their numbers, see `in_random_order`."""
+        return in_random_order(self.num_examples, seed, number)
+
+    def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of a batch, as a graph operation.
 
         Args:
-            examples: `[batch]` example numbers, each below `num_examples`.
-            seed: `[2]` seed of everything that is drawn at random in this step.
+            batch: The examples, numbered below `num_examples`, and the seed of this step.
 
         Returns:
-            A scalar.
+            Two float32 scalars: the sum of the examples' losses, and the weight to divide it by once both
+            are summed over all replicas. The weight may be 0, where the sum is 0 too.
         """
         raise NotImplementedError
+
+
+class EventObjective(Objective):
+    """An objective whose examples are single interactions.
+
+    Args:
+        model: The recommender to train.
+        dataset: The prepared data.
+        positives: Whether only interactions with a label above 0 are examples.
+    """
+
+    def __init__(self, model: Recommender, dataset: Dataset, positives: bool = True) -> None:
+        super().__init__(model, dataset)
+        self._events = make_examples(dataset, model.query_names, positives)
+        self.num_examples, self.signature = self._events.num_examples, self._events.signature
+        if not self.num_examples:
+            raise UserError("No interaction of the training part has a label above 0, so there is no positive.")
+        # What is asked in the end decides: a split in time asks to continue a history, any other to complete it.
+        self._completes = not dataset.is_split_in_time
+
+    def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
+        """The interactions of an epoch; see `TrainingEvents.epoch`."""
+        return self._events.epoch(seed, number)
+
+    def _at(self, examples: Any) -> Events:
+        return self._events.at(examples, self._completes)
+
+
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Raises a `UserError` for an option below its least value."""
+    if not value >= least:
+        raise UserError(f"{name} must be at least {least}. Received: {value}.")
 
 
 def wants_ratings(feedback: str, model: Recommender, dataset: Dataset) -> bool:
@@ -57,11 +167,10 @@ def wants_ratings(feedback: str, model: Recommender, dataset: Dataset) -> bool:
         raise UserError(f"feedback must be 'implicit' or 'explicit'. Received: {feedback!r}.")
     if feedback == "implicit" or is_binary(dataset):
         return False
-    labels = dataset.part("train")["label"].to_numpy()
-    model.set_rating_scale(float(labels.mean()), float(labels.std()) or 1.0)
+    model.set_rating_scale(*dataset.label_scale)
     return True
 
 
 def is_binary(dataset: Dataset) -> bool:
     """Whether the labels are zeros and ones, both present."""
-    return set(np.unique(dataset.interactions["label"].to_numpy())) == {0.0, 1.0}
+    return dataset.has_binary_labels

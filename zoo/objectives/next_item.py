@@ -8,7 +8,7 @@ import tensorflow as tf
 from zoo.data.dataset import Dataset
 from zoo.data.examples import Examples
 from zoo.errors import UserError
-from zoo.objectives.base import Objective
+from zoo.objectives.base import Batch, Objective
 from zoo.recommender import Recommender, Towers
 from zoo.schema import FIRST_KNOWN, PADDING
 
@@ -49,9 +49,9 @@ class NextItem(Objective):
         number = np.arange(len(users)) - np.repeat(np.cumsum(windows) - windows, windows)
         return users, first[users + 1] - 1 - number * self._length
 
-    def loss(self, examples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The mean loss over all positions of a batch of windows."""
-        users, ends = tf.gather(self._users, examples), tf.gather(self._ends, examples)
+    def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of a batch of windows, and how many positions it sums up."""
+        users, ends = tf.gather(self._users, batch.examples), tf.gather(self._ends, batch.examples)
         query = self._events.query(ends, users)
         targets, _ = self._events.before(ends + 1, users)
         positions = self.model.encode_positions(query, training=True)
@@ -59,7 +59,6 @@ class NextItem(Objective):
         trained = (query["history"] != PADDING) & (targets != PADDING)
         vectors, targets = tf.boolean_mask(positions, trained), tf.boolean_mask(targets, trained)
         items = self.model.encode_items(tf.range(FIRST_KNOWN, self._events.num_items), training=True)
-        logits = tf.matmul(vectors, items, transpose_b=True)
-        return tf.reduce_mean(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets - FIRST_KNOWN, logits=logits)
-        )
+        logits = tf.cast(tf.matmul(vectors, items, transpose_b=True), tf.float32)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets - FIRST_KNOWN, logits=logits)
+        return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)

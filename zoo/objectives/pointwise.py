@@ -2,63 +2,83 @@
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 from zoo.data.dataset import Dataset
-from zoo.data.examples import Examples
-from zoo.errors import UserError
-from zoo.objectives.base import Objective, wants_ratings
-from zoo.objectives.negatives import UniformNegatives
+from zoo.data.examples import Events
+from zoo.objectives.base import Batch, EventObjective, wants_ratings
+from zoo.objectives.samplers import ALPHA, CANDIDATES, make_sampler
+from zoo.objectives.scoring import check_l2, l2_penalty, score
 from zoo.recommender import Recommender
 
 
-class Pointwise(Objective):
+class Pointwise(EventObjective):
     """Cross-entropy of positives against sampled negatives, or of labels; squared error of ratings.
 
     Args:
         model: The recommender to train.
         dataset: The prepared data.
-        feedback: `"implicit"`: interactions with a label above 0 are positives, and for each one
-            `negatives` items the user has not met are drawn. `"explicit"`: the labels are the targets,
-            by cross-entropy if they are 0 and 1, else by squared error.
-        negatives: Negatives a positive (implicit feedback only).
+        feedback: `"implicit"`: interactions with a label above 0 are positives, each beside `negatives`
+            items that its user has not met (He et al., 2017, arXiv:1708.05031). `"explicit"`: the labels
+            are the targets, by cross-entropy if they are 0 and 1, else by squared error; the options of
+            negatives are ignored.
+        negatives: Negatives a positive.
+        sampler: `"uniform"`; `"popularity"`: by the power `alpha` of how often an item is a positive;
+            `"in-batch"`: other positives of the batch; `"hard"`: the highest scored of `candidates`
+            uniform ones (Zhang et al., 2013, 10.1145/2484028.2484126).
+        alpha: The power of popularity.
+        candidates: Items of which the hard sampler takes the best.
+        shared: 0 draws negatives for every positive. A number draws so many once a batch, which all its
+            positives share, each weighing `negatives / shared`: one matrix product scores them.
+        avoid_seen: Whether shared negatives weigh nothing for users who met them.
+        l2: Towers only: each sample adds `l2 / 2` times the squared lengths of its query's and its item's
+            vector (Rendle et al., 2020, arXiv:2005.09683).
     """
 
-    def __init__(self, model: Recommender, dataset: Dataset, feedback: str = "implicit", negatives: int = 4) -> None:
-        super().__init__(model, dataset)
+    def __init__(
+        self,
+        model: Recommender,
+        dataset: Dataset,
+        feedback: str = "implicit",
+        negatives: int = 4,
+        sampler: str = "uniform",
+        alpha: float = ALPHA,
+        candidates: int = CANDIDATES,
+        shared: int = 0,
+        avoid_seen: bool = True,
+        l2: float = 0.0,
+    ) -> None:
+        check_l2(model, l2)
         self._ratings = wants_ratings(feedback, model, dataset)
-        self._events = Examples(dataset, model.query_names)
-        # What is asked in the end decides: a split in time asks to continue a history, any other to complete it.
-        self._completes = not dataset.is_split_in_time
-        labels = self._events.labels.numpy()
-        implicit = feedback == "implicit"
-        if implicit and negatives < 1:
-            raise UserError(f"negatives must be at least 1. Received: {negatives}.")
-        rows = np.flatnonzero(labels > 0) if implicit else np.arange(len(labels))
-        if not len(rows):
-            raise UserError("No interaction of the training part has a label above 0, so there is no positive.")
-        self._rows = tf.constant(rows, tf.int32)
-        self.num_examples = len(rows)
-        self._negatives = UniformNegatives(self._events, negatives) if implicit else None
+        self._is_implicit = feedback == "implicit"
+        super().__init__(model, dataset, positives=self._is_implicit)
+        self._l2, self._positive_factor = l2, 1.0
+        if self._is_implicit:
+            self._sampler = make_sampler(sampler, self._events, model, negatives, alpha, candidates, shared, avoid_seen)
 
-    def loss(self, examples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The mean loss of a batch of interactions, each with its negatives."""
-        events = tf.gather(self._rows, examples)
-        users = tf.gather(self._events.users, events)
-        items = tf.gather(self._events.items, events)[:, None]
-        query = self._events.query(events, users, self._completes)
-        if self._negatives is None:
-            targets = tf.gather(self._events.labels, events)[:, None]
-            weights = tf.ones_like(targets)
-        else:
-            drawn, weights = self._negatives(users, seed)
-            items = tf.concat([items, drawn], axis=1)
-            weights = tf.concat([tf.ones_like(weights[:, :1]), weights], axis=1)
-            targets = tf.concat([tf.ones_like(weights[:, :1]), tf.zeros_like(weights[:, 1:])], axis=1)
-        scores = self.model.score_items(query, items, training=True)
+    def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of a batch of interactions with their negatives, and what all of them weigh."""
+        events = self._at(batch.examples)
+        return self._loss_of_samples(events, batch) if self._is_implicit else self._loss_of_labels(events)
+
+    def _loss_of_samples(self, events: Events, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        negatives, weights = self._sampler(events, batch)
+        scores = score(self.model, events.query, events.items, negatives)
+        # -log sigmoid(s) is softplus(-s), and -log(1 - sigmoid(s)) is softplus(s).
+        losses = self._positive_factor * tf.nn.softplus(-scores.positive)
+        total = tf.reduce_sum(losses) + tf.reduce_sum(weights * tf.nn.softplus(scores.negative))
+        samples = 1 + tf.reduce_sum(weights, axis=1)
+        if self._l2:
+            total += self._l2 * l2_penalty(scores, samples, tf.ones_like(samples), weights)
+        return total, tf.reduce_sum(samples)
+
+    def _loss_of_labels(self, events: Events) -> tuple[tf.Tensor, tf.Tensor]:
+        scores = score(self.model, events.query, events.items, tf.zeros([tf.size(events.items), 0], tf.int32))
         if self._ratings:
-            losses = tf.square(scores - targets)
+            losses = tf.square(scores.positive - events.labels)
         else:
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, scores)
-        return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(events.labels, scores.positive)
+        total, samples = tf.reduce_sum(losses), tf.ones_like(losses)
+        if self._l2:
+            total += self._l2 * l2_penalty(scores, samples, samples, tf.zeros_like(scores.negative))
+        return total, tf.reduce_sum(samples)

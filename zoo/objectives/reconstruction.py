@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.data.examples import Examples
-from zoo.objectives.base import Objective, wants_ratings
+from zoo.objectives.base import Batch, Objective, wants_ratings
 from zoo.recommender import Catalogue, Recommender
 from zoo.schema import FIRST_KNOWN, PADDING
 
@@ -36,11 +36,11 @@ class Reconstruction(Objective):
         self._largest_rating = dataset.schema["history_rating"].std
         self.num_examples = len(users)
 
-    def loss(self, examples: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The mean loss of a batch of users."""
-        users, ends = tf.gather(self._users, examples), tf.gather(self._ends, examples)
+    def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of a batch of users, and how many interactions of theirs it sums up."""
+        users, ends = tf.gather(self._users, batch.examples), tf.gather(self._ends, batch.examples)
         items, ratings = self._events.before(ends, users)
-        logits = self.model.encode_query(self._events.query(ends, users), training=True)
+        logits = tf.cast(self.model.encode_query(self._events.query(ends, users), training=True), tf.float32)
         present = tf.cast(items != PADDING, tf.float32)
         if self._implicit:
             present *= tf.cast(ratings > 0, tf.float32)
@@ -49,9 +49,10 @@ class Reconstruction(Objective):
             losses = normalizer - tf.gather(logits, items, axis=1, batch_dims=1)
         else:
             scores = self.model.parts.rating_scale(tf.gather(logits, items, axis=1, batch_dims=1))
+            scores = tf.cast(scores, tf.float32)
             targets = ratings * self._largest_rating
             if self._ratings:
                 losses = tf.square(scores - targets)
             else:
                 losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, scores)
-        return tf.reduce_sum(losses * present) / tf.maximum(tf.reduce_sum(present), 1.0)
+        return tf.reduce_sum(losses * present), tf.reduce_sum(present)

@@ -1,0 +1,255 @@
+"""What a benchmark file says, checked, and the jobs that come of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from zoo.config import Config, configs_folder, make_config, parse_settings, read_yaml
+from zoo.data.splits import split_options
+from zoo.errors import UserError, unknown_name
+from zoo.evaluation.figures import METRICS, metric_names
+from zoo.registry import spec
+
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(_Section):
+    """One model of a benchmark."""
+
+    model: str = Field(description="A registered architecture.")
+    hparams: dict[str, Any] = Field(default_factory=dict, description="Its hparams.")
+    train: dict[str, Any] = Field(default_factory=dict, description="Its section `train` of the config.")
+    data: dict[str, Any] = Field(default_factory=dict, description="What its data has beyond that of the benchmark.")
+    seeds: tuple[Seed, ...] | None = Field(None, min_length=1, description="Seeds in place of the benchmark's.")
+    pretrained: dict[str, Label] = Field(
+        default_factory=dict, description="Architecture to the label whose run of the same seed gives it its weights."
+    )
+    targets: dict[str, float] = Field(default_factory=dict, description="Metric to the figure to reach.")
+    source: str = Field("", description="Where the targets are from.")
+
+
+class Benchmark(_Section):
+    """A benchmark: data, split, evaluation, and the models that are compared on them."""
+
+    about: str = Field(description="One line for people.")
+    data: dict[str, Any] = Field(description="The section `data` of the config.")
+    split: dict[str, Any] = Field(default_factory=dict, description="The section `split` of the config.")
+    evaluate: dict[str, Any] = Field(default_factory=dict, description="The section `evaluate` of the config.")
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="Seeds of training and of splits at random.")
+    vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+        default_factory=dict, description="Dotted setting to the values it takes in turn, e.g. the folds of a split."
+    )
+    quick: tuple[Label, ...] = Field((), description="The labels that `--quick` runs.")
+    models: dict[Label, Entry] = Field(min_length=1, description="The models by label.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One model with one seed and one value of everything that varies: what one process trains and evaluates.
+
+    Args:
+        label: The label of the model.
+        variant: The varied settings, e.g. `"data.options.fold=1"`; empty where nothing varies.
+        seed: The seed.
+        config: All settings but the weights to start from.
+        digest: The SHA-256 of all settings, the preset's and those of pretrained models included.
+        pretrained: Architecture to the job that its weights come from.
+    """
+
+    label: str
+    variant: str
+    seed: int
+    config: Config
+    digest: str
+    pretrained: dict[str, Job]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells its rows of the results from those of other jobs, as they are written."""
+        return self.label, self.variant, str(self.seed)
+
+    @property
+    def folder(self) -> str:
+        """The name of its run's folder, another one as soon as a setting changes."""
+        return f"{self.label}-seed{self.seed}-{self.digest[:12]}"
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.label, self.variant, f"seed {self.seed}") if part)
+
+
+def list_benchmarks() -> list[str]:
+    """The names of the benchmarks that come with the package."""
+    return sorted(path.stem for path in (configs_folder() / "bench").glob("*.yaml"))
+
+
+def read_benchmark(name: str) -> tuple[str, Benchmark]:
+    """Reads and checks a benchmark.
+
+    Args:
+        name: One of `list_benchmarks()`, or the path of a YAML file of the same form.
+
+    Returns:
+        Its name, and what it says.
+
+    Raises:
+        UserError: If there is no such benchmark, or anything in it is unknown or of the wrong kind; the
+            message names the file and the place in it.
+
+    Example:
+
+    >>> name, benchmark = read_benchmark("synthetic")
+    >>> benchmark.quick
+    ('popularity',)
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+    elif name in list_benchmarks():
+        path = configs_folder() / "bench" / f"{name}.yaml"
+    else:
+        raise UserError(
+            f"{unknown_name('benchmark', name, list_benchmarks())} "
+            f"There are: {', '.join(list_benchmarks())}. The path of a YAML file works as well."
+        )
+    said = read_yaml(path)
+    try:
+        return path.stem, _checked(said)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def jobs(benchmark: Benchmark, only: Iterable[str] = (), quick: bool = False) -> list[Job]:
+    """The jobs of a benchmark, each after those that it takes weights from.
+
+    Args:
+        benchmark: The benchmark.
+        only: The labels to run, and with them what they take weights from; by default all.
+        quick: Whether only the labels under `quick` are run, with the first seed and the first of what varies.
+
+    Returns:
+        The jobs in the order they are to be run in.
+
+    Raises:
+        UserError: If a label is unknown, or the benchmark has nothing under `quick`.
+    """
+    only = list(only)
+    for label in only:
+        if label not in benchmark.models:
+            raise unknown_name("label", label, benchmark.models)
+    if quick and not benchmark.quick:
+        raise UserError("This benchmark has no labels under 'quick'. Choose some with --only.")
+    wanted = only or (benchmark.quick if quick else benchmark.models)
+    made: dict[tuple[str, str, str], Job] = {}
+    for label in wanted:
+        for variant in _variants(benchmark)[: 1 if quick else None]:
+            for seed in (benchmark.models[label].seeds or benchmark.seeds)[: 1 if quick else None]:
+                _add_job(made, benchmark, label, variant, seed)
+    return list(made.values())
+
+
+def _add_job(
+    made: dict[tuple[str, str, str], Job], benchmark: Benchmark, label: str, variant: Mapping[str, Any], seed: int
+) -> Job:
+    words = " ".join(f"{key}={value}" for key, value in variant.items())
+    key = (label, words, str(seed))
+    if key not in made:
+        others = benchmark.models[label].pretrained
+        pretrained = {name: _add_job(made, benchmark, other, variant, seed) for name, other in others.items()}
+        config = _config(benchmark, label, variant, seed)
+        made[key] = Job(label, words, seed, config, _digest(config, pretrained), pretrained)
+    return made[key]
+
+
+def _config(benchmark: Benchmark, label: str, variant: Mapping[str, Any], seed: int) -> Config:
+    entry = benchmark.models[label]
+    shared = {"data": benchmark.data, "split": benchmark.split, "evaluate": benchmark.evaluate}
+    own = {"hparams": entry.hparams, "data": entry.data, "train": {**entry.train, "seed": seed}}
+    varied = parse_settings([f"{key}={json.dumps(value)}" for key, value in variant.items()])
+    config = make_config(entry.model, shared, own, varied)
+    if config.split.name and "seed" in split_options(config.split.name):
+        config.split.options["seed"] = seed
+    return config
+
+
+def _digest(config: Config, pretrained: Mapping[str, Job]) -> str:
+    # What is at its default is left out, so that a setting which is new does not make old figures void.
+    described = config.model_dump(mode="json", exclude_defaults=True)
+    described["pretrained"] = {name: job.digest for name, job in pretrained.items()}
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _variants(benchmark: Benchmark) -> list[dict[str, Any]]:
+    values = itertools.product(*benchmark.vary.values())
+    return [dict(zip(benchmark.vary, chosen, strict=True)) for chosen in values]
+
+
+def _checked(said: dict[str, Any]) -> Benchmark:
+    _check_keys(said, Benchmark, "")
+    models = said.get("models")
+    for label, entry in models.items() if isinstance(models, Mapping) else ():
+        _check_keys(entry, Entry, f"models.{label}")
+    try:
+        benchmark = Benchmark.model_validate(said)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{where!r}: {first['msg']}. Received: {first['input']!r}.") from error
+    for label in benchmark.quick:
+        if label not in benchmark.models:
+            raise unknown_name("label in 'quick'", label, benchmark.models)
+    for key in benchmark.vary:
+        if "." not in key:
+            raise UserError(f"'vary': expected a dotted setting such as data.options.fold. Received: {key!r}.")
+    if "source" not in benchmark.data:
+        raise UserError("'data': lacks the key 'source', a named dataset or a file.")
+    for label in benchmark.models:
+        try:
+            _check_entry(benchmark, label)
+        except UserError as error:
+            raise UserError(f"models.{label}: {error}") from error
+    return benchmark
+
+
+def _check_keys(said: Any, section: type[BaseModel], where: str) -> None:
+    if not isinstance(said, Mapping):
+        raise UserError(f"{where!r}: expected keys and values. Received: {said!r}.")
+    for key in said:
+        if key not in section.model_fields:
+            raise unknown_name(f"key in {where!r}" if where else "key", str(key), section.model_fields)
+
+
+def _check_entry(benchmark: Benchmark, label: str) -> None:
+    entry = benchmark.models[label]
+    spec(entry.model).check_hparams(entry.hparams)
+    _check_pretrained(benchmark, label, ())
+    config, *_ = [_config(benchmark, label, variant, seed=0) for variant in _variants(benchmark)]
+    protocols = [config.evaluate.protocol] if config.evaluate.protocol else list(METRICS)
+    known = dict.fromkeys(name for one in protocols for name in metric_names(one, config.evaluate.ks))
+    for metric in entry.targets:
+        if metric not in known:
+            raise unknown_name("metric in 'targets'", metric, known)
+    if entry.targets and not entry.source:
+        raise UserError("has targets but no 'source' that says where they are from.")
+
+
+def _check_pretrained(benchmark: Benchmark, label: str, before: tuple[str, ...]) -> None:
+    if label in before:
+        raise UserError(f"'pretrained' goes in a circle: {' -> '.join((*before, label))}.")
+    for name, other in benchmark.models[label].pretrained.items():
+        if other not in benchmark.models:
+            raise unknown_name("label in 'pretrained'", other, benchmark.models)
+        if benchmark.models[other].model != name:
+            raise UserError(f"'pretrained' wants {name!r}, but {other!r} is {benchmark.models[other].model!r}.")
+        _check_pretrained(benchmark, other, (*before, label))

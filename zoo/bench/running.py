@@ -1,0 +1,164 @@
+"""Runs the jobs of a benchmark, each in a process of its own, and keeps what came of them in a table."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.bench.definition import Job
+from zoo.bench.results import Row, read_rows, write_rows
+from zoo.errors import UserError, ZooError
+
+RESULTS = "results.csv"
+
+
+def run_jobs(
+    benchmark: str,
+    jobs: Sequence[Job],
+    out: Path,
+    data_root: Path | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = print,
+) -> tuple[list[Row], list[Job]]:
+    """Runs the jobs whose rows are not in the table yet.
+
+    A job that was interrupted goes on from its checkpoint. One that fails leaves the others as they are; what it
+    said is in `logs` of the folder.
+
+    Args:
+        benchmark: The name for the table.
+        jobs: The jobs, each after those that it takes weights from.
+        out: The folder with `results.csv`, `runs` and `logs`.
+        data_root: The folder of the files of named datasets.
+        progress: Whether the jobs show their progress.
+        say: Gets a line on every job.
+
+    Returns:
+        The rows of the jobs that have ended, now or before, and the jobs that failed.
+
+    Raises:
+        UserError: If the data is not there or something in it is wrong. Nothing is written then.
+    """
+    rows = read_rows(out / RESULTS)
+    pending = _pending(jobs, rows, out)
+    _check_data(pending, data_root)
+    _make_folders(out)
+    failed = []
+    for job in pending:
+        try:
+            result = _run_in_process(job, out, data_root, progress)
+        except ZooError as error:
+            failed.append(job)
+            say(f"{job}: failed. {error}")
+            continue
+        rows = [row for row in rows if (row.benchmark, row.key) != (benchmark, job.key)]
+        rows += _rows(benchmark, job, result)
+        write_rows(out / RESULTS, rows)
+        say(f"{job}: {result['train_seconds']:,.1f} s of training, {result['peak_memory_mb']:,.0f} MB")
+    ended = [
+        row for job in jobs for row in rows if (row.benchmark, row.key, row.digest) == (benchmark, job.key, job.digest)
+    ]
+    return ended, failed
+
+
+def _pending(jobs: Sequence[Job], rows: Sequence[Row], out: Path) -> list[Job]:
+    """The jobs without rows, and those whose weights one of these is to start from."""
+    done = {(row.key, row.digest) for row in rows}
+    pending: list[Job] = []
+    for job in reversed(jobs):
+        is_wanted = any(job in other.pretrained.values() for other in pending)
+        if (job.key, job.digest) not in done or (is_wanted and not _folder(job, out).exists()):
+            pending.insert(0, job)
+    return pending
+
+
+def _folder(job: Job, out: Path) -> Path:
+    return out / "runs" / job.folder
+
+
+def _check_data(jobs: Sequence[Job], data_root: Path | None) -> None:
+    from zoo.data import load_dataset
+
+    checked = []
+    for job in jobs:
+        data = job.config.data
+        options = {"data_root": data_root, **data.model_dump(exclude={"source", "options"}, exclude_unset=True)}
+        if (data.source, options, data.options) not in checked:
+            load_dataset(str(data.source), **options, **data.options)
+            checked.append((data.source, options, data.options))
+
+
+def _make_folders(out: Path) -> None:
+    for name in ("runs", "logs"):
+        try:
+            (out / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{out / name}: cannot be made ({error.strerror}).") from error
+
+
+def _run_in_process(job: Job, out: Path, data_root: Path | None, progress: bool) -> dict[str, Any]:
+    """What `zoo.bench.worker.run_job` gives, from a process whose memory is its own."""
+    config = job.config.model_copy(deep=True)
+    for other in job.pretrained.values():
+        if not _folder(other, out).exists():
+            raise ZooError(f"It starts from {other}, of which there is no run.")
+    if job.pretrained:
+        config.train.pretrained = {name: str(_folder(other, out)) for name, other in job.pretrained.items()}
+    # Where the data is does not belong to the settings of a run, which may go on elsewhere.
+    environment = {} if data_root is None else {"ZOO_DATA": str(data_root)}
+    log = out / "logs" / f"{job.folder}.log"
+    with tempfile.TemporaryDirectory(dir=out, prefix=".job-") as folder, log.open("w", encoding="utf-8") as file:
+        result = Path(folder) / "result.json"
+        described = {
+            "config": config.model_dump(mode="json", exclude_unset=True),
+            "folder": str(_folder(job, out)),
+            "progress": progress,
+            "result": str(result),
+        }
+        ended = subprocess.run(
+            [sys.executable, "-m", "zoo.bench.worker"],
+            input=json.dumps(described),
+            text=True,
+            stdout=None if progress else file,
+            stderr=file,
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **environment},
+            check=False,
+        )
+        if ended.returncode == 0:
+            return json.loads(result.read_text(encoding="utf-8"))
+    said = log.read_text(encoding="utf-8").strip().splitlines()
+    raise ZooError(f"{said[-1] if said else f'It ended with {ended.returncode}.'} See {log}.")
+
+
+def _rows(benchmark: str, job: Job, result: dict[str, Any]) -> list[Row]:
+    return [
+        Row(
+            benchmark=benchmark,
+            dataset=result["dataset"],
+            protocol=result["protocol"],
+            label=job.label,
+            model=job.config.model,
+            variant=job.variant,
+            seed=str(job.seed),
+            metric=metric,
+            value=f"{interval['mean']:.6f}",
+            low=f"{interval['low']:.6f}",
+            high=f"{interval['high']:.6f}",
+            train_seconds=f"{result['train_seconds']:.2f}",
+            evaluate_seconds=f"{result['evaluate_seconds']:.2f}",
+            peak_memory_mb=f"{result['peak_memory_mb']:.0f}",
+            epochs=str(result["epochs"]),
+            machine=result["machine"],
+            versions=result["versions"],
+            date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            digest=job.digest,
+        )
+        for metric, interval in result["metrics"].items()
+    ]

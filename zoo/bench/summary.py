@@ -1,0 +1,65 @@
+"""What came of a benchmark beside what was to be reached."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from zoo.bench.definition import Benchmark
+from zoo.bench.results import Figure, Row, figures
+from zoo.evaluation.figures import gain, is_headline
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A figure and its target.
+
+    Args:
+        figure: The figure, over all seeds and variants.
+        target: What it was to reach, if there is something.
+        source: Where the target is from.
+    """
+
+    figure: Figure
+    target: float | None
+    source: str
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the mean is as good as the target; `None` without one."""
+        return None if self.target is None else gain(self.figure.metric, self.figure.mean, self.target) >= 0
+
+    @property
+    def verdict(self) -> str:
+        """`"met"`, `"missed"`, or `"-"` where nothing was to be reached."""
+        return {True: "met", False: "missed", None: "-"}[self.is_met]
+
+    def to_json(self) -> dict[str, Any]:
+        """The line, JSON-ready."""
+        described = dataclasses.asdict(self.figure)
+        return {**described, "mean": self.figure.mean, "target": self.target, "source": self.source, "met": self.is_met}
+
+
+def summarize(benchmark: Benchmark | None, rows: Iterable[Row]) -> list[Line]:
+    """The figures that have a target, and of labels without any the headline of the protocol.
+
+    Args:
+        benchmark: The benchmark, if it is known.
+        rows: Rows of it.
+
+    Returns:
+        A line a figure, in the order of the rows.
+
+    Example:
+
+    >>> [line.verdict for line in summarize(benchmark, rows)]
+    ['met']
+    """
+    lines = []
+    for figure in figures(rows):
+        entry = benchmark.models.get(figure.label) if benchmark else None
+        targets, source = (entry.targets, entry.source) if entry else ({}, "")
+        if figure.metric in targets or (not targets and is_headline(figure.protocol, figure.metric)):
+            lines.append(Line(figure, targets.get(figure.metric), source))
+    return lines

@@ -1,0 +1,98 @@
+"""One job of a benchmark in a process of its own: `python -m zoo.bench.worker` with the job as JSON on its input."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import UserError
+
+PACKAGES = ("tensorflow", "keras", "recozoo", "numpy")
+
+
+def run_job(job: dict[str, Any]) -> dict[str, Any]:
+    """Trains a model, or takes up where it was interrupted, and evaluates it.
+
+    Args:
+        job: `config` (a resolved `zoo.config.Config`), `folder` (of the run) and `progress` (whether to show it).
+
+    Returns:
+        What a table of results says of it, JSON-ready: dataset, protocol, intervals by metric, seconds, peak
+        memory, epochs, machine and versions.
+    """
+    from zoo.run import Run
+    from zoo.training import train
+
+    folder, settings = Path(job["folder"]), dict(job["config"])
+    if (folder / "run.json").exists():  # trained, but ended before the table had it
+        run = Run.load(folder)
+    else:
+        run = train(settings.pop("model"), out=folder, resume=True, progress=job["progress"], **settings)
+    started = time.perf_counter()
+    evaluation = run.evaluate()
+    return {
+        **evaluation.to_json(),
+        "dataset": run.dataset.name,
+        "train_seconds": sum(epoch["seconds"] for epoch in run.history),
+        "evaluate_seconds": time.perf_counter() - started,
+        "peak_memory_mb": peak_memory_mb(),
+        "epochs": len(run.history) if run.model.closed_form is None else 0,
+        "machine": machine(),
+        "versions": versions(),
+    }
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held, in megabytes."""
+    if sys.platform == "linux":
+        # Not ru_maxrss, which starts from what the process held that started this one.
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def machine() -> str:
+    """Processor, cores, memory and GPUs, in words."""
+    import psutil
+    import tensorflow as tf
+
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    memory = f"{psutil.virtual_memory().total / 2**30:.0f} GB"
+    names = [gpu.get("device_name", "GPU") for gpu in gpus]
+    return ", ".join([_processor(), f"{os.cpu_count()} cores", memory, *names])
+
+
+def versions() -> str:
+    """The versions of Python and of the packages that figures depend on, in words."""
+    return ", ".join([f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)])
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def main() -> None:
+    """Runs the job on the standard input and writes its result to the path that it names."""
+    job = json.load(sys.stdin)
+    try:
+        result = run_job(job)
+    except UserError as error:
+        sys.exit(f"Error: {error}")
+    Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""`zoo bench`: runs a benchmark and says which targets were met."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo.cli.console import AsJson, print_json, print_table
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.bench.summary import Line
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help="A benchmark that comes with the package, or a YAML file of one.")],
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the files of a named dataset.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of results and runs; by default bench/NAME.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the models under 'quick', with the first seed.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Only this label; may be repeated.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Merge the results into those of the package.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a target was missed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train and evaluate the models of a benchmark, each in a process of its own, and compare with what is published.
+
+    What has ended is not run again: call it once more after an interruption.
+    """
+    from zoo.bench.definition import jobs, read_benchmark
+    from zoo.bench.results import record_rows, recorded_results
+    from zoo.bench.running import RESULTS, run_jobs
+    from zoo.bench.summary import summarize
+
+    name, benchmark = read_benchmark(name)
+    folder = out or Path("bench") / name
+    rows, failed = run_jobs(
+        name,
+        jobs(benchmark, only or (), quick),
+        folder,
+        data_root,
+        progress=sys.stdout.isatty() and not as_json,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    lines = summarize(benchmark, rows)
+    if as_json:
+        print_json([line.to_json() for line in lines])
+    else:
+        print_table(f"{name}: {benchmark.about}", COLUMNS, [_cells(line) for line in lines])
+        print(f"All metrics with their intervals are in {folder / RESULTS}")
+    if record:
+        record_rows(recorded_results(), name, rows, {job.digest for job in jobs(benchmark)})
+    if failed:
+        raise ZooError(f"Failed: {', '.join(str(job) for job in failed)}.")
+    missed = [f"{line.figure.label} {line.figure.metric}" for line in lines if line.is_met is False]
+    if check and missed:
+        raise ZooError(f"Missed: {', '.join(missed)}.")
+
+
+COLUMNS = ("label", "metric", "mean", "each", "target", "met", "train seconds", "source")
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    figure = line.figure
+    target = "-" if line.target is None else f"{line.target:.4f}"
+    each = " ".join(f"{value:.4f}" for value in figure.values)
+    seconds = f"{figure.train_seconds:.1f}"
+    return figure.label, figure.metric, f"{figure.mean:.4f}", each, target, line.verdict, seconds, line.source

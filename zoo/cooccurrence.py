@@ -1,0 +1,49 @@
+"""What closed forms read from interactions: who liked what, and how often two items were liked by the same user."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+ROWS_AT_ONCE = 1024
+
+
+def positives(interactions: csr_matrix) -> csr_matrix:
+    """The interactions with a label above 0 as float32 ones, all else as zeros.
+
+    Args:
+        interactions: `[num_users, num_items]` labels.
+
+    Returns:
+        A matrix of the same shape.
+
+    Example:
+
+    >>> positives(csr_matrix([[5.0, -1.0, 0.0]])).toarray()
+    array([[1., 0., 0.]], dtype=float32)
+    """
+    return csr_matrix(interactions > 0, dtype=np.float32)
+
+
+def cooccurrences(liked: csr_matrix) -> np.ndarray:
+    """How many users liked both of two items; on the diagonal, how many liked one.
+
+    Args:
+        liked: `[num_users, num_items]` zeros and ones.
+
+    Returns:
+        `[num_items, num_items]` float32, exact up to 2**24 users.
+
+    Example:
+
+    >>> cooccurrences(csr_matrix([[1.0, 1.0], [0.0, 1.0]]))
+    array([[1., 1.],
+           [1., 2.]], dtype=float32)
+    """
+    users_of = liked.T.tocsr()
+    counts = np.empty((liked.shape[1], liked.shape[1]), np.float32)
+    # Sparse while it is made, some rows at a time: all of it would need more memory than the dense result.
+    for start in range(0, len(counts), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        counts[rows] = (users_of[rows] @ liked).toarray()
+    return counts

@@ -1,0 +1,192 @@
+"""Which of several runs is better: differences on the same users, and whether resampling can tell them from 0."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.data.dataset import Dataset, Part
+from zoo.errors import UserError, unknown_name
+from zoo.evaluation.bootstrap import Interval, cluster_interval, difference_interval
+from zoo.evaluation.figures import gain
+from zoo.evaluation.metrics import Statistic
+from zoo.evaluation.protocols import Evaluation, evaluate
+from zoo.evaluation.ranking import KNOWN_BEFORE
+from zoo.run import Run, default_protocol
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A run against the first one, in one metric.
+
+    Args:
+        run: The run, as it is called in the comparison.
+        metric: The metric.
+        interval: Its figure less that of the first run, with the bootstrap interval over the same users.
+        verdict: `"better"`, `"worse"`, or that there is no difference which the resamples can tell.
+    """
+
+    run: str
+    metric: str
+    interval: Interval
+    verdict: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Runs by one protocol on the same users.
+
+    Args:
+        protocol: The protocol.
+        about: What was done, in one sentence.
+        runs: What the runs are called.
+        metrics: For every metric the interval of each run, in their order.
+        differences: Every other run against the first one.
+        settings: What the runs were configured differently in: dotted setting to the value of each run.
+    """
+
+    protocol: str
+    about: str
+    runs: tuple[str, ...]
+    metrics: dict[str, tuple[Interval, ...]]
+    differences: tuple[Difference, ...]
+    settings: dict[str, tuple[Any, ...]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison, JSON-ready."""
+        return dataclasses.asdict(self)
+
+
+def compare(
+    runs: Sequence[Run | str | Path],
+    protocol: str | None = None,
+    part: Part = "test",
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Compares runs with the first of them, user by user.
+
+    The difference of each user is resampled (the paired bootstrap; Efron and Tibshirani, 1993), so what users differ
+    in and runs do not cancels out. Metrics of rows, such as RMSE, are resampled by user too, all rows of one at a
+    time. An interval that excludes 0 makes a run better or worse; of many metrics, about one in twenty will do so
+    by chance.
+
+    Args:
+        runs: At least two runs, or folders of runs. They must have been split alike.
+        protocol: A named protocol; by default that of the first run.
+        part: The held-out part.
+        resamples: Bootstrap resamples.
+        level: The share of resamples inside an interval.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        A `Comparison`.
+
+    Raises:
+        UserError: If there are fewer than two runs, or they differ in users, items, held-out interactions or what was
+            known before; the message says which and in what.
+
+    Example:
+
+    >>> comparison = compare(["runs/mf", "runs/ease"])
+    >>> comparison.differences[0].verdict
+    'better'
+    """
+    if len(runs) < 2:
+        raise UserError(f"Expected at least 2 runs to compare. Received: {len(runs)}.")
+    if part not in KNOWN_BEFORE:
+        raise unknown_name("part", part, KNOWN_BEFORE)
+    loaded = [run if isinstance(run, Run) else Run.load(run) for run in runs]
+    names = _names(loaded)
+    first, *others = loaded
+    for name, run in zip(names[1:], others, strict=True):
+        _check_alike(names[0], first.dataset, name, run.dataset, part)
+    settings = first.config.evaluate
+    protocol = protocol or settings.protocol or default_protocol(first.model, first.config, first.dataset, part)
+    evaluations = [evaluate(run.model, run.dataset, protocol, part, settings.ks, resamples, seed) for run in loaded]
+    return Comparison(
+        protocol,
+        evaluations[0].about,
+        names,
+        {metric: tuple(one.metrics[metric] for one in evaluations) for metric in evaluations[0].metrics},
+        tuple(
+            difference
+            for name, evaluation in zip(names[1:], evaluations[1:], strict=True)
+            for difference in _differences(name, evaluation, evaluations[0], resamples, level, seed)
+        ),
+        _settings_that_differ(loaded),
+    )
+
+
+def _names(runs: Sequence[Run]) -> tuple[str, ...]:
+    """The folder of each run, or the architecture of one that was not saved; numbered where two would be alike."""
+    names = [str(run.folder) if run.folder else run.config.model for run in runs]
+    return tuple(
+        name if names.count(name) == 1 else f"{name} ({names[: index + 1].count(name)})"
+        for index, name in enumerate(names)
+    )
+
+
+def _check_alike(name: str, data: Dataset, other_name: str, other: Dataset, part: Part) -> None:
+    differ = f"{name} and {other_name} cannot be compared: they differ in"
+    for role in ("user", "item"):
+        if data.vocabularies[role] != other.vocabularies[role]:
+            sizes = f"{len(data.vocabularies[role]):,} and {len(other.vocabularies[role]):,}"
+            raise UserError(f"{differ} their {role}s ({sizes}). Train both on the same data.")
+    for parts, what in (((part,), f"the interactions of the {part} part"), (KNOWN_BEFORE[part], "what was known")):
+        rows, other_rows = (_rows(one, parts) for one in (data, other))
+        if not np.array_equal(rows, other_rows):
+            counts = f"{len(rows):,} and {len(other_rows):,} rows"
+            raise UserError(f"{differ} {what} ({counts}). Split both alike: same split, options and seed.")
+    candidates, other_candidates = (one.candidates.get(part) for one in (data, other))
+    if not np.array_equal(candidates, other_candidates):  # type: ignore[arg-type]
+        raise UserError(f"{differ} the candidates that held-out items are ranked against.")
+
+
+def _rows(data: Dataset, parts: Sequence[Part]) -> np.ndarray:
+    """User, item and label of the interactions, in their order, `[num_rows, 3]`."""
+    return data.part(*parts)[["user", "item", "label"]].to_numpy(np.float64)
+
+
+def _differences(
+    name: str, evaluation: Evaluation, first: Evaluation, resamples: int, level: float, seed: int
+) -> Iterator[Difference]:
+    for metric in first.metrics:
+        if metric in first.per_user:
+            interval = difference_interval(
+                evaluation.per_user[metric], first.per_user[metric], resamples=resamples, level=level, seed=seed
+            )
+        else:
+            statistic = _difference_of(evaluation.statistics[metric], first.statistics[metric])
+            interval = cluster_interval(statistic, first.row_users, resamples=resamples, level=level, seed=seed)
+        yield Difference(name, metric, interval, _verdict(metric, interval, resamples))
+
+
+def _difference_of(a: Statistic, b: Statistic) -> Statistic:
+    return lambda weights: a(weights) - b(weights)
+
+
+def _verdict(metric: str, interval: Interval, resamples: int) -> str:
+    if interval.low <= 0 <= interval.high:
+        return f"no difference that {resamples:,} resamples can tell"
+    return "better" if gain(metric, interval.mean, 0) > 0 else "worse"
+
+
+def _settings_that_differ(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
+    flat = [dict(_flat(run.config.model_dump(mode="json", exclude={"evaluate"}))) for run in runs]
+    names = dict.fromkeys(name for one in flat for name in one)
+    values = {name: tuple(one.get(name) for one in flat) for name in names}
+    return {name: each for name, each in values.items() if any(value != each[0] for value in each)}
+
+
+def _flat(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value

@@ -1,0 +1,103 @@
+"""The ranking of the whole catalogue for every user of a held-out part, and its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from zoo.data.dataset import Dataset, Part, Sequences
+from zoo.errors import UserError
+from zoo.evaluation.metrics import hits_of, is_among, ranking_metrics
+from zoo.recommender import Recommender
+
+# Users ranked in one call: as many as keep the scores of a call below SCORES_AT_ONCE, within these bounds. More would
+# not be faster, and a sequence model needs memory for each.
+FEWEST_USERS, MOST_USERS = 32, 256
+SCORES_AT_ONCE = 2**23
+
+# What is known of a user when a part is predicted.
+KNOWN_BEFORE: dict[Part, tuple[Part, ...]] = {
+    "valid": ("train", "query"),
+    "test": ("train", "query", "valid"),
+}
+
+
+def per_user_ranking(
+    model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Ranks the whole catalogue, less what a user already met, for every user with held-out items.
+
+    Args:
+        model: The recommender.
+        dataset: The prepared data.
+        part: The held-out part.
+        ks: Where the metrics are cut.
+
+    Returns:
+        The user indices, int `[num_users]`, and the value of every metric for each of them, float64 `[num_users]`.
+
+    Raises:
+        UserError: If there is nothing to find, or a cut is below 1 or deeper than the catalogue.
+
+    Example:
+
+    >>> import zoo
+    >>> from zoo.data import load_dataset
+    >>> data = load_dataset("synthetic", num_users=50, num_items=40, num_interactions=500)
+    >>> users, per_user = per_user_ranking(zoo.build("mf", data.schema), data, "test", ks=(5, 10))
+    >>> per_user["ndcg@10"].shape == users.shape
+    True
+    """
+    before = KNOWN_BEFORE[part]
+    seen = dataset.sequences(*before)
+    users, rows, items = items_to_find(dataset, part)
+    # Users with histories of like length share a call, so that little is padding.
+    order = np.argsort(seen.counts[users], kind="stable")
+    catalogue = model.encode_catalogue()
+    ranked = np.zeros((len(users), max(ks)), np.int32)
+    at_once = min(MOST_USERS, max(FEWEST_USERS, SCORES_AT_ONCE // dataset.num_items))
+    for start in range(0, len(order), at_once):
+        chosen = order[start : start + at_once]
+        query = dataset.queries(model.query_names, users[chosen], *before, context=part)
+        exclude, _ = seen.padded(users[chosen])
+        ranked[chosen], _ = model.recommend(query, max(ks), exclude=exclude, catalogue=catalogue)
+    hits = hits_of(ranked, rows, items)
+    return users, ranking_metrics(hits, np.bincount(rows), ks)
+
+
+def items_to_find(dataset: Dataset, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a ranking should find: held-out items with a label above 0 that their user had not met before.
+
+    Args:
+        dataset: The prepared data.
+        part: The held-out part.
+
+    Returns:
+        The indices of users with something to find, int `[num_users]`, ascending; and for every item to find,
+        each once, the place of its user among them and its index, both int `[num_pairs]`, ordered by user and item.
+
+    Raises:
+        UserError: If there is nothing to find.
+
+    Example:
+
+    >>> from zoo.data import load_dataset
+    >>> users, rows, items = items_to_find(load_dataset("synthetic"), "test")
+    >>> len(items[rows == 0]) >= 1
+    True
+    """
+    pairs = _pairs(dataset.sequences(part), dataset.num_items)[dataset.sequences(part).labels > 0]
+    pairs = np.sort(pairs)
+    pairs = pairs[np.diff(pairs, prepend=-1) > 0]
+    met = np.sort(_pairs(dataset.sequences(*KNOWN_BEFORE[part]), dataset.num_items))
+    pairs = pairs[~is_among(pairs, met)]
+    if not len(pairs):
+        raise UserError(f"No user has a new item with a label above 0 in the {part} part of {dataset.name}.")
+    users, rows = np.unique(pairs // dataset.num_items, return_inverse=True)
+    return users, rows, pairs % dataset.num_items
+
+
+def _pairs(events: Sequences, num_items: int) -> np.ndarray:
+    """User and item of every event as one number: `user * num_items + item`, int64."""
+    return np.repeat(np.arange(len(events.counts)) * num_items, events.counts) + events.items

@@ -1,0 +1,138 @@
+"""What closed forms make of a history, so that they serve users who arrive after training too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from zoo.layers.basic import Embedding, MultiHot
+from zoo.least_squares import conjugate_gradients, gram_axes
+from zoo.memory import check_memory
+from zoo.schema import FIRST_KNOWN, Schema
+
+# The fold-in's largest error, as a share of the exact vector, whatever the history.
+FOLD_IN_ERROR = 1e-5
+
+
+def liked_events(schema: Schema) -> Any:
+    """Which events of the history are known items with a rating above 0.
+
+    Args:
+        schema: The schema of the data.
+
+    Returns:
+        `[batch, length]` symbolic zeros and ones.
+    """
+    is_liked = ops.logical_and(schema.input("history_rating") > 0, schema.input("history") >= FIRST_KNOWN)
+    return ops.cast(is_liked, "float32")
+
+
+def liked_items(schema: Schema) -> Any:
+    """The history as a vector over the catalogue: 1 for items with a rating above 0, however often they were met.
+
+    Args:
+        schema: The schema of the data.
+
+    Returns:
+        `[batch, num_items]` symbolic zeros and ones; columns of padding and unknown are 0.
+    """
+    times = MultiHot(schema.size("item"))(schema.input("history"), liked_events(schema))
+    return ops.minimum(times, 1.0)
+
+
+def item_to_item(num_items: int) -> layers.Dense:
+    """A matrix from what was liked to scores, `[batch, num_items]` to `[batch, num_items]`, set in closed form.
+
+    Args:
+        num_items: Rows of the item table, padding and unknown included.
+
+    Returns:
+        A layer without bias whose kernel is zeros.
+
+    Raises:
+        UserError: If the kernel does not fit into memory.
+    """
+    check_memory(
+        f"A weight for every two of {num_items:,} items",
+        4 * num_items**2,
+        "Leave out rare items, or choose an architecture with item vectors, e.g. ials.",
+    )
+    return layers.Dense(num_items, use_bias=False, kernel_initializer="zeros", trainable=False)
+
+
+class LeastSquaresFoldIn(keras.layers.Layer):
+    """The vector of a user from the items that the user liked, by weighted least squares.
+
+    With `V` the item vectors and `L` those of the liked items, the user's vector `x` solves
+    `(L'L + unobserved_weight * V'V + ridge * I) x = L'1` (Hu, Koren, Volinsky, 2008). No format but
+    TensorFlow's own can solve a system, so this takes steps of conjugate gradients, which are matrix
+    products. `set` makes `V'V` diagonal, which changes no score: then the system without `L'L` is
+    diagonal and serves as the preconditioner. As `L'L` is a part of `V'V`, the preconditioned system
+    has a condition number of at most `1 + 1 / unobserved_weight`, which says how many steps are
+    enough for every history.
+
+    Args:
+        item_vectors: The item vectors.
+        unobserved_weight: Weight of the items that were not liked, above 0.
+        ridge: Regularization, given the `[batch, 1]` numbers of liked items.
+    """
+
+    def __init__(
+        self, item_vectors: Embedding, unobserved_weight: float, ridge: Callable[[Any], Any], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.item_vectors, self.unobserved_weight, self.ridge = item_vectors, unobserved_weight, ridge
+        root = math.sqrt(1 + 1 / unobserved_weight)
+        enough = math.ceil(math.log(2 / FOLD_IN_ERROR) / math.log((root + 1) / (root - 1)))
+        # Exact after `dim` steps, were it not for rounding.
+        self.steps = min(enough, 2 * item_vectors.dim)
+
+    def build(self, *_: Any) -> None:
+        """Builds the item vectors, if nothing did before."""
+        if not self.item_vectors.built:
+            self.item_vectors.build(None)
+
+    def set(self, item_vectors: np.ndarray) -> None:
+        """Sets the item vectors, `[num_items, dim]`, turned into axes in which `V'V` is diagonal."""
+        self.item_vectors.set_weights([item_vectors @ gram_axes(item_vectors)])
+
+    def call(self, items: Any, liked: Any) -> Any:
+        """`[batch, length]` items and zeros or ones to `[batch, dim]` user vectors; zeros where nothing is liked."""
+        vectors = ops.convert_to_tensor(self.item_vectors.embeddings)
+        times = MultiHot(self.item_vectors.rows)(items, liked)
+        # Histories or the whole catalogue: whichever is less to read in every step.
+        if items.shape[1] < self.item_vectors.rows // 8:
+            events = self.item_vectors(items)
+            weights = liked / ops.maximum(ops.take_along_axis(times, items, axis=1), 1.0)
+
+            def spread(users: Any) -> Any:
+                return ops.matmul(events, users[..., None])[..., 0]
+
+            def gather(values: Any) -> Any:
+                return ops.matmul(values[:, None], events)[:, 0]
+
+        else:
+            weights = ops.minimum(times, 1.0)
+
+            def spread(users: Any) -> Any:
+                return ops.matmul(users, ops.transpose(vectors))
+
+            def gather(values: Any) -> Any:
+                return ops.matmul(values, vectors)
+
+        gram = ops.sum(vectors * vectors, axis=0)
+        diagonal = self.unobserved_weight * gram + self.ridge(ops.sum(weights, axis=1, keepdims=True))
+        target = gather(weights)
+        return conjugate_gradients(
+            ops.zeros_like(target),
+            target,
+            diagonal,
+            lambda x: diagonal * x + gather(weights * spread(x)),
+            self.steps,
+            dot=lambda x, y: ops.sum(x * y, axis=1, keepdims=True),
+        )

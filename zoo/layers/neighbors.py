@@ -1,0 +1,62 @@
+"""Neighbours found in the graph, so that they are found for users who arrive after training too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.memory import check_memory
+
+
+class UserNeighbors(keras.layers.Layer):
+    """Scores items by the share of a user's neighbours who liked them, each weighted by the cosine of what was liked.
+
+    Somebody who liked nothing that the user did not like too has nothing to recommend and is no
+    neighbour; so users of the training data take no place among their own neighbours. More than
+    `neighbors` count only where they tie for the last place.
+
+    Args:
+        num_users: Rows of the user table, padding and unknown included.
+        num_items: Rows of the item table, padding and unknown included.
+        neighbors: The most similar users who count.
+
+    Raises:
+        UserError: When built, if the matrix of users and items does not fit into memory.
+    """
+
+    def __init__(self, num_users: int, num_items: int, neighbors: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_users, self.num_items, self.neighbors = num_users, num_items, min(neighbors, num_users)
+
+    def build(self, *_: Any) -> None:
+        """Makes the matrix of who liked what."""
+        check_memory(
+            f"A matrix of {self.num_users:,} users and {self.num_items:,} items",
+            4 * self.num_users * self.num_items,
+            "Leave out rare users or items, or choose itemknn, which keeps no users.",
+        )
+        self.liked = self.add_weight(
+            name="liked", shape=(self.num_users, self.num_items), initializer="zeros", trainable=False
+        )
+        self.counts = self.add_weight(name="counts", shape=(self.num_users,), initializer="ones", trainable=False)
+        self.shares = self.add_weight(name="shares", shape=(self.num_users,), initializer="ones", trainable=False)
+
+    def set_liked(self, liked: np.ndarray) -> None:
+        """Sets who liked what, `[num_users, num_items]` zeros and ones."""
+        self.liked.assign(liked)
+        self.counts.assign(np.maximum(liked.sum(axis=1), 1))
+        self.shares.assign(1 / self.counts.numpy())
+
+    def call(self, liked: Any) -> Any:
+        """`[batch, num_items]` zeros and ones to `[batch, num_items]` scores between 0 and 1."""
+        common = ops.matmul(liked, ops.transpose(self.liked))
+        # The square of the cosine, but for the user's own count. Whole numbers are multiplied by what is stored,
+        # since runtimes divide in different ways, and would find other neighbours where cosines are near each other.
+        closeness = ops.where(common < self.counts, common * common * self.shares, 0.0)
+        last, _ = ops.top_k(closeness, self.neighbors)
+        cosines = ops.sqrt(ops.where(closeness >= last[:, -1:], closeness, 0.0))
+        weights = cosines / ops.maximum(ops.sum(cosines, axis=1, keepdims=True), 1e-9)
+        return ops.matmul(weights, self.liked)

@@ -1,0 +1,130 @@
+"""Weighted ridge regressions of many rows at once, the half sweep of alternating least squares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+# Numbers of a batch, which should stay in the cache of a processor while its steps are taken.
+BATCH_NUMBERS = 2**18
+
+
+def solve_rows(
+    matrix: csr_matrix,
+    vectors: np.ndarray,
+    ridge: np.ndarray,
+    unobserved_weight: float = 0.0,
+    start: np.ndarray | None = None,
+    steps: int = 3,
+) -> np.ndarray:
+    """The vector of every row that fits its values best, given the vectors of the columns (Hu et al., 2008).
+
+    Row `r` with the values `y` in the columns `C` gets the `x` that minimises
+    `sum((y[c] - x @ v[c])**2 for c in C) + unobserved_weight * sum((x @ v)**2 for all v) + ridge[r] * x @ x`,
+    by conjugate gradients (Takács et al., 2011, 10.1145/2043932.2043987): a few steps from the vectors of
+    the sweep before, or as many as are wanted from zeros.
+
+    Args:
+        matrix: `[rows, columns]` values; what is stored is observed, zeros too.
+        vectors: `[columns, dim]` of the columns.
+        ridge: `[rows]` regularization, above 0.
+        unobserved_weight: Weight of a zero that every row has in every column.
+        start: `[rows, dim]` to start from, by default zeros.
+        steps: Steps of conjugate gradients.
+
+    Returns:
+        `[rows, dim]` float32.
+
+    Example:
+
+    >>> solve_rows(csr_matrix([[2.0, 0.0]]), np.eye(2), ridge=np.ones(1))
+    array([[1., 0.]], dtype=float32)
+    """
+    axes = gram_axes(vectors)
+    # Rows shorter than others of their batch are padded with a column of zeros after the last.
+    turned = np.pad(vectors @ axes, [(0, 1), (0, 0)]).astype(np.float32)
+    unobserved = unobserved_weight * np.square(turned).sum(axis=0)
+    shape = matrix.shape[0], vectors.shape[1]
+    solutions = np.zeros(shape, np.float32) if start is None else (start @ axes).astype(np.float32)
+
+    def solve(batch: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        rows, columns, values = batch
+        observed = turned.take(columns, axis=0)
+        diagonal = unobserved + ridge[rows, None].astype(np.float32)
+        # Not by BLAS, whose own threads cost more than such small products do.
+        spread = lambda x: np.einsum("rld,rd->rl", observed, x)  # noqa: E731
+        gather = lambda y: np.einsum("rld,rl->rd", observed, y)  # noqa: E731
+        solution = solutions[rows]
+        residual = gather(values - spread(solution)) - diagonal * solution
+        solutions[rows] = conjugate_gradients(
+            solution, residual, diagonal, lambda x: diagonal * x + gather(spread(x)), steps
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(solve, _batches(matrix, vectors.shape[1])))
+    return (solutions @ axes.T).astype(np.float32)
+
+
+def gram_axes(vectors: np.ndarray) -> np.ndarray:
+    """Axes, `[dim, dim]`, in which the Gram matrix of `[n, dim]` vectors is diagonal."""
+    exact = vectors.astype(np.float64)
+    return np.linalg.eigh(exact.T @ exact)[1]
+
+
+def conjugate_gradients(
+    solution: Any,
+    residual: Any,
+    diagonal: Any,
+    multiply: Callable[[Any], Any],
+    steps: int,
+    dot: Callable[[Any, Any], Any] = lambda x, y: np.einsum("rd,rd->r", x, y)[:, None],
+) -> Any:
+    """Steps towards the solutions of many systems, for arrays and for tensors of a graph.
+
+    Args:
+        solution: `[batch, dim]` first guess.
+        residual: `[batch, dim]` by which its product with the systems misses what it should be.
+        diagonal: `[batch, dim]` preconditioner: diagonal systems near the systems.
+        multiply: Products of the systems with `[batch, dim]` vectors.
+        steps: How many.
+        dot: The `[batch, 1]` dot products of `[batch, dim]` vectors.
+
+    Returns:
+        `[batch, dim]`.
+    """
+    scaled = direction = residual / diagonal
+    size = dot(residual, scaled)
+    for _ in range(steps):
+        image = multiply(direction)
+        length = size / (dot(direction, image) + TINY)
+        solution = solution + length * direction
+        residual = residual - length * image
+        scaled = residual / diagonal
+        size, size_before = dot(residual, scaled), size
+        direction = scaled + size / (size_before + TINY) * direction
+    return solution
+
+
+# Keeps a quotient from 0 / 0 where a solution is exact already.
+TINY = 1e-30
+
+
+def _batches(matrix: csr_matrix, dim: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows of like length together: their numbers, and `[batch, length]` padded columns and values."""
+    counts = np.diff(matrix.indptr)
+    order = np.argsort(counts, kind="stable")
+    while len(order):
+        # The longest first.
+        length = int(counts[order[-1]])
+        size = max(1, BATCH_NUMBERS // (max(length, 1) * dim))
+        order, rows = order[:-size], order[-size:]
+        places = matrix.indptr[rows][:, None] + np.arange(length)
+        exists = np.arange(length) < counts[rows][:, None]
+        places = np.where(exists, places, 0)
+        columns = np.where(exists, matrix.indices[places], matrix.shape[1])
+        yield rows, columns, np.where(exists, matrix.data[places], 0).astype(np.float32)

@@ -1,0 +1,71 @@
+"""Implicit alternating least squares: user and item vectors solved in turn (Hu et al., 2008; Rendle et al., 2021).
+
+A user's vector is solved from the history in the graph, for users of the training data as for any other.
+
+Hparams:
+    embedding_dim: Width of the user and item vectors.
+    regularization: L2 of a vector, times its number of interactions and, weighted, of what it did not meet.
+    frequency_scaling: The power of that number; 0 regularizes all vectors alike.
+    unobserved_weight: Weight of a pair that was not met; a pair that was has 1 more.
+    epochs: How often users and items are solved.
+    stddev: Spread of the length of the initial vectors.
+"""
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from zoo.cooccurrence import positives
+from zoo.errors import UserError
+from zoo.layers import Embedding, LeastSquaresFoldIn, liked_events
+from zoo.least_squares import solve_rows
+from zoo.recommender import Towers
+from zoo.registry import register
+from zoo.schema import FIRST_KNOWN, Schema
+
+
+@register(
+    "ials",
+    objective="closed_form",
+    query=("history",),
+    paper="arXiv:2110.14037",
+    tiny={"embedding_dim": 4, "epochs": 3},
+)
+def ials(
+    schema: Schema,
+    *,
+    embedding_dim: int = 64,
+    regularization: float = 0.007,
+    frequency_scaling: float = 1.0,
+    unobserved_weight: float = 0.3,
+    epochs: int = 12,
+    stddev: float = 0.1,
+) -> Towers:
+    if min(regularization, unobserved_weight) <= 0:
+        raise UserError(
+            "ials: regularization and unobserved_weight must be above 0. "
+            f"Received: regularization={regularization}, unobserved_weight={unobserved_weight}."
+        )
+
+    def ridge(counts, others):
+        return regularization * (counts + unobserved_weight * others) ** frequency_scaling
+
+    num_users, num_items = schema.size("user") - FIRST_KNOWN, schema.size("item") - FIRST_KNOWN
+    item_vectors = Embedding(schema.size("item"), embedding_dim, stddev=stddev / embedding_dim**0.5, trainable=False)
+    fold_in = LeastSquaresFoldIn(item_vectors, unobserved_weight, lambda counts: ridge(counts, num_items))
+
+    def alternate(interactions: csr_matrix) -> None:
+        by_user = positives(interactions)
+        by_item = by_user.T.tocsr()
+        ridge_of_users = ridge(np.diff(by_user.indptr), num_items)
+        ridge_of_items = ridge(np.diff(by_item.indptr), num_users)
+        users, (items,) = None, item_vectors.get_weights()
+        for _ in range(epochs):
+            users = solve_rows(by_user, items, ridge_of_users, unobserved_weight, start=users)
+            items = solve_rows(by_item, users, ridge_of_items, unobserved_weight, start=items)
+        fold_in.set(items)
+
+    return Towers(
+        query=fold_in(schema.input("history"), liked_events(schema)),
+        item=item_vectors(schema.input("item")),
+        closed_form=alternate,
+    )

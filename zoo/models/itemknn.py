@@ -1,0 +1,42 @@
+"""Item neighbours: an item's score is its similarity to the items of the history (Deshpande and Karypis, 2004).
+
+Hparams:
+    neighbors: The most similar items that count for an item; more only where they tie for the last place.
+    shrinkage: Added to the denominator of the cosine, so that few common users make no great similarity.
+    normalize: Whether the similarities of an item's neighbours are made to sum to 1.
+"""
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from zoo.cooccurrence import cooccurrences, positives
+from zoo.errors import UserError
+from zoo.layers import item_to_item, liked_items
+from zoo.recommender import Catalogue
+from zoo.registry import register
+from zoo.schema import Schema
+
+
+@register(
+    "itemknn", objective="closed_form", query=("history",), paper="10.1145/963770.963776", tiny={"neighbors": 5}
+)
+def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0, normalize: bool = False) -> Catalogue:
+    if neighbors < 1 or shrinkage < 0:
+        raise UserError(
+            "itemknn: neighbors must be at least 1 and shrinkage at least 0. "
+            f"Received: neighbors={neighbors}, shrinkage={shrinkage}."
+        )
+    weights = item_to_item(schema.size("item"))
+
+    def count(interactions: csr_matrix) -> None:
+        similarity = cooccurrences(positives(interactions))
+        norms = np.sqrt(np.diag(similarity))
+        for item, row in enumerate(similarity):
+            row /= np.maximum(norms * norms[item] + shrinkage, 1e-9)
+            row[item] = 0
+            row[row < np.partition(row, -neighbors)[-neighbors]] = 0
+            if normalize:
+                row /= max(row.sum(), 1e-9)
+        weights.set_weights([similarity.T])
+
+    return Catalogue(logits=weights(liked_items(schema)), closed_form=count)

@@ -1,0 +1,97 @@
+"""Singular value decomposition: of what users met, to rank (Cremonesi et al., 2010), or of ratings less their biases.
+
+Hparams:
+    embedding_dim: Width of the vectors, the number of singular values.
+    biases: Whether scores are ratings: the mean, biases of user and item and a dot product, fitted to the
+        observed ratings alone by alternating ridge regressions (Zhou et al., 2008). Otherwise missing labels
+        are zeros, and a history is projected onto the first singular vectors.
+    regularization: L2 of a vector and its bias, with biases only.
+    frequency_scaling: The power of its number of ratings that this is multiplied by, with biases only.
+    epochs: How often users and items are solved, with biases only.
+"""
+
+import numpy as np
+from keras import ops
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import svds
+
+from zoo.errors import UserError
+from zoo.layers import Embedding
+from zoo.least_squares import solve_rows
+from zoo.recommender import Towers
+from zoo.registry import register
+from zoo.schema import Schema
+
+
+@register(
+    "svd",
+    objective="closed_form",
+    query=("user", "history"),
+    paper="10.1145/1864708.1864721",
+    tiny={"embedding_dim": 4},
+)
+def svd(
+    schema: Schema,
+    *,
+    embedding_dim: int = 32,
+    biases: bool = False,
+    regularization: float = 1.2,
+    frequency_scaling: float = 0.5,
+    epochs: int = 10,
+) -> Towers:
+    if biases:
+        return _of_ratings(schema, embedding_dim, regularization, frequency_scaling, epochs)
+    return _of_histories(schema, embedding_dim)
+
+
+def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
+    vectors = Embedding(schema.size("item"), embedding_dim, trainable=False)
+    labels = schema.input("history_rating") * schema["history_rating"].std
+    query = ops.matmul(labels[:, None], vectors(schema.input("history")))[:, 0]
+
+    def decompose(interactions: csr_matrix) -> None:
+        if embedding_dim >= min(interactions.shape):
+            raise UserError(f"svd: embedding_dim must be below the {min(interactions.shape)} users and items.")
+        start = np.random.default_rng(0).normal(size=min(interactions.shape))
+        _, values, right = svds(interactions.astype(np.float64), embedding_dim, v0=start, return_singular_vectors="vh")
+        # Vectors of vanishing values are any that complete the basis and say nothing.
+        vectors.set_weights([right.T * (values > 1e-6 * values.max())])
+
+    return Towers(query=query, item=vectors(schema.input("item")), closed_form=decompose)
+
+
+def _of_ratings(schema: Schema, dim: int, regularization: float, frequency_scaling: float, epochs: int) -> Towers:
+    if regularization <= 0:
+        raise UserError(f"svd: regularization must be above 0. Received: {regularization}.")
+    user, item = schema.input("user"), schema.input("item")
+    user_vectors, item_vectors = (Embedding(schema.size(of), dim, trainable=False) for of in ("user", "item"))
+    user_biases, item_biases = (Embedding(schema.size(of), 1, trainable=False) for of in ("user", "item"))
+
+    def solve(ratings: csr_matrix, columns: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        """Vectors of the rows, each with its bias behind it, from those of the columns."""
+        data = ratings.data - columns[ratings.indices, -1]
+        factors = np.append(columns[:, :-1], np.ones((len(columns), 1)), axis=1)
+        ridge = regularization * np.maximum(np.diff(ratings.indptr), 1) ** frequency_scaling
+        return solve_rows(csr_matrix((data, ratings.indices, ratings.indptr), ratings.shape), factors, ridge, start=rows)
+
+    def alternate(interactions: csr_matrix) -> None:
+        mean = interactions.data.mean(dtype=np.float64)
+        by_user = csr_matrix((interactions.data - mean, interactions.indices, interactions.indptr), interactions.shape)
+        by_item = by_user.T.tocsr()
+        users, items = None, np.append(*(table.get_weights()[0] for table in (item_vectors, item_biases)), axis=1)
+        for _ in range(epochs):
+            users = solve(by_user, items, users)
+            items = solve(by_item, users, items)
+        for vectors, biases, solved in ((user_vectors, user_biases, users), (item_vectors, item_biases, items)):
+            vectors.set_weights([solved[:, :-1]])
+            biases.set_weights([solved[:, -1:]])
+        model.set_rating_scale(mean, 1.0)
+
+    model = Towers(
+        query=user_vectors(user),
+        item=item_vectors(item),
+        query_bias=user_biases(user),
+        item_bias=item_biases(item),
+        closed_form=alternate,
+    )
+    return model

@@ -1,0 +1,28 @@
+"""User neighbours: an item's score is the share of like-minded users who liked it (Herlocker et al., 1999).
+
+The users of the training data stay in the model; neighbours are found for whatever history is asked about.
+
+Hparams:
+    neighbors: The most similar users who count.
+"""
+
+from scipy.sparse import csr_matrix
+
+from zoo.cooccurrence import positives
+from zoo.errors import UserError
+from zoo.layers import UserNeighbors, liked_items
+from zoo.recommender import Catalogue
+from zoo.registry import register
+from zoo.schema import Schema
+
+
+@register("userknn", objective="closed_form", query=("history",), paper="10.1145/312624.312682", tiny={"neighbors": 5})
+def userknn(schema: Schema, *, neighbors: int = 100) -> Catalogue:
+    if neighbors < 1:
+        raise UserError(f"userknn: neighbors must be at least 1. Received: {neighbors}.")
+    vote = UserNeighbors(schema.size("user"), schema.size("item"), neighbors)
+
+    def remember(interactions: csr_matrix) -> None:
+        vote.set_liked(positives(interactions).toarray())
+
+    return Catalogue(logits=vote(liked_items(schema)), closed_form=remember)

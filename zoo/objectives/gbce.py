@@ -1,0 +1,46 @@
+"""gBCE: pointwise, with the positives toned down by as much as sampling leaves negatives out."""
+
+from __future__ import annotations
+
+from zoo.data.dataset import Dataset
+from zoo.errors import UserError
+from zoo.objectives.pointwise import Pointwise
+from zoo.recommender import Recommender
+from zoo.schema import FIRST_KNOWN
+
+
+class GBCE(Pointwise):
+    """Generalised binary cross-entropy (Petrov and Macdonald, 2023, arXiv:2308.07192).
+
+    With few of many negatives, cross-entropy makes a model too sure of its positives. Here a positive of
+    score s gets `-log(sigmoid(s) ** beta)`, with `beta = 1 - t (1 - rate)`, where `rate` is the share of all
+    negatives that is sampled.
+
+    Args:
+        model: The recommender to train.
+        dataset: The prepared data.
+        negatives: Uniform negatives a positive.
+        t: The calibration: 0 is cross-entropy, at 1 the scores tell how likely each item is, and between
+            them is a trade.
+        shared: See `Pointwise`.
+        avoid_seen: See `Pointwise`.
+    """
+
+    def __init__(
+        self,
+        model: Recommender,
+        dataset: Dataset,
+        negatives: int = 256,
+        t: float = 0.75,
+        shared: int = 0,
+        avoid_seen: bool = True,
+    ) -> None:
+        super().__init__(model, dataset, negatives=negatives, shared=shared, avoid_seen=avoid_seen)
+        if not 0 <= t <= 1:
+            raise UserError(f"t must be between 0 and 1. Received: {t}.")
+        others = self._events.num_items - FIRST_KNOWN - 1
+        if negatives > others:
+            raise UserError(
+                f"negatives must be at most {others}, the items of the catalogue but one. Received: {negatives}."
+            )
+        self._positive_factor = 1 - t * (1 - negatives / others)

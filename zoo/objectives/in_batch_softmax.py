@@ -1,0 +1,59 @@
+"""In-batch softmax: a positive against the positives of the other examples of its batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.data.dataset import Dataset
+from zoo.errors import UserError
+from zoo.objectives.base import Batch, EventObjective
+from zoo.objectives.met import MetItems
+from zoo.objectives.scoring import NEVER
+from zoo.recommender import Pairs, Recommender, Towers
+
+
+class InBatchSoftmax(EventObjective):
+    """Cross-entropy of a positive among the positives of the batch, popular ones handicapped.
+
+    A popular item is in many batches, so from every score goes the logarithm of the item's share of all
+    positives (Yi et al., 2019, 10.1145/3298689.3346996). What the positives of a user and of the same
+    item would say against each other is left out.
+
+    Args:
+        model: The recommender to train.
+        dataset: The prepared data; interactions with a label above 0 are positives.
+        temperature: What scores are divided by; below 1 it sharpens the distribution.
+        avoid_seen: Whether to leave out all other items that the user has met too.
+    """
+
+    families = (Towers, Pairs)
+
+    def __init__(
+        self, model: Recommender, dataset: Dataset, temperature: float = 1.0, avoid_seen: bool = False
+    ) -> None:
+        super().__init__(model, dataset)
+        if not temperature > 0:
+            raise UserError(f"temperature must be above 0. Received: {temperature}.")
+        self._temperature = temperature
+        # Items that are never positives are never in a batch.
+        shares = np.maximum(self._events.item_counts, 1) / self.num_examples
+        self._log_shares = tf.constant(np.log(shares), tf.float32)
+        if avoid_seen and not self._events.items.shape[0]:
+            raise UserError("avoid_seen needs what users have met in memory; leave it out for streamed data.")
+        self._met = MetItems(self._events) if avoid_seen else None
+
+    def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of a batch of positives, and how many there are."""
+        events = self._at(batch.examples)
+        examples, own = batch.companions()
+        others = self._at(examples)
+        scores = tf.cast(self.model.score_shared(events.query, others.items, training=True), tf.float32)
+        logits = scores / self._temperature - tf.gather(self._log_shares, others.items)
+        no_negative = (others.users == events.users[:, None]) | (others.items == events.items[:, None])
+        if self._met:
+            no_negative |= self._met.shared(events.users, others.items)
+        is_own = tf.range(tf.size(others.items)) == own[:, None]
+        logits = tf.where(no_negative & ~is_own, NEVER, logits)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=own, logits=logits)
+        return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)

@@ -1,0 +1,54 @@
+"""Sampled softmax: a positive against a sample that stands for the whole catalogue."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from zoo.data.dataset import Dataset
+from zoo.objectives.base import Batch, EventObjective
+from zoo.objectives.samplers import ALPHA, Shared, make_sampler
+from zoo.objectives.scoring import NEVER, score
+from zoo.recommender import Pairs, Recommender, Towers
+
+
+class SampledSoftmax(EventObjective):
+    """Cross-entropy of a positive among a sample that the whole batch shares.
+
+    An item of the sample stands for as many as were left out for it: from its score goes the logarithm of
+    how often it is expected in a sample (Bengio and Senecal, 2008, 10.1109/TNN.2007.912312; Jean et al.,
+    2015, arXiv:1412.2007). The positive is always there, so it stands for itself, and where it was drawn
+    as well it does not count twice. The sum of exponentials is then expected to be that over the catalogue.
+
+    Args:
+        model: The recommender to train.
+        dataset: The prepared data; interactions with a label above 0 are positives.
+        negatives: Items drawn a batch. With all of the catalogue, drawn uniformly, this is `full_softmax`.
+        sampler: `"uniform"`, or `"popularity"`: by the power `alpha` of how often an item is a positive.
+        alpha: The power of popularity.
+    """
+
+    families = (Towers, Pairs)
+
+    def __init__(
+        self,
+        model: Recommender,
+        dataset: Dataset,
+        negatives: int = 256,
+        sampler: str = "uniform",
+        alpha: float = ALPHA,
+    ) -> None:
+        super().__init__(model, dataset)
+        shared = make_sampler(sampler, self._events, model, negatives, alpha, shared=negatives, avoid_seen=False)
+        assert isinstance(shared, Shared)
+        self._sampler = shared
+
+    def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of a batch of positives, and how many there are."""
+        events = self._at(batch.examples)
+        items, _ = self._sampler(events, batch)
+        scores = score(self.model, events.query, events.items, items)
+        negative = scores.negative - self._sampler.log_expected(items)
+        negative = tf.where(items == events.items[:, None], NEVER, negative)
+        # -log(e^p / (e^p + sum of e^n)) is softplus(log of the sum - p).
+        losses = tf.nn.softplus(tf.reduce_logsumexp(negative, axis=1) - scores.positive)
+        return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
