@@ -81,7 +81,7 @@ class TrainConfig(_Section):
     )
     strategy: Literal["one", "mirrored"] = Field("one", description="One device, or all GPUs of this machine.")
     workers: tuple[str, ...] = Field((), description="host:port of every worker, the same list on each.")
-    worker: int | None = Field(None, ge=0, description="Which of them this process is; found by its host if that is enough.")
+    worker: int | None = Field(None, ge=0, description="Which of them this process is; by default told from its host.")
     worker_timeout: float = Field(60, gt=0, description="Seconds to wait for the other workers.")
     steps_per_call: int = Field(100, ge=1, description="Steps in one call of the compiled function.")
     patience: int | None = Field(

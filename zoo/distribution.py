@@ -207,7 +207,7 @@ def _gather(own: socket.socket, workers: Sequence[str], settings: str, timeout: 
                 break
             hello = _receive(connection, timeout=1)
             place = hello.get("worker")
-            if place in range(1, len(workers)):
+            if isinstance(place, int) and 1 <= place < len(workers):
                 there[place] = connection
                 if hello.get("settings") != settings:
                     problem = (

@@ -220,7 +220,7 @@ class Trainer:
         if int(failed) >= 0:
             raise ZooError(self._not_finite(int(failed)))
         if self.averages:
-            self._update_averages(tf.constant(float(self.config.ema**number)))
+            self._update_averages(tf.constant((self.config.ema or 0.0) ** number))
         self.callbacks.on_train_batch_end(first + number - 1, {"loss": float(loss)})
         return float(loss), number
 

@@ -52,9 +52,9 @@ def test_own_table_publishes_a_verified_bundle(folder):
 
 
 def test_own_architecture_publishes_a_bundle_that_onnx_runtime_serves(folder):
-    run("own_architecture.py", "--epochs", "1", "--out", "gmf", cwd=folder)
-    known = run("serve_onnx.py", "gmf", "--user", "u0001", cwd=folder).splitlines()
-    unknown = run("serve_onnx.py", "gmf", "--user", "nobody", cwd=folder).splitlines()
+    run("own_architecture.py", "--epochs", "1", "--out", "cml", cwd=folder)
+    known = run("serve_onnx.py", "cml", "--user", "u0001", cwd=folder).splitlines()
+    unknown = run("serve_onnx.py", "cml", "--user", "nobody", cwd=folder).splitlines()
     assert len(known) == len(unknown) == 5
     assert known != unknown
     assert all(line.startswith("i") for line in known)

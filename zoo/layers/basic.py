@@ -13,6 +13,9 @@ from keras import layers, ops
 from zoo.memory import check_memory
 from zoo.schema import FIRST_KNOWN
 
+# Numbers of a table that are drawn at once.
+NUMBERS_AT_ONCE = 2**22
+
 
 class Embedding(keras.layers.Layer):
     """An embedding table, of which a step reads and trains only the rows it looks up.
@@ -66,10 +69,14 @@ class KnownRowsNormal(keras.initializers.RandomNormal):
         super().__init__(mean=0.0, stddev=stddev)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
-        """Draws `shape` and zeroes the first rows."""
-        known = np.ones((shape[0], 1), np.float32)
-        known[:FIRST_KNOWN] = 0
-        return super().__call__(shape, dtype) * known
+        """Draws `shape`, some rows at a time, since a draw takes three times the memory of what it gives."""
+        values = np.empty(shape, np.float32)
+        at_once = max(NUMBERS_AT_ONCE // int(np.prod(shape[1:])), 1)
+        for number, start in enumerate(range(0, shape[0], at_once)):
+            part = values[start : start + at_once]
+            part[:] = keras.random.normal(part.shape, stddev=self.stddev, seed=self.seed + number)
+        values[:FIRST_KNOWN] = 0
+        return ops.convert_to_tensor(values, dtype)
 
 
 class MultiHot(keras.layers.Layer):

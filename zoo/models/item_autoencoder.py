@@ -9,6 +9,7 @@ Hparams:
 """
 
 from keras import layers
+from keras.initializers import RandomNormal
 
 from zoo.layers import Embedding, InteractionRows
 from zoo.recommender import Towers
@@ -29,7 +30,7 @@ def item_autoencoder(schema: Schema, *, hidden: int = 500, activation: str = "si
     # On a scale up to 5, as the paper's are: much smaller ones would leave the sigmoid next to linear.
     ratings = layers.Dropout(dropout)(ratings * (5 / schema["history_rating"].std))
     return Towers(
-        query=Embedding(schema.size("user"), hidden, stddev=0.02)(user),
+        query=Embedding(schema.size("user"), hidden, stddev=0.005)(user),
         query_bias=Embedding(schema.size("user"), 1)(user),
-        item=layers.Dense(hidden, activation=activation)(ratings),
+        item=layers.Dense(hidden, activation, kernel_initializer=RandomNormal(stddev=0.005))(ratings),
     )

@@ -1,9 +1,8 @@
-"""Item neighbours: an item's score is its similarity to the items of the history (Deshpande and Karypis, 2004).
+"""Item neighbours: an item's score is how similar the items of the history are to it (Sarwar et al., 2001).
 
 Hparams:
     neighbors: The most similar items that count for an item; more only where they tie for the last place.
     shrinkage: Added to the denominator of the cosine, so that few common users make no great similarity.
-    normalize: Whether the similarities of an item's neighbours are made to sum to 1.
 """
 
 import numpy as np
@@ -17,10 +16,8 @@ from zoo.registry import register
 from zoo.schema import Schema
 
 
-@register(
-    "itemknn", objective="closed_form", query=("history",), paper="10.1145/963770.963776", tiny={"neighbors": 5}
-)
-def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0, normalize: bool = False) -> Catalogue:
+@register("itemknn", objective="closed_form", query=("history",), paper="10.1145/371920.372071", tiny={"neighbors": 5})
+def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0) -> Catalogue:
     if neighbors < 1 or shrinkage < 0:
         raise UserError(
             "itemknn: neighbors must be at least 1 and shrinkage at least 0. "
@@ -35,8 +32,6 @@ def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0, no
             row /= np.maximum(norms * norms[item] + shrinkage, 1e-9)
             row[item] = 0
             row[row < np.partition(row, -neighbors)[-neighbors]] = 0
-            if normalize:
-                row /= max(row.sum(), 1e-9)
         weights.set_weights([similarity.T])
 
     return Catalogue(logits=weights(liked_items(schema)), closed_form=count)

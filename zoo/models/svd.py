@@ -67,18 +67,21 @@ def _of_ratings(schema: Schema, dim: int, regularization: float, frequency_scali
     user_vectors, item_vectors = (Embedding(schema.size(of), dim, trainable=False) for of in ("user", "item"))
     user_biases, item_biases = (Embedding(schema.size(of), 1, trainable=False) for of in ("user", "item"))
 
-    def solve(ratings: csr_matrix, columns: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+    def solve(ratings: csr_matrix, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Vectors of the rows, each with its bias behind it, from those of the columns."""
         data = ratings.data - columns[ratings.indices, -1]
         factors = np.append(columns[:, :-1], np.ones((len(columns), 1)), axis=1)
         ridge = regularization * np.maximum(np.diff(ratings.indptr), 1) ** frequency_scaling
-        return solve_rows(csr_matrix((data, ratings.indices, ratings.indptr), ratings.shape), factors, ridge, start=rows)
+        return solve_rows(
+            csr_matrix((data, ratings.indices, ratings.indptr), ratings.shape), factors, ridge, start=rows
+        )
 
     def alternate(interactions: csr_matrix) -> None:
         mean = interactions.data.mean(dtype=np.float64)
         by_user = csr_matrix((interactions.data - mean, interactions.indices, interactions.indptr), interactions.shape)
         by_item = by_user.T.tocsr()
-        users, items = None, np.append(*(table.get_weights()[0] for table in (item_vectors, item_biases)), axis=1)
+        items = np.concatenate([table.get_weights()[0] for table in (item_vectors, item_biases)], axis=1)
+        users = np.zeros((schema.size("user"), items.shape[1]))
         for _ in range(epochs):
             users = solve(by_user, items, users)
             items = solve(by_item, users, items)

@@ -17,7 +17,7 @@ from zoo.schema import Schema
 
 
 @register("userknn", objective="closed_form", query=("history",), paper="10.1145/312624.312682", tiny={"neighbors": 5})
-def userknn(schema: Schema, *, neighbors: int = 100) -> Catalogue:
+def userknn(schema: Schema, *, neighbors: int = 50) -> Catalogue:
     if neighbors < 1:
         raise UserError(f"userknn: neighbors must be at least 1. Received: {neighbors}.")
     vote = UserNeighbors(schema.size("user"), schema.size("item"), neighbors)
