@@ -22,6 +22,7 @@ import numpy as np
 from implicit.als import AlternatingLeastSquares
 
 import zoo
+from zoo.cooccurrence import positives
 from zoo.data import load_dataset
 from zoo.training import interaction_matrix
 
@@ -33,7 +34,7 @@ parser.add_argument("--repeats", type=int, default=5)
 arguments = parser.parse_args()
 
 data = load_dataset("ml-1m-ncf", data_root=arguments.data_root, max_history=None)
-interactions = interaction_matrix(data)
+interactions = positives(interaction_matrix(data))
 held_out = data.part("test")
 users, items = held_out["user"].to_numpy(), held_out["item"].to_numpy()
 

@@ -77,7 +77,7 @@ def test_list_shows_every_architecture_and_filters_by_pattern(zoo_command):
         line.split()[0] for line in out.splitlines()
     }
     _, out, _ = zoo_command("list", "n*", "--json")
-    assert [entry["name"] for entry in json.loads(out)] == ["ncf"]
+    assert [entry["name"] for entry in json.loads(out)] == ["ncf", "neumf"]
 
 
 def test_list_neither_imports_tensorflow_nor_takes_long():

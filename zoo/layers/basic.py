@@ -41,7 +41,7 @@ class Embedding(keras.layers.Layer):
         super().__init__(**kwargs)
         self.rows, self.dim, self.stddev = rows, dim, stddev
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """Makes the table."""
         check_memory(
             f"An embedding table of {self.rows:,} rows of {self.dim}",
