@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from zoo.memory import check_memory
+
 ROWS_AT_ONCE = 1024
 
 
@@ -34,16 +36,21 @@ def cooccurrences(liked: csr_matrix) -> np.ndarray:
     Returns:
         `[num_items, num_items]` float32, exact up to 2**24 users.
 
+    Raises:
+        UserError: If they do not fit into memory twice, as whatever is made of them takes a copy.
+
     Example:
 
     >>> cooccurrences(csr_matrix([[1.0, 1.0], [0.0, 1.0]]))
     array([[1., 1.],
            [1., 2.]], dtype=float32)
     """
+    num_items = liked.shape[1]
+    check_memory(f"A count for every two of {num_items:,} items", 8 * num_items**2, "Leave out rare items.")
     users_of = liked.T.tocsr()
-    counts = np.empty((liked.shape[1], liked.shape[1]), np.float32)
+    counts = np.empty((num_items, num_items), np.float32)
     # Sparse while it is made, some rows at a time: all of it would need more memory than the dense result.
-    for start in range(0, len(counts), ROWS_AT_ONCE):
+    for start in range(0, num_items, ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         counts[rows] = (users_of[rows] @ liked).toarray()
     return counts

@@ -20,7 +20,7 @@ def solve_rows(
     ridge: np.ndarray,
     unobserved_weight: float = 0.0,
     start: np.ndarray | None = None,
-    steps: int = 3,
+    steps: int = 2,
 ) -> np.ndarray:
     """The vector of every row that fits its values best, given the vectors of the columns (Hu et al., 2008).
 
@@ -116,15 +116,18 @@ TINY = 1e-30
 
 def _batches(matrix: csr_matrix, dim: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Rows of like length together: their numbers, and `[batch, length]` padded columns and values."""
-    counts = np.diff(matrix.indptr)
-    order = np.argsort(counts, kind="stable")
-    while len(order):
-        # The longest first.
-        length = int(counts[order[-1]])
-        size = max(1, BATCH_NUMBERS // (max(length, 1) * dim))
-        order, rows = order[:-size], order[-size:]
-        places = matrix.indptr[rows][:, None] + np.arange(length)
-        exists = np.arange(length) < counts[rows][:, None]
-        places = np.where(exists, places, 0)
-        columns = np.where(exists, matrix.indices[places], matrix.shape[1])
-        yield rows, columns, np.where(exists, matrix.data[places], 0).astype(np.float32)
+    order = np.argsort(np.diff(matrix.indptr), kind="stable")
+    matrix = matrix[order]
+    counts, stop = np.diff(matrix.indptr), len(order)
+    while stop:
+        # From the longest on.
+        length = int(counts[stop - 1])
+        start = max(0, stop - max(1, BATCH_NUMBERS // (max(length, 1) * dim)))
+        events = slice(matrix.indptr[start], matrix.indptr[stop])
+        exists = np.arange(length) < counts[start:stop, None]
+        columns = np.full(exists.shape, matrix.shape[1])
+        columns[exists] = matrix.indices[events]
+        values = np.zeros(exists.shape, np.float32)
+        values[exists] = matrix.data[events]
+        yield order[start:stop], columns, values
+        stop = start

@@ -14,7 +14,7 @@ from zoo.memory import check_memory
 from zoo.schema import FIRST_KNOWN
 
 # Numbers of a table that are drawn at once.
-NUMBERS_AT_ONCE = 2**22
+NUMBERS_AT_ONCE = 2**20
 
 
 class Embedding(keras.layers.Layer):

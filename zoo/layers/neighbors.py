@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from scipy.sparse import csr_matrix
 
 from zoo.memory import check_memory
 
@@ -24,7 +25,7 @@ class UserNeighbors(keras.layers.Layer):
         neighbors: The most similar users who count.
 
     Raises:
-        UserError: When built, if the matrix of users and items does not fit into memory.
+        UserError: When built or set, if the matrix of users and items does not fit into memory.
     """
 
     def __init__(self, num_users: int, num_items: int, neighbors: int, **kwargs: Any) -> None:
@@ -33,22 +34,20 @@ class UserNeighbors(keras.layers.Layer):
 
     def build(self, *_: Any) -> None:
         """Makes the matrix of who liked what."""
-        check_memory(
-            f"A matrix of {self.num_users:,} users and {self.num_items:,} items",
-            4 * self.num_users * self.num_items,
-            "Leave out rare users or items, or choose itemknn, which keeps no users.",
-        )
+        self._check_memory(copies=1)
         self.liked = self.add_weight(
             name="liked", shape=(self.num_users, self.num_items), initializer="zeros", trainable=False
         )
         self.counts = self.add_weight(name="counts", shape=(self.num_users,), initializer="ones", trainable=False)
         self.shares = self.add_weight(name="shares", shape=(self.num_users,), initializer="ones", trainable=False)
 
-    def set_liked(self, liked: np.ndarray) -> None:
+    def set_liked(self, liked: csr_matrix) -> None:
         """Sets who liked what, `[num_users, num_items]` zeros and ones."""
-        self.liked.assign(liked)
-        self.counts.assign(np.maximum(liked.sum(axis=1), 1))
-        self.shares.assign(1 / self.counts.numpy())
+        self._check_memory(copies=2)
+        counts = np.maximum(np.diff(liked.indptr), 1)
+        self.liked.assign(liked.toarray())
+        self.counts.assign(counts)
+        self.shares.assign(1 / counts)
 
     def call(self, liked: Any) -> Any:
         """`[batch, num_items]` zeros and ones to `[batch, num_items]` scores between 0 and 1."""
@@ -60,3 +59,10 @@ class UserNeighbors(keras.layers.Layer):
         cosines = ops.sqrt(ops.where(closeness >= last[:, -1:], closeness, 0.0))
         weights = cosines / ops.maximum(ops.sum(cosines, axis=1, keepdims=True), 1e-9)
         return ops.matmul(weights, self.liked)
+
+    def _check_memory(self, copies: int) -> None:
+        check_memory(
+            f"A matrix of {self.num_users:,} users and {self.num_items:,} items",
+            copies * 4 * self.num_users * self.num_items,
+            "Leave out rare users or items, or choose itemknn, which keeps no users.",
+        )

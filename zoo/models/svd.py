@@ -20,7 +20,7 @@ from zoo.layers import Embedding
 from zoo.least_squares import solve_rows
 from zoo.recommender import Towers
 from zoo.registry import register
-from zoo.schema import Schema
+from zoo.schema import FIRST_KNOWN, Schema
 
 
 @register(
@@ -50,8 +50,12 @@ def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
     query = ops.matmul(labels[:, None], vectors(schema.input("history")))[:, 0]
 
     def decompose(interactions: csr_matrix) -> None:
-        if embedding_dim >= min(interactions.shape):
-            raise UserError(f"svd: embedding_dim must be below the {min(interactions.shape)} users and items.")
+        fewest = min(interactions.shape) - FIRST_KNOWN
+        if embedding_dim >= fewest:
+            raise UserError(
+                f"svd: embedding_dim must be below {fewest}, the number of users or items, whichever is less. "
+                f"Received: {embedding_dim}."
+            )
         start = np.random.default_rng(0).normal(size=min(interactions.shape))
         _, values, right = svds(interactions.astype(np.float64), embedding_dim, v0=start, return_singular_vectors="vh")
         # Vectors of vanishing values are any that complete the basis and say nothing.

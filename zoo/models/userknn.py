@@ -23,6 +23,6 @@ def userknn(schema: Schema, *, neighbors: int = 50) -> Catalogue:
     vote = UserNeighbors(schema.size("user"), schema.size("item"), neighbors)
 
     def remember(interactions: csr_matrix) -> None:
-        vote.set_liked(positives(interactions).toarray())
+        vote.set_liked(positives(interactions))
 
     return Catalogue(logits=vote(liked_items(schema)), closed_form=remember)
