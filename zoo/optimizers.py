@@ -46,7 +46,7 @@ class RowWise(keras.optimizers.Optimizer):
         self.decay, self.l2 = decay, l2
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Updates one variable. A `tf.IndexedSlices` gradient, without duplicates, updates its rows alone."""
+        """Updates one variable. A `tf.IndexedSlices` gradient updates its rows alone; see `takes_duplicates`."""
         rate = tf.cast(learning_rate, variable.dtype)
         if not isinstance(gradient, tf.IndexedSlices):
             if self.l2:
@@ -62,11 +62,16 @@ class RowWise(keras.optimizers.Optimizer):
         change = self.row_change(rows, gradient, variable, rate)
         if self.decay:
             change += rate * self.decay * weights
-        variable.scatter_sub(tf.IndexedSlices(change, rows))
+        variable.scatter_update(tf.IndexedSlices(weights - change, rows))
 
     def row_change(self, rows: Any, gradient: Any, variable: Any, rate: Any) -> Any:
         """What is taken off rows of a table, `[n, dim]`; the optimizer's state of these rows is brought up to date."""
         raise NotImplementedError
+
+    @property
+    def takes_duplicates(self) -> bool:
+        """Whether a row may come more than once in a sparse gradient; else `sum_duplicates` is to be called first."""
+        return False
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         # Keras would sum gradients over all replicas here; the trainer has done so, to clip them.
@@ -91,6 +96,19 @@ class SGD(RowWise, keras.optimizers.SGD):
     """Stochastic gradient descent by row."""
 
     slots = 0
+
+    @property
+    def takes_duplicates(self) -> bool:
+        """Whether an update is the gradient and nothing else, so that it does not matter in how many parts it comes."""
+        return not (self.l2 or self.decay)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates one variable."""
+        if isinstance(gradient, tf.IndexedSlices) and self.takes_duplicates:
+            rate = tf.cast(learning_rate, variable.dtype)
+            variable.scatter_sub(tf.IndexedSlices(rate * gradient.values, gradient.indices))
+        else:
+            super().update_step(gradient, variable, learning_rate)
 
     def row_change(self, rows: Any, gradient: Any, variable: Any, rate: Any) -> Any:
         """The gradient, scaled."""

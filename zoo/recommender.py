@@ -355,6 +355,8 @@ class Pairs(Recommender):
         query: What is encoded of the query: a symbolic tensor `[batch, ...]` or a list of them.
         item: What is encoded of the item: a symbolic tensor `[batch, ...]` or a list of them.
         logit: `[batch, 1]`, made of `query` and `item` and nothing else.
+        dot: A query vector and an item vector, `[batch, dim]` each, whose dot product is added to the logit.
+            Over many items it is one matrix product, which costs far less than a part of the network.
         closed_form: See `Recommender`.
         pretrained: See `Recommender`.
     """
@@ -364,15 +366,21 @@ class Pairs(Recommender):
         query: Any,
         item: Any,
         logit: Any,
+        dot: tuple[Any, Any] | None = None,
         closed_form: ClosedForm | None = None,
         pretrained: Pretrained | None = None,
     ) -> None:
         query, item = _listed(query), _listed(item)
+        pair = keras.Model([*query, *item], logit)
+        if dot is not None:
+            dot = _float32(dot[0]), _float32(dot[1])
+            query, item = [*query, dot[0]], [*item, dot[1]]
+            logit = _float32(logit) + ops.sum(dot[0] * dot[1], axis=-1, keepdims=True)
         inputs = _sources([*query, *item])
         super().__init__(inputs, logit, closed_form, pretrained)
+        self.parts.pair, self.parts.has_dot = pair, dot is not None
         self.parts.query = keras.Model({name: inputs[name] for name in self.query_names}, query)
         self.parts.item = keras.Model(inputs["item"], item)
-        self.parts.pair = keras.Model([*query, *item], logit)
 
     def encode_query(self, query: Mapping[str, Any], training: bool = False) -> list[Any]:
         """The encoded queries, `batch` rows each."""
@@ -421,10 +429,15 @@ class Pairs(Recommender):
     def _score(self, query: list[Any], candidates: list[Any], training: bool = False) -> Any:
         """Every query with every candidate of its row; candidates of one row serve all queries."""
         batch, number = tf.shape(query[0])[0], tf.shape(candidates[0])[1]
-        queries = [_flat(_broadcast(part[:, None], batch, number)) for part in query]
+        dots: Any = 0.0
+        if self.parts.has_dot:
+            *query, vectors = query
+            *candidates, items = candidates
+            dots = _dots(vectors, items)
+        queries = [_flat(_broadcast(tf.expand_dims(part, 1), batch, number)) for part in query]
         items = [_flat(_broadcast(part, batch, number)) for part in candidates]
-        logits = self.parts.pair([*queries, *items], training=training)
-        return self.parts.rating_scale(tf.reshape(logits, [batch, number]))
+        logits = tf.reshape(self.parts.pair([*queries, *items], training=training), [batch, number])
+        return self.parts.rating_scale(tf.cast(logits, tf.float32) + dots)
 
 
 class Catalogue(Recommender):
@@ -577,6 +590,13 @@ def _float32(tensor: Any) -> Any:
 
 def _append_one(vectors: Any) -> Any:
     return ops.concatenate([vectors, ops.ones_like(vectors[..., :1])], -1)
+
+
+def _dots(vectors: Any, items: Any) -> Any:
+    """Dot products of every `[batch, dim]` vector with the `[batch or 1, number, dim]` items of its row."""
+    if items.shape[0] == 1:
+        return tf.matmul(vectors, items[0], transpose_b=True)
+    return tf.reduce_sum(tf.expand_dims(vectors, 1) * items, axis=-1)
 
 
 def _broadcast(tensor: Any, batch: Any, number: Any) -> Any:

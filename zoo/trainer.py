@@ -263,7 +263,9 @@ class Trainer:
         if replica.num_replicas_in_sync > 1:
             loss, weight, *gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, [loss, weight, *gradients])
         share = tf.math.divide_no_nan(1.0, weight)
-        gradients = [_scaled(sum_duplicates(gradient), share) for gradient in gradients]
+        if self.config.clip_norm or not self.optimizer.takes_duplicates:
+            gradients = [sum_duplicates(gradient) for gradient in gradients]
+        gradients = [_scaled(gradient, share) for gradient in gradients]
         if self.config.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.config.clip_norm)
         self.optimizer.apply(gradients, reached)

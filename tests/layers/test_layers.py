@@ -3,19 +3,24 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from keras import ops
 
 import zoo
+from zoo.errors import UserError
 from zoo.layers import (
     CatalogueRows,
     CoPropagation,
+    Dropout,
     Embedding,
     FeatureNodes,
     HistoryPooling,
     MultiHot,
+    Weighted,
+    joined_mlp,
     mlp,
 )
 from zoo.schema import Feature, Schema
@@ -214,3 +219,74 @@ def test_an_mlp_has_one_dense_layer_for_each_width():
     hidden = np.maximum(values @ first + first_bias, 0)
     np.testing.assert_allclose(model(values), np.maximum(hidden @ second + second_bias, 0), atol=1e-6)
     assert mlp(inputs, ()) is inputs
+
+
+@pytest.mark.parametrize("hidden", [(5,), (5, 2)])
+def test_a_joined_mlp_is_one_over_both_vectors_side_by_side(hidden):
+    query, item = keras.Input((3,)), keras.Input((4,))
+    of_query, of_item, units = joined_mlp(query, item, hidden)
+    model = keras.Model([query, item], [of_query, of_item, units])
+    queries, items = normal(6, 3), normal(6, 4, seed=1)
+    by_query, bias = model.get_layer("mlp_query").get_weights()
+    (by_item,) = model.get_layer("mlp_item").get_weights()
+    expected = np.maximum(np.hstack([queries, items]) @ np.vstack([by_query, by_item]) + bias, 0)
+    if len(hidden) == 2:
+        kernel, bias = model.get_layer("mlp_1").get_weights()
+        expected = np.maximum(expected @ kernel + bias, 0)
+    *_, got = model([queries, items])
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+# Weighted
+
+
+def test_every_dimension_is_weighed_by_a_number_of_its_own():
+    layer = Weighted()
+    vectors = normal(4, 3)
+    layer(vectors)
+    layer.set_weights([np.array([2.0, 0.0, -1.0])])
+    np.testing.assert_allclose(layer(vectors), vectors * [2, 0, -1], atol=1e-7)
+
+
+# Dropout
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_nothing_is_dropped_but_in_training(rate):
+    values = normal(5, 7)
+    np.testing.assert_array_equal(Dropout(rate)(values), values)
+    assert (rate == 0) == np.array_equal(Dropout(rate)(values, training=True), values)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_the_share_asked_for_is_dropped_and_the_sum_is_expected_to_stay(rate):
+    keras.utils.set_random_seed(1)
+    got = np.asarray(Dropout(rate)(np.ones((1000, 101), np.float32), training=True))
+    # Five standard deviations.
+    assert (got == 0).mean() == pytest.approx(rate, abs=5 * (rate * (1 - rate) / got.size) ** 0.5)
+    kept = got[got != 0]
+    np.testing.assert_allclose(kept, 1 / (1 - rate), rtol=1e-4)
+
+
+def test_other_numbers_are_dropped_each_time_and_rows_and_columns_are_not_alike():
+    keras.utils.set_random_seed(2)
+    layer, values = Dropout(0.5), np.ones((40, 50), np.float32)
+    first, second = (np.asarray(layer(values, training=True)) > 0 for _ in range(2))
+    assert 0.4 < (first == second).mean() < 0.6
+    for drops in (first, first.T):
+        assert len(np.unique(drops, axis=0)) == len(drops)
+
+
+def test_dropped_numbers_have_no_gradient():
+    values = tf.constant(normal(6, 5))
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        dropped = Dropout(0.5)(values, training=True)
+    gradient = tape.gradient(dropped, values)
+    np.testing.assert_allclose(gradient, np.where(np.asarray(dropped) == 0, 0.0, 2.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_a_share_that_is_none_is_refused(rate):
+    with pytest.raises(UserError, match="dropout"):
+        Dropout(rate)

@@ -7,28 +7,25 @@ import zoo
 
 
 def weighted(model, seed=0):
-    """The model with weights far from zero, and its tables, kernel and bias."""
+    """The model with weights far from zero, and its tables and the weights of the product."""
     rng = np.random.default_rng(seed)
     for weight in model.trainable_weights:
         weight.assign(rng.normal(0, 0.5, weight.shape))
-    tables = (model.get_layer(name).get_weights()[0] for name in ("user_vectors", "item_vectors"))
-    kernel, bias = next(layer for layer in model.layers if type(layer).__name__ == "Dense").get_weights()
-    return *tables, kernel[:, 0], bias[0]
+    return (model.get_layer(name).get_weights()[0] for name in ("user_vectors", "item_vectors", "weights"))
 
 
 def test_a_score_is_the_weighted_sum_of_the_elementwise_product():
     model = zoo.build("gmf", num_users=3, num_items=4, embedding_dim=5)
-    users, items, kernel, bias = weighted(model)
+    users, items, weights = weighted(model)
     score = model.score({"user": [2, 4]}, [[2, 5], [3, 3]])
-    expected = [[(users[u] * items[i] * kernel).sum() + bias for i in row] for u, row in ((2, (2, 5)), (4, (3, 3)))]
+    expected = [[(users[u] * items[i] * weights).sum() for i in row] for u, row in ((2, (2, 5)), (4, (3, 3)))]
     np.testing.assert_allclose(score, expected, rtol=1e-5)
 
 
 def test_with_weights_of_1_it_is_matrix_factorization():
     model = zoo.build("gmf", num_users=3, num_items=4, embedding_dim=5)
-    users, items, _, _ = weighted(model)
-    output = next(layer for layer in model.layers if type(layer).__name__ == "Dense")
-    output.set_weights([np.ones((5, 1)), np.zeros(1)])
+    users, items, _ = weighted(model)
+    model.get_layer("weights").set_weights([np.ones(5)])
     query = {"user": np.arange(5)}
     scores = model.score(query, np.tile(np.arange(6), (5, 1)))
     np.testing.assert_allclose(scores, users @ items.T, rtol=1e-5, atol=1e-6)
@@ -40,5 +37,5 @@ def test_vectors_start_with_the_papers_spread_and_output_weights_within_lecuns_b
         table = model.get_layer(name).get_weights()[0]
         assert not table[:2].any()
         assert table[2:].std() == pytest.approx(0.01, rel=0.05)
-    kernel = next(layer for layer in model.layers if type(layer).__name__ == "Dense").get_weights()[0]
-    assert 0 < np.abs(kernel).max() <= np.sqrt(3 / 12)
+    (weights,) = model.get_layer("weights").get_weights()
+    assert 0 < np.abs(weights).max() <= np.sqrt(3 / 12)

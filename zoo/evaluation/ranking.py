@@ -9,12 +9,15 @@ import numpy as np
 from zoo.data.dataset import Dataset, Part, Sequences
 from zoo.errors import UserError
 from zoo.evaluation.metrics import hits_of, is_among, ranking_metrics
-from zoo.recommender import Recommender
+from zoo.recommender import Pairs, Recommender
 
 # Users ranked in one call: as many as keep the scores of a call below SCORES_AT_ONCE, within these bounds. More would
 # not be faster, and a sequence model needs memory for each.
 FEWEST_USERS, MOST_USERS = 32, 256
 SCORES_AT_ONCE = 2**23
+
+# A pair network has a whole row of numbers for every user and item; of more users they would not stay in the caches.
+USERS_OF_PAIRS = 16
 
 # What is known of a user when a part is predicted.
 KNOWN_BEFORE: dict[Part, tuple[Part, ...]] = {
@@ -57,6 +60,8 @@ def per_user_ranking(
     catalogue = model.encode_catalogue()
     ranked = np.zeros((len(users), max(ks)), np.int32)
     at_once = min(MOST_USERS, max(FEWEST_USERS, SCORES_AT_ONCE // dataset.num_items))
+    if isinstance(model, Pairs):
+        at_once = USERS_OF_PAIRS
     for start in range(0, len(order), at_once):
         chosen = order[start : start + at_once]
         query = dataset.queries(model.query_names, users[chosen], *before, context=part)

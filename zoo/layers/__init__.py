@@ -1,6 +1,6 @@
 """What architectures share."""
 
-from zoo.layers.basic import Embedding, MultiHot, mlp
+from zoo.layers.basic import Dropout, Embedding, MultiHot, Weighted, joined_mlp, mlp
 from zoo.layers.catalogue import CatalogueRows
 from zoo.layers.features import FeatureNodes, HistoryPooling
 from zoo.layers.fold_in import LeastSquaresFoldIn, item_to_item, liked_events, liked_items
@@ -11,6 +11,7 @@ from zoo.layers.propagation import CoPropagation
 __all__ = [
     "CatalogueRows",
     "CoPropagation",
+    "Dropout",
     "Embedding",
     "FeatureNodes",
     "HistoryPooling",
@@ -18,7 +19,9 @@ __all__ = [
     "LeastSquaresFoldIn",
     "MultiHot",
     "UserNeighbors",
+    "Weighted",
     "item_to_item",
+    "joined_mlp",
     "liked_events",
     "liked_items",
     "mlp",

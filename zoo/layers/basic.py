@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from zoo.errors import UserError
 from zoo.memory import check_memory
 from zoo.schema import FIRST_KNOWN
 
@@ -79,6 +80,24 @@ class KnownRowsNormal(keras.initializers.RandomNormal):
         return ops.convert_to_tensor(values, dtype)
 
 
+class Weighted(keras.layers.Layer):
+    """Weighs every dimension of a vector by a number of its own.
+
+    Example:
+
+    >>> Weighted()(np.ones((2, 3), "float32")).shape
+    TensorShape([2, 3])
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights, spread as those of a dense layer from all dimensions to one number."""
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1],), initializer="lecun_uniform")
+
+    def call(self, vectors: Any) -> Any:
+        """`[batch, dim]` to `[batch, dim]`."""
+        return vectors * self.kernel
+
+
 class MultiHot(keras.layers.Layer):
     """A list of items and their values as one vector over the catalogue.
 
@@ -99,6 +118,42 @@ class MultiHot(keras.layers.Layer):
         return hot * ops.cast(ops.arange(self.size) >= FIRST_KNOWN, hot.dtype)
 
 
+class Dropout(keras.layers.Layer):
+    """Zeros a share of the numbers in training and scales up the others (Srivastava et al., 2014).
+
+    It draws 16 bits a number where Keras' own draws 32, which in a small network is what most of its time goes to.
+
+    Args:
+        rate: Share of the numbers that become zero, to the nearest 1 / 65,536.
+
+    Example:
+
+    >>> Dropout(0.5)(np.ones((2, 3), "float32"), training=False).numpy().sum()
+    6.0
+    """
+
+    def __init__(self, rate: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise UserError(f"dropout must be at least 0 and below 1. Received: {rate}.")
+        self.rate, self.supports_masking = rate, True
+        if rate:
+            self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Inputs of any shape to outputs of the same."""
+        if not training or not self.rate:
+            return inputs
+        dropped = round(self.rate * 2**16)
+        shape = tf.shape(inputs)
+        draws = tf.random.stateless_uniform(
+            [tf.reduce_prod(shape) // 2 + 1], self.seed_generator.next(), None, None, tf.int32, alg="philox"
+        )
+        draws = tf.reshape(tf.bitcast(draws, tf.uint16), [-1])[: tf.reduce_prod(shape)]
+        is_kept = tf.cast(draws >= tf.constant(dropped, tf.uint16), inputs.dtype)
+        return inputs * tf.reshape(is_kept * (2**16 / (2**16 - dropped)), shape)
+
+
 def mlp(inputs: Any, hidden: Sequence[int], dropout: float = 0.0, activation: str = "relu") -> Any:
     """Dense layers one after the other.
 
@@ -112,7 +167,34 @@ def mlp(inputs: Any, hidden: Sequence[int], dropout: float = 0.0, activation: st
         `[batch, hidden[-1]]` symbolic tensor.
     """
     for units in hidden:
-        inputs = layers.Dense(units, activation=activation)(inputs)
-        if dropout:
-            inputs = layers.Dropout(dropout)(inputs)
+        inputs = Dropout(dropout)(layers.Dense(units, activation=activation)(inputs))
     return inputs
+
+
+def joined_mlp(query: Any, item: Any, hidden: Sequence[int], dropout: float = 0.0) -> tuple[Any, Any, Any]:
+    """An MLP over a query vector and an item vector side by side.
+
+    Its first layer is a sum of what it makes of either, so that it is applied once a query and once an item
+    and not once a pair. Layers are named `mlp_query`, `mlp_item`, `mlp_1`, `mlp_2`, and so on.
+
+    Args:
+        query: `[batch, dim]` symbolic tensor.
+        item: `[batch, dim]` symbolic tensor.
+        hidden: Units of each layer, of which there is at least one.
+        dropout: Share of units dropped after each layer in training.
+
+    Returns:
+        What the first layer makes of the query and of the item, `[batch, hidden[0]]` each, and the units of
+        the last layer, `[batch, hidden[-1]]`.
+    """
+    if not hidden:
+        raise UserError("hidden needs the units of at least one layer. Received none.")
+    # Glorot and Bengio's, as of one layer over both.
+    limit = (6 / (query.shape[-1] + item.shape[-1] + hidden[0])) ** 0.5
+    start = {"kernel_initializer": keras.initializers.RandomUniform(-limit, limit)}
+    query = layers.Dense(hidden[0], name="mlp_query", **start)(query)
+    item = layers.Dense(hidden[0], name="mlp_item", use_bias=False, **start)(item)
+    units = Dropout(dropout)(ops.relu(query + item))
+    for number, width in enumerate(hidden[1:], start=1):
+        units = Dropout(dropout)(layers.Dense(width, activation="relu", name=f"mlp_{number}")(units))
+    return query, item, units

@@ -8,7 +8,7 @@ Hparams:
 
 from keras import layers, ops
 
-from zoo.layers import MultiHot
+from zoo.layers import Dropout, MultiHot
 from zoo.recommender import Catalogue
 from zoo.registry import register
 from zoo.schema import Schema
@@ -25,6 +25,6 @@ def autoencoder(schema: Schema, *, hidden: int = 256, activation: str = "tanh", 
     ratings = MultiHot(schema.size("item"))(schema.input("history"), schema.input("history_rating"))
     # Unit length, so that users with long and short histories look alike (Liang et al., 2018).
     norm = ops.sqrt(ops.sum(ratings * ratings, axis=1, keepdims=True) + 1e-12)
-    ratings = layers.Dropout(dropout)(ratings / norm)
+    ratings = Dropout(dropout)(ratings / norm)
     code = layers.Dense(hidden, activation=activation)(ratings)
     return Catalogue(logits=layers.Dense(schema.size("item"))(code))

@@ -8,7 +8,7 @@ Hparams:
 
 from keras import layers
 
-from zoo.layers import Embedding
+from zoo.layers import Dropout, Embedding
 from zoo.recommender import Towers
 from zoo.registry import register
 from zoo.schema import Schema
@@ -25,9 +25,9 @@ from zoo.schema import Schema
 def lstm(schema: Schema, *, embedding_dim: int = 64, units: int = 128, dropout: float = 0.2) -> Towers:
     history, item = schema.input("history"), schema.input("item")
     item_vectors = Embedding(schema.size("item"), embedding_dim)
-    events = layers.Dropout(dropout)(item_vectors(history))
+    events = Dropout(dropout)(item_vectors(history))
     states = layers.LSTM(units, return_sequences=True)(events, mask=history != 0)
-    positions = layers.Dense(embedding_dim)(layers.Dropout(dropout)(states))
+    positions = layers.Dense(embedding_dim)(Dropout(dropout)(states))
     return Towers(
         query=positions[:, -1],
         positions=positions,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from keras import layers
 
-from zoo.layers import Embedding, mlp
+from zoo.layers import Embedding, joined_mlp
 from zoo.recommender import Pairs
 from zoo.registry import register
 from zoo.schema import Schema
@@ -29,5 +29,6 @@ def ncf(
     # Names by which `neumf` finds them.
     user = Embedding(schema.size("user"), embedding_dim, stddev=0.01, name="user_vectors")(schema.input("user"))
     item = Embedding(schema.size("item"), embedding_dim, stddev=0.01, name="item_vectors")(schema.input("item"))
-    both = mlp(layers.Concatenate()([user, item]), hidden, dropout)
-    return Pairs(query=user, item=item, logit=layers.Dense(1, kernel_initializer="lecun_uniform")(both))
+    user, item, units = joined_mlp(user, item, hidden, dropout)
+    logit = layers.Dense(1, kernel_initializer="lecun_uniform", name="output")(units)
+    return Pairs(query=user, item=item, logit=logit)

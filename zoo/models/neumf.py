@@ -13,11 +13,10 @@ Hparams:
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from keras import layers
 
 from zoo.errors import UserError, unknown_name
-from zoo.layers import Embedding
+from zoo.layers import Embedding, Weighted, joined_mlp
 from zoo.recommender import Pairs, Recommender
 from zoo.registry import register
 from zoo.schema import Schema
@@ -39,34 +38,28 @@ def neumf(
     dropout: float = 0.0,
     alpha: float = 0.5,
 ) -> Pairs:
-    # Two tables each for users and for items: one is multiplied, the other is read by the MLP.
-    dims = (gmf_dim, mlp_dim)
-    user_tables = [Embedding(schema.size("user"), dim, stddev=0.01) for dim in dims]
-    item_tables = [Embedding(schema.size("item"), dim, stddev=0.01) for dim in dims]
-    dense = [layers.Dense(units, activation="relu") for units in hidden]
-    output = layers.Dense(1, kernel_initializer="lecun_uniform")
+    def vectors(kind: str, dim: int, name: str) -> Any:
+        return Embedding(schema.size(kind), dim, stddev=0.01, name=name)(schema.input(kind))
 
-    user = [table(schema.input("user")) for table in user_tables]
-    item = [table(schema.input("item")) for table in item_tables]
-    product, both = user[0] * item[0], layers.Concatenate()([user[1], item[1]])
-    for layer in dense:
-        both = layers.Dropout(dropout)(layer(both))
-    logit = output(layers.Concatenate()([product, both]))
+    # Users and items have two vectors each: one is multiplied as in `gmf`, the other is read by the MLP of `ncf`.
+    weights = Weighted(name="gmf_weights")
+    product = weights(vectors("user", gmf_dim, "gmf_user_vectors")), vectors("item", gmf_dim, "gmf_item_vectors")
+    user, item = vectors("user", mlp_dim, "user_vectors"), vectors("item", mlp_dim, "item_vectors")
+    user, item, units = joined_mlp(user, item, hidden, dropout)
+    output = layers.Dense(1, kernel_initializer="lecun_uniform", name="output")
 
     def start_from(trained: Mapping[str, Recommender]) -> None:
         gmf, ncf = _fitting(trained, {"gmf": {"gmf_dim": gmf_dim}, "ncf": {"mlp_dim": mlp_dim, "hidden": hidden}})
-        for number, model in enumerate((gmf, ncf)):
-            user_tables[number].set_weights(model.get_layer("user_vectors").get_weights())
-            item_tables[number].set_weights(model.get_layer("item_vectors").get_weights())
-        *trained_dense, ncf_output = (layer for layer in ncf.layers if isinstance(layer, layers.Dense))
-        for layer, trained_layer in zip(dense, trained_dense, strict=True):
-            layer.set_weights(trained_layer.get_weights())
-        gmf_output = next(layer for layer in gmf.layers if isinstance(layer, layers.Dense))
-        (gmf_kernel, gmf_bias), (ncf_kernel, ncf_bias) = gmf_output.get_weights(), ncf_output.get_weights()
-        kernel = np.concatenate([alpha * gmf_kernel, (1 - alpha) * ncf_kernel])
-        output.set_weights([kernel, alpha * gmf_bias + (1 - alpha) * ncf_bias])
+        for name in ("user_vectors", "item_vectors", "weights"):
+            model.get_layer(f"gmf_{name}").set_weights(gmf.get_layer(name).get_weights())
+        dense = [f"mlp_{part}" for part in ("query", "item", *range(1, len(hidden)))]
+        for name in ("user_vectors", "item_vectors", *dense, "output"):
+            model.get_layer(name).set_weights(ncf.get_layer(name).get_weights())
+        for layer, share in ((weights, alpha), (output, 1 - alpha)):
+            layer.set_weights([share * weight for weight in layer.get_weights()])
 
-    return Pairs(query=user, item=item, logit=logit, pretrained=start_from)
+    model = Pairs(query=user, item=item, logit=output(units), dot=product, pretrained=start_from)
+    return model
 
 
 def _fitting(trained: Mapping[str, Recommender], wanted: Mapping[str, Mapping[str, Any]]) -> list[Recommender]:

@@ -57,7 +57,7 @@ def score(model: Recommender, query: Mapping[str, Any], positives: tf.Tensor, ne
 
 def _score_towers(model: Towers, query: Mapping[str, Any], own: tf.Tensor, shared: tf.Tensor | None) -> Scores:
     queries, items = model.encode_query(query, training=True), model.encode_candidates(own, training=True)
-    scores, squares = tf.linalg.matvec(items, queries), _squared_lengths(items)
+    scores, squares = tf.reduce_sum(tf.expand_dims(queries, 1) * items, axis=-1), _squared_lengths(items)
     positive, negative = scores[:, 0], scores[:, 1:]
     lengths = _squared_lengths(queries), squares[:, 0], squares[:, 1:]
     if shared is not None:
