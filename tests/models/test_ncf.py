@@ -28,7 +28,8 @@ def test_a_score_is_an_mlp_of_both_vectors():
         weights, ("user_vectors", "item_vectors", "mlp_query", "mlp_item")
     )
     units = np.concatenate([users[3], items[4]])
-    for kernel, bias in ((np.concatenate([of_users, of_items]), bias), weights("mlp_1")):
+    first = np.concatenate([of_users, of_items]), bias
+    for kernel, bias in (first, weights("mlp_1")):
         units = np.maximum(units @ kernel + bias, 0)
     kernel, bias = weights("output")
     np.testing.assert_allclose(model.score({"user": [3]}, [4]), units @ kernel + bias, rtol=1e-5)
