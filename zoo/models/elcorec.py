@@ -57,7 +57,8 @@ def elcorec(
         return layers.Dense(embedding_dim)(mlp(both, hidden, dropout))
 
     return Towers(
-        query=side(user),
+        # Dot products of vectors this wide would start out as far from 0 as a sigmoid can tell.
+        query=side(user) / embedding_dim**0.5,
         item=side(item),
         item_bias=Embedding(schema.size("item"), 1)(schema.input("item")),
     )
