@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,15 @@ def make_dataset(kind: str = "text") -> Dataset:
 
 
 SCHEMAS = ("ids", "features", "text")
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of a file share a process and so its fixtures; those of all architectures, each architecture."""
+    for item in items:
+        group = Path(item.path).name
+        if group == "test_architectures.py" and hasattr(item, "callspec"):
+            group = item.callspec.params.get("name", group)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -150,11 +150,12 @@ def _check_streamable(config: Config) -> None:
 def _dataset_of_folder(config: Config, source: Any, unfinished: Path, resume: bool, overwrite: bool) -> Dataset:
     """Prepares the data and an unfinished folder, or takes up the folder of an interrupted run."""
     described = config.model_dump(mode="json", exclude=PLACE)
-    if unfinished.exists() and resume:
+    # What was written last; without it there is nothing to take up.
+    if (unfinished / "config.json").exists() and resume:
         if read_json(unfinished / "config.json", "run that was interrupted") != described:
             raise UserError(f"{unfinished}: the interrupted run has other settings. Repeat them, or --overwrite it.")
         return Dataset.load(unfinished / "data")
-    if unfinished.exists() and not overwrite:
+    if unfinished.exists() and not (resume or overwrite):
         raise UserError(f"{unfinished}: an interrupted run. Pass --resume to finish it or --overwrite to drop it.")
     dataset = _dataset(config, source, unfinished.parent)
     if unfinished.exists():

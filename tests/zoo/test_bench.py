@@ -6,10 +6,13 @@ import copy
 import dataclasses
 import json
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
+import psutil
 import pytest
 import yaml
 
@@ -415,6 +418,25 @@ def test_a_model_whose_beginnings_failed_fails_too(benchmark_of, tmp_path, monke
     assert len(failed) == 3
     assert said[0].startswith("one seed 0: failed. It ended with -9. See ")
     assert said[2] == "all seed 0: failed. It starts from one seed 0, of which there is no run."
+
+
+def test_a_job_ends_with_the_process_that_started_it():
+    start = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'zoo.bench.worker'], stdin=0); "
+    # The job's input stays open, so it would wait for ever.
+    starter = subprocess.Popen(
+        [sys.executable, "-c", f"{start}print(p.pid, flush=True); p.wait()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert starter.stdin is not None
+    assert starter.stdout is not None
+    worker = psutil.Process(int(starter.stdout.readline()))
+    # Until it watches, which it does before it reads.
+    time.sleep(3)
+    starter.kill()
+    starter.wait()
+    assert psutil.wait_procs([worker], timeout=20) == ([worker], [])
 
 
 def test_the_peak_of_memory_is_that_of_this_process():

@@ -131,6 +131,15 @@ def test_resuming_what_was_never_begun_trains_from_the_start(small, tmp_path):
     assert len(run.history) == 1
 
 
+def test_what_was_killed_before_it_was_prepared_is_begun_anew(small, uninterrupted, tmp_path):
+    interrupted("mf", small, tmp_path / "run", Kill(batch=2), **COURSES["mf"])
+    (unfinished,) = tmp_path.iterdir()
+    (unfinished / "config.json").unlink()
+    run = train("mf", small, out=tmp_path / "run", given={"resume": True}, **COURSES["mf"])
+    assert_same_weights(run, uninterrupted["mf"])
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_an_interrupted_run_is_neither_lost_nor_mixed_up(small, tmp_path):
     interrupted("mf", small, tmp_path / "run", Kill(batch=2), epochs=3)
     before = listing(tmp_path)

@@ -6,10 +6,13 @@ import json
 import os
 import platform
 import sys
+import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from zoo.errors import UserError
 
@@ -61,7 +64,6 @@ def peak_memory_mb() -> float:
 
 def machine() -> str:
     """Processor, cores, memory and GPUs, in words."""
-    import psutil
     import tensorflow as tf
 
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
@@ -84,8 +86,15 @@ def _processor() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
+def _end_with(parent: psutil.Process | None) -> None:
+    if parent is not None:
+        parent.wait()
+    os._exit(1)
+
+
 def main() -> None:
-    """Runs the job on the standard input and writes its result to the path that it names."""
+    """Runs the job on the standard input and writes its result to the path that it names; not without its parent."""
+    threading.Thread(target=_end_with, args=[psutil.Process().parent()], daemon=True).start()
     job = json.load(sys.stdin)
     try:
         result = run_job(job)

@@ -29,7 +29,9 @@ def ease(schema: Schema, *, l2: float = 500.0) -> Catalogue:
         gram = cooccurrences(positives(interactions)).astype(np.float64)
         gram[np.diag_indices(num_items)] += l2
         # The inverse by Cholesky, in place; of which LAPACK fills one triangle.
-        factor, _ = lapack.dpotrf(gram.T, overwrite_a=True)
+        factor, failed = lapack.dpotrf(gram.T, overwrite_a=True)
+        if failed:
+            raise UserError(f"ease: l2 must be larger, for it is lost beside the counts of the items. Received: {l2}.")
         inverse = np.triu(lapack.dpotri(factor, overwrite_c=True)[0])
         inverse += np.triu(inverse, 1).T
         inverse /= -np.diag(inverse)

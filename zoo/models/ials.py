@@ -40,10 +40,11 @@ def ials(
     epochs: int = 12,
     stddev: float = 0.1,
 ) -> Towers:
-    if min(regularization, unobserved_weight) <= 0:
+    if min(embedding_dim, epochs) < 1 or min(regularization, unobserved_weight, stddev) <= 0:
         raise UserError(
-            "ials: regularization and unobserved_weight must be above 0. "
-            f"Received: regularization={regularization}, unobserved_weight={unobserved_weight}."
+            "ials: embedding_dim and epochs must be at least 1, regularization, unobserved_weight and stddev above 0. "
+            f"Received: embedding_dim={embedding_dim}, epochs={epochs}, regularization={regularization}, "
+            f"unobserved_weight={unobserved_weight}, stddev={stddev}."
         )
 
     def ridge(counts, others):

@@ -1,7 +1,8 @@
 """Item neighbours: an item's score is how similar the items of the history are to it (Sarwar et al., 2001).
 
 Hparams:
-    neighbors: The most similar items that count for an item; more only where they tie for the last place.
+    neighbors: The most similar items that count for an item, at most the catalogue; more only where they tie for
+        the last place.
     shrinkage: Added to the denominator of the cosine, so that few common users make no great similarity.
 """
 
@@ -28,10 +29,11 @@ def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0) ->
     def count(interactions: csr_matrix) -> None:
         similarity = cooccurrences(positives(interactions))
         norms = np.sqrt(np.diag(similarity))
+        last = -min(neighbors, len(similarity))
         for item, row in enumerate(similarity):
             row /= np.maximum(norms * norms[item] + shrinkage, 1e-9)
             row[item] = 0
-            row[row < np.partition(row, -neighbors)[-neighbors]] = 0
+            row[row < np.partition(row, last)[last]] = 0
         weights.set_weights([similarity.T])
 
     return Catalogue(logits=weights(liked_items(schema)), closed_form=count)

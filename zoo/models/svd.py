@@ -39,6 +39,11 @@ def svd(
     frequency_scaling: float = 0.5,
     epochs: int = 10,
 ) -> Towers:
+    if min(embedding_dim, epochs) < 1 or regularization <= 0:
+        raise UserError(
+            "svd: embedding_dim and epochs must be at least 1, and regularization above 0. "
+            f"Received: embedding_dim={embedding_dim}, epochs={epochs}, regularization={regularization}."
+        )
     if biases:
         return _of_ratings(schema, embedding_dim, regularization, frequency_scaling, epochs)
     return _of_histories(schema, embedding_dim)
@@ -51,11 +56,13 @@ def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
 
     def decompose(interactions: csr_matrix) -> None:
         fewest = min(interactions.shape) - FIRST_KNOWN
-        if embedding_dim >= fewest:
+        if embedding_dim > fewest:
             raise UserError(
-                f"svd: embedding_dim must be below {fewest}, the number of users or items, whichever is less. "
+                f"svd: embedding_dim must be at most {fewest}, the number of users or items, whichever is less. "
                 f"Received: {embedding_dim}."
             )
+        if not interactions.count_nonzero():
+            raise UserError("svd: every label of the training part is 0, so there is nothing to decompose.")
         start = np.random.default_rng(0).normal(size=min(interactions.shape))
         _, values, right = svds(interactions.astype(np.float64), embedding_dim, v0=start, return_singular_vectors="vh")
         # Vectors of vanishing values are any that complete the basis and say nothing.
@@ -65,8 +72,6 @@ def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
 
 
 def _of_ratings(schema: Schema, dim: int, regularization: float, frequency_scaling: float, epochs: int) -> Towers:
-    if regularization <= 0:
-        raise UserError(f"svd: regularization must be above 0. Received: {regularization}.")
     user, item = schema.input("user"), schema.input("item")
     user_vectors, item_vectors = (Embedding(schema.size(of), dim, trainable=False) for of in ("user", "item"))
     user_biases, item_biases = (Embedding(schema.size(of), 1, trainable=False) for of in ("user", "item"))
