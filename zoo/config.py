@@ -76,6 +76,9 @@ class TrainConfig(_Section):
     precision: Literal["float32", "mixed_bfloat16"] = Field(
         "float32", description="What layers compute in; weights and losses are always float32."
     )
+    xla: bool = Field(
+        False, description="Compile the steps by XLA, with optimizer=sgd: faster for dot products, slower for networks."
+    )
     pretrained: dict[str, str] = Field(
         default_factory=dict, description="Folders of trained runs by architecture, for one that starts from them."
     )

@@ -11,6 +11,7 @@ with an error, and all are started again with `resume`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -69,17 +70,23 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
             _joined[(*workers, index)] = _multi_worker(workers, index)
         return _joined[(*workers, index)]
     if config.train.strategy == "mirrored":
-        return tf.distribute.MirroredStrategy(_mirrored_devices())
+        return _mirrored(_mirrored_devices())
     return tf.distribute.get_strategy()
 
 
-def _mirrored_devices() -> list[str]:
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One for all runs of a process: TensorFlow tells sums apart by numbers that every strategy counts from 1 on."""
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def _mirrored_devices() -> tuple[str, ...]:
     gpus, cpus = (tf.config.list_logical_devices(kind) for kind in ("GPU", "CPU"))
     # Several logical CPUs stand in for GPUs only where somebody has set them up.
     devices = gpus or (cpus if len(cpus) > 1 else [])
     if not devices:
         raise UserError("train.strategy=mirrored needs a GPU, and TensorFlow sees none. Leave it out.")
-    return [device.name for device in devices]
+    return tuple(device.name for device in devices)
 
 
 def cluster(config: TrainConfig) -> tuple[list[str], int]:
@@ -284,7 +291,8 @@ def from_chief(value: Any) -> Any:
 
 def array_from_chief(values: np.ndarray) -> np.ndarray:
     """The chief's values, on every worker; the others give an array of the same shape and type."""
-    if not _has_workers():
+    # TensorFlow crashes over a sum of nothing.
+    if not _has_workers() or not values.size:
         return values
     # Nothing but sums goes round among workers, so all but the chief add zeros. Sums of integers change no bit.
     content = values.tobytes() if is_chief() else bytes(values.nbytes)

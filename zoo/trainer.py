@@ -9,6 +9,7 @@ import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,9 @@ class Trainer:
         self._make_room()
         numbers = [tf.TensorSpec([], tf.int32)] * 3
         self._steps = tf.function(self._run_steps, input_signature=[objective.signature, *numbers])
+        if config.xla:
+            self._check_xla()
+        self._xla_steps = tf.function(partial(self._run_steps, are_full=True), jit_compile=True)
         # Keras callbacks look for the optimizer on the model.
         model.optimizer = self.optimizer
         self.callbacks = keras.callbacks.CallbackList(
@@ -106,6 +110,18 @@ class Trainer:
     def steps_per_epoch(self) -> int:
         """Steps of one pass over the examples."""
         return -(-self.objective.num_examples // self.config.batch_size)
+
+    def _check_xla(self) -> None:
+        """Raises a `UserError` unless XLA can compile the steps."""
+        obstacles = {
+            # It cannot tell which rows come twice.
+            "any but plain sgd (no train.l2, train.weight_decay=0)": not self.optimizer.takes_duplicates,
+            "train.clip_norm": bool(self.config.clip_norm),
+            "several devices or workers": self.strategy.num_replicas_in_sync > 1,
+        }
+        for obstacle, is_there in obstacles.items():
+            if is_there:
+                raise UserError(f"train.xla does not go with {obstacle}. Leave one of them out.")
 
     def _make_room(self) -> None:
         """Makes what training keeps beside the weights, if there is memory for it."""
@@ -216,13 +232,24 @@ class Trainer:
         """Runs some steps; gives their mean loss and number."""
         self.callbacks.on_train_batch_begin(first)
         steps = [tf.constant(value, tf.int32) for value in (self.progress.epoch, first, first + number)]
-        loss, failed = self._steps(examples, *steps)
+        size = self.config.batch_size
+        if self.config.xla and len(tf.nest.flatten(examples)[0]) == size * number:
+            loss, failed = self._run_compiled(_padded(examples, size * self.config.steps_per_call), *steps)
+        else:
+            loss, failed = self._steps(examples, *steps)
         if int(failed) >= 0:
             raise ZooError(self._not_finite(int(failed)))
         if self.averages:
             self._update_averages(tf.constant((self.config.ema or 0.0) ** number))
         self.callbacks.on_train_batch_end(first + number - 1, {"loss": float(loss)})
         return float(loss), number
+
+    def _run_compiled(self, examples: Any, *steps: tf.Tensor) -> tuple[Any, Any]:
+        try:
+            return self._xla_steps(examples, *steps)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            reason = error.message.strip().splitlines()[0]
+            raise UserError(f"XLA cannot compile this training; leave train.xla out. It says: {reason}") from error
 
     def _not_finite(self, step: int) -> str:
         kept = ""
@@ -233,12 +260,22 @@ class Trainer:
             f"Try a smaller learning rate (train.learning_rate={self.config.learning_rate}) or train.clip_norm=1.{kept}"
         )
 
-    def _run_steps(self, examples: Any, epoch: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tuple[Any, Any]:
-        """The mean loss of the steps, and the first one whose loss was not finite, or -1."""
+    def _run_steps(
+        self, examples: Any, epoch: tf.Tensor, first: tf.Tensor, end: tf.Tensor, are_full: bool = False
+    ) -> tuple[Any, Any]:
+        """The mean loss of the steps, and the first one whose loss was not finite, or -1.
+
+        Args:
+            examples: Those of all steps.
+            epoch: The number of the epoch.
+            first: The number of the first step.
+            end: That of the last one, and one more.
+            are_full: Whether all batches are full, so that their size is known when the steps are compiled.
+        """
         total, failed = tf.constant(0.0), tf.constant(-1)
         for step in tf.range(first, end):
-            start = (step - first) * self.config.batch_size
-            batch = _part(examples, start, start + self.config.batch_size)
+            start, size = (step - first) * self.config.batch_size, self.config.batch_size
+            batch = _batch(examples, start, size) if are_full else _part(examples, start, start + size)
             seed = tf.stack([self.config.seed + 1000003 * epoch, step])
             losses = self.strategy.run(self._step, (batch, seed))
             loss = self.strategy.experimental_local_results(losses)[0]
@@ -324,6 +361,16 @@ class Trainer:
 def _part(examples: Any, start: Any, end: Any) -> Any:
     """Some of the examples, which are a tensor or a dictionary of tensors."""
     return tf.nest.map_structure(lambda one: one[start:end], examples)
+
+
+def _batch(examples: Any, start: tf.Tensor, size: int) -> Any:
+    """So many examples, of a shape that is known beforehand."""
+    return tf.nest.map_structure(lambda one: tf.slice(one, [start], [size]), examples)
+
+
+def _padded(examples: Any, size: int) -> Any:
+    """The examples and some that are none, so that XLA does not compile once more for the last call of an epoch."""
+    return tf.nest.map_structure(lambda one: tf.pad(one, [[0, size - len(one)]]), examples)
 
 
 def _scaled(gradient: Any, factor: tf.Tensor) -> Any:

@@ -25,7 +25,7 @@ def built(num_users, num_items, **hparams):
 
 
 def scores(labels, histories, **hparams):
-    """The scores of all items for histories, which are rows of labels, by EASE of `[users, items]` labels."""
+    """The scores of all items for histories, rows of labels too, by EASE of `[users, items]` labels."""
     model = built(*np.shape(labels), **hparams)
     model.closed_form(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
     items = np.arange(FIRST_KNOWN, model.num_items)
@@ -122,7 +122,7 @@ def test_items_whose_weights_do_not_fit_into_memory_are_refused_before_anything_
 
 
 def test_items_whose_inverse_does_not_fit_into_memory_are_refused_before_it_is_made(monkeypatch):
-    model = zoo.build("ease", num_users=3, num_items=1000)
+    model = built(3, 1000)
     monkeypatch.setattr(memory, "available_memory", lambda: 10**7)
     with pytest.raises(UserError, match=r"The inverse of a matrix of 1,002 items needs 24\.1 MB"):
         model.closed_form(csr_matrix((5, 1002), dtype=np.float32))
@@ -136,7 +136,7 @@ def test_every_format_scores_somebody_who_came_after_training_by_the_papers_form
     bundle = export.export(zoo.train("ease", data, hparams={"l2": 2.0}, progress=False), tmp_path / "bundle")
     inverse = np.linalg.inv(likes.T @ likes + 2.0 * np.eye(10))
     newcomer = np.array([1, 0, 0, 0, 0, 1, 1, 0, 0, 0])
-    length = data.schema["history"].length
+    (length,) = data.schema["history"].shape
     history = np.pad([f"item {i}" for i in np.flatnonzero(newcomer)], (length - 3, 0)).astype(object)
     query = {"history": history[None], "history_rating": np.where(history == "", 0, 4.0)[None]}
     wanted = np.array([[f"item {i}" for i in range(10)]], object)

@@ -31,11 +31,11 @@ def test_with_weights_of_1_it_is_matrix_factorization():
     np.testing.assert_allclose(scores, users @ items.T, rtol=1e-5, atol=1e-6)
 
 
-def test_vectors_start_with_the_papers_spread_and_output_weights_within_lecuns_bound():
+def test_vectors_start_with_the_papers_spread_and_weights_as_matrix_factorization():
     model = zoo.build("gmf", num_users=4000, num_items=4000, embedding_dim=12)
     for name in ("user_vectors", "item_vectors"):
         table = model.get_layer(name).get_weights()[0]
         assert not table[:2].any()
         assert table[2:].std() == pytest.approx(0.01, rel=0.05)
     (weights,) = model.get_layer("weights").get_weights()
-    assert 0 < np.abs(weights).max() <= np.sqrt(3 / 12)
+    np.testing.assert_array_equal(weights, np.ones(12))

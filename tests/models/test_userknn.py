@@ -20,7 +20,7 @@ def built(num_users, num_items, **hparams):
 
 
 def scores(labels, histories, **hparams):
-    """The scores of all items for histories, which are rows of labels, by the user neighbours of `[users, items]` labels."""
+    """The scores of all items for histories, rows of labels too, by the user neighbours of `[users, items]` labels."""
     model = built(*np.shape(labels), **hparams)
     model.closed_form(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
     items = np.arange(FIRST_KNOWN, model.num_items)

@@ -81,7 +81,7 @@ class KnownRowsNormal(keras.initializers.RandomNormal):
 
 
 class Weighted(keras.layers.Layer):
-    """Weighs every dimension of a vector by a number of its own.
+    """Weighs every dimension of a vector by a number of its own, at first by 1.
 
     Example:
 
@@ -90,8 +90,8 @@ class Weighted(keras.layers.Layer):
     """
 
     def build(self, input_shape: Any) -> None:
-        """Makes the weights, spread as those of a dense layer from all dimensions to one number."""
-        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1],), initializer="lecun_uniform")
+        """Makes the weights."""
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1],), initializer="ones")
 
     def call(self, vectors: Any) -> Any:
         """`[batch, dim]` to `[batch, dim]`."""

@@ -1,5 +1,7 @@
 """Generalized matrix factorization: a weighted product of user and item vectors (He et al., 2017).
 
+All weights start at 1, where it is matrix factorization.
+
 Hparams:
     embedding_dim: Width of the user and item vectors, the paper's predictive factors.
 """
