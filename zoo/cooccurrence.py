@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from zoo.errors import UserError
 from zoo.memory import check_memory
 
 ROWS_AT_ONCE = 1024
@@ -19,12 +20,18 @@ def positives(interactions: csr_matrix) -> csr_matrix:
     Returns:
         A matrix of the same shape.
 
+    Raises:
+        UserError: If there is none.
+
     Example:
 
     >>> positives(csr_matrix([[5.0, -1.0, 0.0]])).toarray()
     array([[1., 0., 0.]], dtype=float32)
     """
-    return csr_matrix(interactions > 0, dtype=np.float32)
+    liked = csr_matrix(interactions > 0, dtype=np.float32)
+    if not liked.nnz:
+        raise UserError("No interaction of the training part has a label above 0, so there is no positive.")
+    return liked
 
 
 def cooccurrences(liked: csr_matrix) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -54,4 +55,6 @@ def check_like(what: str, value: Any, default: Any) -> None:
             is_other_kind |= isinstance(value, str) != isinstance(default, str)
             if is_other_kind or not isinstance(value, wanted):
                 raise UserError(f"{what}: expected {words}, such as {default!r}. Received: {value!r}.")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{what}: expected a finite number. Received: {value!r}.")
             return

@@ -106,6 +106,11 @@ class Recommender(keras.Model):
             if isinstance(layer, CatalogueRows):
                 layer.rows.assign(items[layer.feature_name])
 
+    @property
+    def reads_interactions(self) -> bool:
+        """Whether an item is known by who met it, so that `set_interactions` is to be called before training."""
+        return any(isinstance(layer, InteractionRows) for layer in self._flatten_layers())
+
     def set_interactions(self, interactions: scipy.sparse.csr_matrix) -> None:
         """Puts the training interactions into the model, where an architecture reads them.
 

@@ -165,7 +165,7 @@ def build(
         A `keras.Model` that scores (query, item) pairs, with `score` and `recommend`.
 
     Raises:
-        UserError: For an unknown name or hparam.
+        UserError: For an unknown name or hparam, or one that an architecture cannot be built with.
 
     Example:
 
@@ -181,7 +181,13 @@ def build(
     elif num_users is not None or num_items is not None:
         raise UserError("Give either a schema or num_users and num_items, not both.")
     # A schema of its own, since a schema remembers the inputs that a model was built from.
-    recommender = _builder(known)(Schema(schema), **hparams)
+    try:
+        recommender = _builder(known)(Schema(schema), **hparams)
+    except UserError:
+        raise
+    except ValueError as error:
+        # Keras says so of units below 1, unknown activations and the like.
+        raise UserError(f"{name!r} cannot be built with {hparams}: {str(error).strip().splitlines()[0]}") from error
     recommender.describe(name, {**known.hparams, **hparams}, schema)
     read = {schema[query].role for query in recommender.query_names}
     if not read <= set(known.query):

@@ -137,10 +137,10 @@ def _dataset(config: Config, source: Any, scratch: Path | None = None) -> Datase
 def _check_streamable(config: Config) -> None:
     """Raises a `UserError` unless the architecture and its objective are content with single interactions."""
     known = spec(config.model)
-    if "history" in known.query or known.objective == "closed_form":
+    if "history" in known.query or known.objective not in streamable_objectives():
         others = [one for one in specs().values() if "history" not in one.query]
         can = [one.name for one in others if one.objective in streamable_objectives()]
-        why = "reads histories" if "history" in known.query else "is solved from all interactions at once"
+        why = "reads histories" if "history" in known.query else "needs all interactions at once"
         raise UserError(
             f"{config.model!r} {why}, which streamed data cannot give. These train on it: {', '.join(can)}."
         )
@@ -183,6 +183,8 @@ def _train(
         model.closed_form(interaction_matrix(dataset, positive_only=False))
         history: list[dict[str, float]] = [{"seconds": time.perf_counter() - started}]
     else:
+        if model.reads_interactions:
+            model.set_interactions(interaction_matrix(dataset))
         _start_from_pretrained(config, model, dataset)
         history = _fit(config, model, dataset, folder, progress, callbacks)
     if config.train.precision != "float32":

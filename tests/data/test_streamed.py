@@ -737,7 +737,7 @@ def test_negatives_come_from_the_whole_catalogue(data):
     ("model", "settings", "message"),
     [
         ("lstm", {}, r"'lstm' reads histories, which streamed data cannot give\. These train on it: .*\bmf, ncf\b"),
-        ("popularity", {}, r"'popularity' is solved from all interactions at once, .* These train on it: "),
+        ("popularity", {}, r"'popularity' needs all interactions at once, .* These train on it: "),
         ("mf", {"train": {"objective": "next_item"}}, r"Objective 'next_item' needs .* train\.objective: bpr, "),
         ("mf", {"train": {"objective": "reconstruction"}}, "Objective 'reconstruction' needs all that a user met"),
         ("mf", {"train": {"objective": "pointwize"}}, "Unknown objective 'pointwize'. Did you mean 'pointwise'"),
@@ -749,6 +749,11 @@ def test_what_needs_whole_users_is_refused_before_anything_is_read(path, tmp_pat
     assert not (tmp_path / "runs").exists()
     with pytest.raises(UserError, match=message):
         zoo.train(model, prepare_stream(path), **settings)
+
+
+def test_an_architecture_that_knows_items_by_their_users_is_refused_for_a_stream(path):
+    with pytest.raises(UserError, match="needs all interactions at once"):
+        zoo.train("item_autoencoder", path, data={"stream": True}, train={"objective": "pointwise"}, progress=False)
 
 
 def test_an_objective_of_whole_users_is_refused_for_a_stream(data):

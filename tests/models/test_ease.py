@@ -144,3 +144,10 @@ def test_every_format_scores_somebody_who_came_after_training_by_the_papers_form
         runtime = RUNTIMES[name](bundle.folder / name, bundle.endpoints)
         answer = runtime.run("score", {**query, "items": wanted})["scores"]
         np.testing.assert_allclose(answer[0], newcomer - newcomer @ (inverse / np.diag(inverse)), atol=1e-5)
+
+
+@pytest.mark.parametrize("label", [0.0, -1.0])
+def test_training_data_without_a_positive_is_refused(label):
+    labels = np.full((3, 8), label)
+    with pytest.raises(UserError, match="label above 0, so there is no positive"):
+        scores(labels, labels)

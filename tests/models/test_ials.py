@@ -188,3 +188,10 @@ def test_every_format_solves_for_somebody_who_came_after_training(tmp_path):
     for name in bundle.formats:
         answer = RUNTIMES[name](bundle.folder / name, bundle.endpoints).run("score", query)
         np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("label", [0.0, -1.0])
+def test_training_data_without_a_positive_is_refused(label):
+    labels = np.full((3, 8), label)
+    with pytest.raises(UserError, match="label above 0, so there is no positive"):
+        solved(labels, some_vectors(4))

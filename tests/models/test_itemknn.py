@@ -139,3 +139,10 @@ def test_an_item_that_nobody_liked_is_nobodys_neighbour_and_has_none():
 def test_hparams_that_mean_nothing_are_refused(hparams, received):
     with pytest.raises(UserError, match=rf"itemknn: neighbors must be at least 1 and .* Received: {received}"):
         zoo.build("itemknn", num_users=3, num_items=4, **hparams)
+
+
+@pytest.mark.parametrize("label", [0.0, -1.0])
+def test_training_data_without_a_positive_is_refused(label):
+    labels = np.full((3, 8), label)
+    with pytest.raises(UserError, match="label above 0, so there is no positive"):
+        scores(labels, labels)

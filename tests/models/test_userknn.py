@@ -84,3 +84,10 @@ def test_an_item_that_a_history_lists_twice_counts_once_and_an_unknown_one_does_
 def test_there_is_at_least_one_neighbour(neighbors):
     with pytest.raises(UserError, match=rf"userknn: neighbors must be at least 1\. Received: {neighbors}"):
         zoo.build("userknn", num_users=3, num_items=4, neighbors=neighbors)
+
+
+@pytest.mark.parametrize("label", [0.0, -1.0])
+def test_training_data_without_a_positive_is_refused(label):
+    labels = np.full((3, 8), label)
+    with pytest.raises(UserError, match="label above 0, so there is no positive"):
+        scores(labels, labels)

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,9 +121,15 @@ for out, settings in {runs!r}.items():
 
 def fork(folder: Path, codes: dict[str, str]) -> dict[str, int]:
     """Runs each code in a process of its own, all at once in a folder; gives their exit codes."""
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    command = [sys.executable, "-c", FORK]
-    with subprocess.Popen(command, cwd=folder, text=True, start_new_session=True, **pipes) as forking:
+    with subprocess.Popen(
+        [sys.executable, "-c", FORK],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        start_new_session=True,
+    ) as forking:
         try:
             out, err = forking.communicate(json.dumps(codes), timeout=PATIENCE)
         finally:
@@ -200,7 +207,7 @@ def folder(tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("distribution")
     write_events(made / "events.csv")
     for index in range(2):
-        arrays = {name: np.ones_like(array) if index else array for name, array in ARRAYS.items()}
+        arrays: dict[str, Any] = {name: np.ones_like(array) if index else array for name, array in ARRAYS.items()}
         np.savez(made / f"sent-{index}.npz", texts=TEXTS[index], **arrays)
     return made
 
@@ -409,8 +416,8 @@ def test_a_worker_with_other_settings_is_named_to_both():
 def test_a_port_that_is_taken_is_named():
     workers = free_addresses()
     port = int(workers[1].rpartition(":")[2])
-    message = f"Worker 1 cannot listen at {workers[1]} (Address already in use). Choose a free port."
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(UserError, match=re.escape(message)):
+    message = rf"Worker 1 cannot listen at {re.escape(workers[1])} \(Address already in use.*\)\. Choose a free port\."
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(UserError, match=message):
         meet(workers, 1, "same", PATIENCE)
 
 
@@ -574,7 +581,7 @@ def zoo_train(monkeypatch, capfd, tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == ["events.csv"], "nothing is written"
         out, err = capfd.readouterr()
         assert "Traceback" not in out + err
-        return ended.value.code, " ".join(err.split())
+        return int(ended.value.code or 0), " ".join(err.split())
 
     return run
 

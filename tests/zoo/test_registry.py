@@ -111,6 +111,23 @@ def test_a_name_like_no_other_gives_all():
         zoo.build("x")
 
 
+@pytest.mark.parametrize(
+    ("name", "hparams"),
+    [
+        ("mf", {"embedding_dim": 0}),
+        ("mf", {"embedding_dim": -1}),
+        ("ncf", {"hidden": (8, 0)}),
+        ("lstm", {"units": 0}),
+        ("item_autoencoder", {"activation": "sigmoyd"}),
+        ("ease", {"l2": float("nan")}),
+        ("ials", {"regularization": float("inf")}),
+    ],
+)
+def test_an_hparam_that_no_model_can_be_built_with_is_the_users_mistake(name, hparams):
+    with pytest.raises(UserError):
+        zoo.build(name, num_users=3, num_items=4, **hparams)
+
+
 def test_an_unknown_hparam_gives_the_valid_ones():
     with pytest.raises(UserError, match=r"hparam of 'ncf' 'zzz'\. Valid: dropout, embedding_dim, hidden\."):
         zoo.build("ncf", zzz=1)
@@ -127,7 +144,7 @@ def test_sizes_make_a_schema():
     model = zoo.build("mf", num_users=3, num_items=4, embedding_dim=2)
     assert model.num_items == 6
     assert model.schema.size("user") == 5
-    assert model.recipe["hparams"] == {"embedding_dim": 2}
+    assert model.recipe["hparams"] == {"embedding_dim": 2, "biases": True}
 
 
 def test_building_does_not_tie_models_of_one_schema_together(datasets):

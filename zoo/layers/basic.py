@@ -30,7 +30,7 @@ class Embedding(keras.layers.Layer):
         stddev: Spread of the initial vectors.
 
     Raises:
-        UserError: When built, if the table does not fit into memory.
+        UserError: For a width below 1; and when built, if the table does not fit into memory.
 
     Example:
 
@@ -40,6 +40,8 @@ class Embedding(keras.layers.Layer):
 
     def __init__(self, rows: int, dim: int, *, stddev: float = 0.05, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if dim < 1:
+            raise UserError(f"The width of vectors (embedding_dim) must be at least 1. Received: {dim}.")
         self.rows, self.dim, self.stddev = rows, dim, stddev
 
     def build(self, input_shape: Any = None) -> None:
