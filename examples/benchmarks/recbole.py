@@ -79,7 +79,7 @@ def measure_recozoo(model, threads, data_root, epochs):
     train["options"] = {"negatives": 1}
     if model == "bpr":
         train.update(objective="bpr", batch_size=2048)
-        run = zoo.train("mf", data, train=train, hparams={"embedding_dim": 64}, progress=False)
+        run = zoo.train("mf", data, train=train, hparams={"embedding_dim": 64, "biases": False}, progress=False)
     else:
         # A batch of 2,048 rows is 1,024 positives and as many negatives here, as RecBole has it.
         train.update(objective="pointwise", batch_size=1024)

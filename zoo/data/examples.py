@@ -97,7 +97,8 @@ class Examples(TrainingEvents):
         is_example = rows["label"].to_numpy() > 0 if positives else np.ones(len(rows), bool)
         self.examples = tf.constant(np.flatnonzero(is_example), tf.int32)
         self.num_examples = int(is_example.sum())
-        self.item_counts = np.bincount(rows["item"].to_numpy()[is_example], minlength=dataset.num_items)
+        counts = np.bincount(rows["item"].to_numpy()[is_example], minlength=dataset.num_items)
+        self.item_counts = counts.astype(np.int32)
         counts = np.bincount(rows["user"].to_numpy(), minlength=dataset.num_users)
         # The events of user index u are first[u]:first[u + 1].
         self.first = tf.constant(np.concatenate([[0], np.cumsum(counts)]), tf.int32)

@@ -59,10 +59,16 @@ class Line:
     """
 
     def __init__(self, masses: np.ndarray) -> None:
-        self.ends = np.cumsum(masses)
-        self.length = int(self.ends[-1])
+        self.length = int(masses.sum())
         # Items of mass 1 are at the place that is their number.
-        self._search = Sorted(self.ends) if self.length > len(masses) else None
+        self._ends = np.cumsum(masses) if self.length > len(masses) else None
+        self._search = None if self._ends is None else Sorted(self._ends)
+
+    def starts_of(self, items: np.ndarray) -> np.ndarray:
+        """The places, int64, where the stretches of item indices begin."""
+        if self._ends is None:
+            return items - FIRST_KNOWN
+        return np.concatenate([[0], self._ends])[items - FIRST_KNOWN]
 
     def items_at(self, places: tf.Tensor) -> tf.Tensor:
         """The item indices (int32) that int64 places below `length` fall on."""
@@ -94,7 +100,7 @@ class Unmet:
         # The mass of all pairs before a pair.
         skipped = np.concatenate([[0], np.cumsum(met)])
         met_before = skipped[:-1] - skipped[first[users]]
-        unmet_before = self._line.ends[items - FIRST_KNOWN] - met - met_before
+        unmet_before = self._line.starts_of(items) - met_before
         self._lengths = Sorted(users * (self._line.length + 1) + unmet_before, longest=int(counts.max()))
         self._first, self._skipped = tf.constant(first, tf.int32), tf.constant(skipped, tf.int64)
 
