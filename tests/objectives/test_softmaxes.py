@@ -151,7 +151,7 @@ def test_the_positives_of_one_user_say_nothing_against_each_other(sequences_of, 
 # Mistakes
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
 def test_a_temperature_is_above_0(data, temperature):
     with pytest.raises(UserError, match="temperature must be above 0"):
         make_objective("in_batch_softmax", zoo.build("mf", data.schema), data, {"temperature": temperature})

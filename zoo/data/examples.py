@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -97,8 +98,6 @@ class Examples(TrainingEvents):
         is_example = rows["label"].to_numpy() > 0 if positives else np.ones(len(rows), bool)
         self.examples = tf.constant(np.flatnonzero(is_example), tf.int32)
         self.num_examples = int(is_example.sum())
-        counts = np.bincount(rows["item"].to_numpy()[is_example], minlength=dataset.num_items)
-        self.item_counts = counts.astype(np.int32)
         counts = np.bincount(rows["user"].to_numpy(), minlength=dataset.num_users)
         # The events of user index u are first[u]:first[u + 1].
         self.first = tf.constant(np.concatenate([[0], np.cumsum(counts)]), tf.int32)
@@ -111,6 +110,11 @@ class Examples(TrainingEvents):
         if "history" in dataset.schema:
             self._length = dataset.schema["history"].length
             self._largest_rating = dataset.schema["history_rating"].std
+
+    @cached_property
+    def item_counts(self) -> np.ndarray:  # type: ignore[override]
+        """See `TrainingEvents`. Not made unless asked for, as a large catalogue is counted for nothing else."""
+        return np.bincount(tf.gather(self.items, self.examples), minlength=self.num_items)
 
     def __len__(self) -> int:
         """The number of training events."""

@@ -282,10 +282,10 @@ def make_masses(name: str, events: TrainingEvents, alpha: float) -> np.ndarray:
     Raises:
         UserError: For a negative alpha.
     """
-    counts = events.item_counts[FIRST_KNOWN:]
     if name == "uniform":
-        return np.ones(len(counts), np.int64)
+        return np.ones(events.num_items - FIRST_KNOWN, np.int64)
     check_at_least("alpha", alpha, 0)
+    counts = events.item_counts[FIRST_KNOWN:]
     powers = (np.maximum(counts, 1) / max(counts.max(), 1)) ** alpha
     # Whole numbers so large that rounding does not matter, and so small that a draw of 53 bits reaches every place
     # and that a user and a place fit into 63 bits.
