@@ -20,15 +20,13 @@ import tensorflow as tf
 from zoo.config import TrainConfig
 from zoo.distribution import array_from_chief, from_chief, is_chief
 from zoo.errors import UserError, ZooError, unknown_name
+from zoo.evaluation.figures import gain
 from zoo.memory import check_memory
 from zoo.objectives.base import Batch, Objective
 from zoo.optimizers import make_optimizer, sum_duplicates
 from zoo.recommender import Recommender
 
 CHECKPOINT = "checkpoint.npz"
-
-# Metrics of which less is better.
-FALLING = ("rmse", "mae", "log_loss", "loss")
 
 Validate = Callable[[], dict[str, float]]
 
@@ -83,7 +81,6 @@ class Trainer:
         self.strategy = tf.distribute.get_strategy()
         self.model, self.objective, self.config = model, objective, config
         self.validate, self.monitor, self.folder = validate, monitor, folder
-        self.sign = -1.0 if monitor.split("@")[0] in FALLING else 1.0
         chiefs = from_chief(objective.num_examples)
         if chiefs != objective.num_examples:
             raise UserError(
@@ -328,9 +325,9 @@ class Trainer:
     def _compare(self, logs: dict[str, float]) -> None:
         if self.monitor not in logs:
             raise unknown_name("metric to monitor", self.monitor, logs)
-        progress, value = self.progress, self.sign * logs[self.monitor]
-        if progress.best is None or value > self.sign * progress.best:
-            progress.best, progress.best_epoch = logs[self.monitor], progress.epoch
+        progress, value = self.progress, logs[self.monitor]
+        if progress.best is None or gain(self.monitor, value, progress.best) > 0:
+            progress.best, progress.best_epoch = value, progress.epoch
             # Without validation there is nothing to choose an epoch by: the last one counts.
             if self.monitor != "loss":
                 self.best_weights = self.model.get_weights()

@@ -19,7 +19,7 @@ METRICS = {
 HEADLINE = {"full-ranking": "ndcg", "labels": "auc", "ratings": "rmse", "sampled-ranking": "hr"}
 
 # Metrics of which less is better.
-FALLING = ("rmse", "mae", "log_loss")
+FALLING = ("rmse", "mae", "log_loss", "loss")
 
 
 def metric_names(protocol: str, ks: Sequence[int]) -> list[str]:
