@@ -63,6 +63,9 @@ class TrainConfig(_Section):
     batch_size: int = Field(1024, ge=1, description="Examples a step.")
     optimizer: str = Field("adam", description="adam, adagrad or sgd, by row; or another Keras optimizer, dense.")
     learning_rate: float = Field(1e-3, gt=0, description="Its learning rate, the highest of the schedule.")
+    epsilon: float | None = Field(
+        None, gt=0, description="What adam or adagrad adds to the root that it divides by; by default Keras' 1e-7."
+    )
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="How the learning rate falls to zero over all epochs."
     )

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import unknown_name
+from zoo.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from zoo.config import TrainConfig
@@ -157,13 +157,18 @@ def make_optimizer(config: TrainConfig, total_steps: int) -> RowWise:
         total_steps: Steps of the whole training, over which a schedule falls.
 
     Raises:
-        UserError: With the near names, for an unknown optimizer.
+        UserError: With the near names, for an unknown optimizer; or for an `epsilon` where it has none.
     """
     kinds = {**_dense_optimizers(), **OPTIMIZERS}
     name = config.optimizer.lower()
     if name not in kinds:
         raise unknown_name("optimizer", config.optimizer, kinds)
-    return kinds[name](learning_rate=learning_rate(config, total_steps), decay=config.weight_decay, l2=config.l2)
+    settings: dict[str, Any] = {"decay": config.weight_decay, "l2": config.l2}
+    if config.epsilon is not None:
+        if not hasattr(kinds[name](), "epsilon"):
+            raise UserError(f"train.epsilon does nothing with train.optimizer={config.optimizer}. Leave it out.")
+        settings["epsilon"] = config.epsilon
+    return kinds[name](learning_rate=learning_rate(config, total_steps), **settings)
 
 
 def _dense_optimizers() -> dict[str, type[RowWise]]:

@@ -288,3 +288,10 @@ def test_a_schedule_falls_over_all_steps_of_all_epochs():
     # Four steps at 1, 3/4, 1/2 and 1/4 of the learning rate.
     changed = users_after([3], schedule="linear", epochs=2, batch_size=1, steps_per_call=1)
     np.testing.assert_allclose(changed[3], [2.5, 2.5], rtol=1e-5)
+
+
+def test_epsilon_is_what_a_root_is_divided_by_at_least():
+    assert make_optimizer(TrainConfig(optimizer="adam"), 1).epsilon == 1e-7
+    assert make_optimizer(TrainConfig(optimizer="adam", epsilon=1e-3), 1).epsilon == 1e-3
+    with pytest.raises(UserError, match=r"train\.epsilon does nothing with train\.optimizer=sgd"):
+        make_optimizer(TrainConfig(optimizer="sgd", epsilon=1e-3), 1)
