@@ -60,13 +60,6 @@ def test_a_score_decodes_the_code_of_the_items_ratings_for_the_user():
     np.testing.assert_allclose(scores, by_hand(model, RATINGS), rtol=1e-4, atol=1e-6)
 
 
-def test_an_offset_sets_a_low_rating_apart_from_none():
-    model = shaken(SCHEMA, offset=2.0)
-    model.set_interactions(scipy.sparse.csr_matrix(RATINGS.T))
-    scores = model.score({"user": np.arange(5)}, np.tile(np.arange(6), (5, 1)))
-    np.testing.assert_allclose(scores, by_hand(model, RATINGS + 2.0 * (RATINGS > 0)), rtol=1e-4, atol=1e-6)
-
-
 def test_ratings_are_read_on_a_scale_up_to_5_whatever_that_of_the_data():
     of_ten = Schema(history_features(6, 3, 10.0)[1] if f.name == "history_rating" else f for f in SCHEMA)
     model, other = shaken(SCHEMA), shaken(of_ten)

@@ -6,10 +6,9 @@ Hparams:
     hidden: Width of the code.
     activation: Activation of the code.
     dropout: Share of an item's ratings hidden from the encoder in training.
-    offset: What the encoder sees is a rating and so much more, so that a low rating is far from none at all.
 """
 
-from keras import layers, ops
+from keras import layers
 from keras.initializers import RandomNormal
 
 from zoo.layers import Dropout, Embedding, InteractionRows
@@ -25,19 +24,11 @@ from zoo.schema import Schema
     paper="10.1145/2740908.2742726",
     tiny={"hidden": 8},
 )
-def item_autoencoder(
-    schema: Schema,
-    *,
-    hidden: int = 500,
-    activation: str = "sigmoid",
-    dropout: float = 0.0,
-    offset: float = 0.0,
-) -> Towers:
+def item_autoencoder(schema: Schema, *, hidden: int = 500, activation: str = "sigmoid", dropout: float = 0.0) -> Towers:
     user, item = schema.input("user"), schema.input("item")
     ratings = InteractionRows(schema.size("item"), schema.size("user"))(item)
     # On a scale up to 5, as the paper's are: much smaller ones would leave the sigmoid next to linear.
-    ratings = ratings * (5 / schema["history_rating"].std) + offset * ops.cast(ratings != 0, "float32")
-    ratings = Dropout(dropout)(ratings)
+    ratings = Dropout(dropout)(ratings * (5 / schema["history_rating"].std))
     return Towers(
         query=Embedding(schema.size("user"), hidden, stddev=0.005)(user),
         query_bias=Embedding(schema.size("user"), 1)(user),
