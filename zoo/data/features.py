@@ -13,7 +13,7 @@ import pandas as pd
 
 from zoo.data.dataset import neutral
 from zoo.data.readers import Table, are_integers, distinct
-from zoo.data.text import encode_texts, text_encoder
+from zoo.data.text import text_encoder
 from zoo.errors import UserError, unknown_name
 from zoo.schema import FIRST_KNOWN, UNKNOWN, Feature, Role, Vocabulary
 
@@ -31,8 +31,18 @@ MAX_CATEGORIES = 10_000
 FEW_NUMBERS = 10
 
 # Names that mean something else in a query, a dataset or a file of arrays.
-_RESERVED_IN_QUERIES = ("user", "item", "label", "history", "history_rating", "exclude", "candidates", "k")
-RESERVED = frozenset((*_RESERVED_IN_QUERIES, "timestamp", "part", "file", "allow_pickle"))
+_RESERVED_IN_QUERIES = (
+    "user",
+    "item",
+    "label",
+    "history",
+    "history_rating",
+    "history_age",
+    "exclude",
+    "candidates",
+    "k",
+)
+RESERVED = frozenset((*_RESERVED_IN_QUERIES, "timestamp", "rating", "part", "file", "allow_pickle"))
 
 _MISSING_NUMBERS = frozenset({"na", "n/a", "nan", "null", "none"})
 
@@ -175,9 +185,12 @@ class Column:
 
     def _encode_text(self, name: str) -> Encoded:
         codes, texts = self._distinct
-        options = {key: value for key, value in self.options.items() if key == "dim"}
-        fitted = text_encoder(self.options.get("encoder", "tfidf"), **options).fit(texts)
-        vectors = encode_texts(fitted, texts)
+        try:
+            encoder = text_encoder(self.options.get("encoder", "tfidf"), dim=self.options.get("dim"))
+            fitted = encoder.fit(texts)
+            vectors = encoder.encode(texts)
+        except UserError as error:
+            raise UserError(f"Feature {self.name!r}: {error}") from error
         vectors = np.concatenate([vectors, np.zeros_like(vectors, shape=(1, vectors.shape[1]))])
         return Encoded(Feature(name, self.role, "text", vectors.shape[1]), vectors[codes], fitted=fitted)
 
@@ -245,8 +258,9 @@ def check_options(features: Mapping[str, Any] | None) -> dict[str, dict[str, Any
                 raise unknown_name(f"option of feature {column!r}", str(option), known)
         if "kind" in options and str(options["kind"]) not in OPTIONS:
             raise unknown_name(f"kind of feature {column!r}", str(options["kind"]), OPTIONS)
-        if not isinstance(options.get("separator") or "", str):
-            raise UserError(f"Feature {column!r}: expected separator as text. Received: {options['separator']!r}.")
+        for option in ("separator", "encoder"):
+            if not isinstance(options.get(option) or "", str):
+                raise UserError(f"Feature {column!r}: expected {option} as text. Received: {options[option]!r}.")
         for option in ("length", "dim"):
             if option in options and (not isinstance(options[option], int) or options[option] < 1):
                 raise UserError(f"Feature {column!r}: expected {option} of at least 1. Received: {options[option]!r}.")

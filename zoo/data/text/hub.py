@@ -1,0 +1,120 @@
+"""Text vectors of keras-hub backbones."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.data.text.pretrained import Encode, PretrainedEncoder
+from zoo.errors import UserError, unknown_name
+
+# Texts that go through the backbone at a time, and the most tokens of one; the rest of it is not read.
+BATCH_SIZE = 32
+MAX_TOKENS = 256
+
+
+class KerasHubEncoder(PretrainedEncoder):
+    """The mean of a keras-hub backbone's last hidden states over the tokens of a text, of length one.
+
+    Any text backbone will do. Of those with an encoder and a decoder it is the encoder's states. Tokens that start,
+    end or pad are not part of the mean. A text is cut to 256 tokens, or what the backbone can take.
+
+    Example:
+
+    >>> encoder = text_encoder("keras-hub:bert_tiny_en_uncased")
+    >>> encoder.fit(["a red kettle", "a blue kettle"])["width"]
+    128
+    """
+
+    name = "keras-hub"
+    package = "keras_hub"
+    takes = "the name of a keras-hub preset, which is downloaded, or the folder of one"
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Encode]:
+        with _quiet():
+            backbone, tokenizer = self._load()
+            yield functools.partial(_mean_states, backbone, tokenizer)
+
+    def _load(self) -> tuple[Any, Any]:
+        try:
+            import keras_hub
+
+            presets = keras_hub.models.Backbone.presets
+            if not Path(self.model).is_dir() and "/" not in self.model and self.model not in presets:
+                raise unknown_name("keras-hub preset", self.model, presets)
+            tokenizer = keras_hub.models.Tokenizer.from_preset(self.model)
+            backbone = keras_hub.models.Backbone.from_preset(self.model)
+        except UserError:
+            raise
+        except ImportError as error:
+            raise self._not_installed(error.name or str(error)) from error
+        except Exception as error:  # what presets and hubs raise is not known beforehand
+            raise self._not_loaded(str(error)) from error
+        others = [name for name in backbone.input if not name.endswith(("token_ids", "padding_mask", "segment_ids"))]
+        if others:
+            raise self._not_loaded(f"it reads {', '.join(others)} beside text")
+        return backbone, tokenizer
+
+
+def _mean_states(backbone: Any, tokenizer: Any, texts: list[str]) -> np.ndarray:
+    """The mean of the last hidden states over the tokens of each text, `[texts, width]`."""
+    start, end = (
+        [] if token is None else [token]
+        for token in (getattr(tokenizer, "start_token_id", None), getattr(tokenizer, "end_token_id", None))
+    )
+    longest = min(MAX_TOKENS, getattr(backbone, "max_sequence_length", None) or MAX_TOKENS) - len(start + end)
+    rows = [np.asarray(row).tolist()[:longest] for row in tokenizer(texts)]
+    # Texts of about one length go together, to pad little.
+    order = np.argsort([len(row) for row in rows], kind="stable")
+    means: dict[int, np.ndarray] = {}
+    for first in range(0, len(rows), BATCH_SIZE):
+        batch = order[first : first + BATCH_SIZE]
+        vectors = _mean_of_batch(backbone, [[*start, *rows[i], *end] for i in batch], len(start), len(end), tokenizer)
+        means.update(zip(batch.tolist(), vectors, strict=True))
+    return np.stack([means[i] for i in range(len(rows))])
+
+
+def _mean_of_batch(backbone: Any, rows: list[list[int]], before: int, after: int, tokenizer: Any) -> np.ndarray:
+    """The mean of the last hidden states of rows of tokens, but for some before and after."""
+    from keras import ops
+
+    sizes = np.array([len(row) for row in rows])[:, None]
+    position = np.arange(max(1, sizes.max()))
+    tokens = np.full((len(rows), len(position)), getattr(tokenizer, "pad_token_id", None) or 0, np.int32)
+    is_token = position < sizes
+    tokens[is_token] = np.concatenate(rows)
+    by_kind = {"token_ids": tokens, "padding_mask": is_token, "segment_ids": np.zeros_like(tokens)}
+    # An encoder and a decoder have inputs of their own, and get the same.
+    inputs = {name: value for name in backbone.input for kind, value in by_kind.items() if name.endswith(kind)}
+    states = backbone(inputs, training=False)
+    if isinstance(states, dict):
+        states = states["sequence_output" if "sequence_output" in states else "encoder_sequence_output"]
+    is_text = ((position >= before) & (position < sizes - after)).astype(np.float32)[..., None]
+    values = ops.convert_to_numpy(ops.cast(states, "float32"))
+    return (values * is_text).sum(axis=1) / np.maximum(is_text.sum(axis=1), 1)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings, logs or progress bars of libraries."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
