@@ -254,6 +254,8 @@ def _about(feature: Feature) -> str:
         return f"The last {feature.length} items met, most recent last, padded in front."
     if feature.name == "history_rating":
         return "Their ratings, 0 for padding (1 for every item where there are no ratings)."
+    if feature.name == "history_age":
+        return "Seconds since each of them, 0 for padding."
     if feature.kind == "numeric":
         return f"A {feature.role} feature as in the data; NaN where it is not known."
     if feature.kind == "text":

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MAX_BATCH = 64
 MANIFEST = "manifest.json"
 # Lists in which the last value counts most: padded in front, and cut in front where they are too long.
-HISTORY = ("history", "history_rating")
+HISTORY = ("history", "history_rating", "history_age")
 # Lists of any length in which padding means nothing wherever it stands.
 SETS = ("exclude", "candidates")
 UNKNOWN = "unknown_"

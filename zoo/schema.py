@@ -18,6 +18,8 @@ Kind = Literal["id", "categorical", "numeric", "text"]
 ROLES: tuple[Role, ...] = ("user", "item", "history", "context", "label")
 KINDS: tuple[Kind, ...] = ("id", "categorical", "numeric", "text")
 
+SECONDS_A_DAY = 86_400.0
+
 PADDING = 0
 UNKNOWN = 1
 FIRST_KNOWN = 2
@@ -83,7 +85,8 @@ class Schema:
     """The features of a dataset, in a fixed order.
 
     The user and item ids are the features named `"user"` and `"item"`; the items a user met before
-    are `"history"` (most recent last, padded in front), with their ratings as `"history_rating"`.
+    are `"history"` (most recent last, padded in front), with their ratings as `"history_rating"` and, where
+    events have a time, how long ago they were as `"history_age"`.
 
     Args:
         features: The features. Names must be unique.
@@ -192,23 +195,32 @@ class Schema:
         return cls(Feature(**value) for value in values)
 
 
-def history_features(num_rows: int, length: int, largest_rating: float) -> list[Feature]:
-    """The two history features: item ids, and their ratings scaled by the largest one.
+def history_features(
+    num_rows: int, length: int, largest_rating: float, threshold: float = 0.0, is_ordered: bool = False
+) -> list[Feature]:
+    """The features of past events: item ids, their ratings, and how long ago they were.
 
-    Ratings are scaled but not centred, so that a padded event and an average rating stay apart.
+    Ratings are scaled by the largest one and not centred, except by the threshold above which an item is
+    liked: a rating above 0 is a liking in either case.
 
     Args:
         num_rows: Rows of the item table, padding and unknown included.
         length: The longest history a query may carry.
         largest_rating: The largest absolute rating of the data.
+        threshold: What ratings of liked items are above.
+        is_ordered: Whether events have a time.
 
     Returns:
-        The features `history` and `history_rating`.
+        The features `history`, `history_rating` and, of events with a time, `history_age`: in days here, in
+        seconds before it is scaled.
     """
-    return [
+    features = [
         Feature("history", "history", "id", num_rows, length=length),
-        Feature("history_rating", "history", "numeric", length=length, std=largest_rating),
+        Feature("history_rating", "history", "numeric", length=length, mean=threshold, std=largest_rating),
     ]
+    if is_ordered:
+        features.append(Feature("history_age", "history", "numeric", length=length, std=SECONDS_A_DAY))
+    return features
 
 
 class Vocabulary:

@@ -147,6 +147,20 @@ def test_ml_100k_is_found_where_it_is_said_to_be(tmp_path, monkeypatch, how):
     assert "zip" not in data.schema
 
 
+@pytest.mark.parametrize("folder", ["ml-1m", "ml-1m-text"])
+def test_ml_1m_takes_abstracts_that_lie_in_its_folder_or_beside_it(tmp_path, folder):
+    write_ml_1m(tmp_path / "ml-1m")
+    (tmp_path / folder).mkdir(exist_ok=True)
+    item = load_dataset("ml-1m", data_root=tmp_path, features={"year": "ignore"}).vocabularies["item"].to_json()[0]
+    abstracts = json.dumps({str(item): "A café owner meets an old friend again."})
+    (tmp_path / folder / "dbpedia_abstracts.json").write_text(abstracts, encoding="utf-8")
+    data = load_dataset("ml-1m", data_root=tmp_path, features={"year": "ignore"})
+    vectors = data.items["abstract"]
+    assert data.schema["abstract"].kind == "text"
+    assert np.abs(vectors[data.vocabularies["item"].index([item])]).sum() > 0
+    assert not vectors[data.vocabularies["item"].index([item])[0] + 1 :].any()
+
+
 def test_ml_1m_reads_its_double_colons(tmp_path):
     write_ml_1m(tmp_path / "ml-1m")
     data = load_dataset("ml-1m", data_root=tmp_path, features={"year": "ignore"})

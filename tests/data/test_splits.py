@@ -163,3 +163,26 @@ def test_a_dataset_knows_whether_its_split_goes_with_time(name, in_time):
     frame["timestamp"] = rng.permutation(len(frame))
     assert prepare(frame, split=name).is_split_in_time == in_time
     assert not prepare(frame.drop(columns="timestamp"), split="random").is_split_in_time
+
+
+@settings(max_examples=25, deadline=None)
+@given(users=users, warm_up=st.integers(1, 3))
+def test_by_time_first_interactions_are_in_histories_only_and_the_shares_are_of_the_others(users, warm_up):
+    frame = frame_of(users)
+    left = sum(max(users.count(user) - warm_up, 0) for user in set(users))
+    if round(left * 0.6) == 0:
+        return
+    parted, note = split(frame, "time", valid=0.2, test=0.2, warm_up=warm_up)
+    for _, events in parted.sort_values("timestamp").groupby("user"):
+        assert set(events["part"].head(warm_up)) == {"query"}
+        assert "query" not in set(events["part"].iloc[warm_up:])
+    counts = parted["part"].value_counts()
+    assert counts["train"] == round(left * 0.6)
+    assert counts.get("train", 0) + counts.get("valid", 0) == round(left * 0.8)
+    assert f"the first {warm_up} of every user in histories only" in note
+
+
+@pytest.mark.parametrize("warm_up", [-1, 2.5, "5"])
+def test_by_time_a_warm_up_is_a_number_of_interactions(warm_up):
+    with pytest.raises(UserError, match="warm_up as an integer of at least 0"):
+        split(frame_of([2, 3]), "time", warm_up=warm_up)

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from sklearn.metrics import log_loss, mean_absolute_error, ndcg_score, roc_auc_score, root_mean_squared_error
+from sklearn.metrics import (
+    accuracy_score,
+    log_loss,
+    mean_absolute_error,
+    ndcg_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 
 from zoo.errors import UserError
 from zoo.evaluation import metrics
@@ -17,6 +24,7 @@ from zoo.evaluation.metrics import (
     ranking_metrics,
     rating_metrics,
     rating_statistics,
+    row_statistics,
 )
 
 NAMES = ("hr", "recall", "precision", "ndcg", "map", "mrr")
@@ -239,7 +247,11 @@ class TestLabelMetrics:
         assert len(np.unique(logits)) < 500, "there must be ties"
         result = label_metrics(labels, logits)
         assert result == pytest.approx(
-            {"auc": roc_auc_score(labels, logits), "log_loss": log_loss(labels, 1 / (1 + np.exp(-logits)))},
+            {
+                "auc": roc_auc_score(labels, logits),
+                "log_loss": log_loss(labels, 1 / (1 + np.exp(-logits))),
+                "accuracy": accuracy_score(labels, logits > 0),
+            },
             rel=1e-12,
         )
 
@@ -278,13 +290,47 @@ class TestLabelMetrics:
 
     @pytest.mark.parametrize("label", [0, 1])
     def test_auc_is_left_out_for_one_class(self, label):
-        assert list(label_metrics(np.full(3, label), np.arange(3.0))) == ["log_loss"]
+        assert list(label_metrics(np.full(3, label), np.arange(3.0))) == ["log_loss", "accuracy"]
 
     def test_auc_is_nan_for_weights_that_leave_one_class(self):
         auc = label_statistics(np.array([0, 1, 1]), np.arange(3.0))["auc"]
         with np.errstate(all="raise"):
             assert math.isnan(auc(np.array([0, 2, 1])))
             assert math.isnan(auc(np.array([3, 0, 0])))
+
+    def test_accuracy_takes_a_probability_of_exactly_a_half_for_0(self):
+        assert label_metrics(np.array([0, 1]), np.zeros(2))["accuracy"] == 0.5
+        accuracy = label_statistics(np.array([0, 1, 1]), np.array([-1.0, 2.0, -3.0]))["accuracy"]
+        assert accuracy(np.array([1, 1, 2])) == 0.5
+
+    @given(labelled_rows(), st.data())
+    @settings(max_examples=40, deadline=None)
+    def test_auc_of_cold_rows_is_the_auc_of_these_alone(self, rows, data):
+        labels, scores = rows
+        is_cold = data.draw(arrays.arrays(bool, len(labels)))
+        weights = data.draw(arrays.arrays(np.float64, len(labels), elements=st.floats(0.25, 8.0)))
+        statistics = label_statistics(labels, scores, is_cold)
+        if not 0 < labels[is_cold].sum() < is_cold.sum():
+            assert "auc_cold" not in statistics
+            return
+        expected = naive_auc(labels[is_cold], scores[is_cold], weights[is_cold])
+        assert statistics["auc_cold"](weights) == pytest.approx(expected, abs=1e-12)
+        whole = label_statistics(labels, scores)
+        assert "auc_cold" not in whole
+        assert statistics["auc"](weights) == whole["auc"](weights)
+
+    def test_auc_of_cold_rows_is_nan_for_weights_that_leave_one_class(self):
+        is_cold = np.array([True, True, False, False])
+        auc_cold = label_statistics(np.array([0, 1, 0, 1]), np.arange(4.0), is_cold)["auc_cold"]
+        assert auc_cold(np.ones(4)) == 1
+        assert math.isnan(auc_cold(np.array([0, 1, 1, 1])))
+
+    def test_statistics_of_rows_are_those_of_the_protocol(self):
+        rows = {"label": np.array([0.0, 1.0]), "score": np.array([0.5, -1.0]), "user": np.array([2, 3])}
+        assert set(row_statistics("labels", rows)) == {"auc", "log_loss", "accuracy"}
+        cold = {**rows, "is_cold": np.array([True, True])}
+        assert set(row_statistics("ctr", cold)) == {"auc", "log_loss", "accuracy", "auc_cold"}
+        assert row_statistics("ratings", rows)["mae"](np.ones(2)) == (0.5 + 2.0) / 2
 
     @pytest.mark.parametrize(
         ("labels", "logits", "message"),

@@ -4,10 +4,12 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score, root_mean_squared_error
+from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, roc_auc_score, root_mean_squared_error
 
 import zoo
+from zoo.data import prepare
 from zoo.errors import UserError
 from zoo.evaluation import protocols
 from zoo.evaluation.protocols import evaluate, per_user_ranking, score_rows
@@ -206,7 +208,139 @@ def test_labels_are_compared_with_the_sigmoid_of_the_logit(small, factorization)
     assert f"{rows['label'].mean():.1%} of them 1" in evaluation.about
 
 
+# Clicks, in the order of time
+
+
+class Recorder:
+    """A model that notes what it is asked, and gives each item a score."""
+
+    query_names = ("user", "history", "history_rating", "history_age")
+
+    def __init__(self, data, scores=None):
+        self.data, self.scores, self.asked = data, scores or {}, []
+
+    def score(self, query, items):
+        items = self.data.vocabularies["item"].lookup(items)
+        users = self.data.vocabularies["user"].lookup(query["user"])
+        for place, asked in enumerate(zip(users, items, strict=True)):
+            met = query["history"][place] > 0
+            assert not met[: (~met).sum()].any(), "padding stands in front"
+            known = self.data.vocabularies["item"].lookup(query["history"][place][met]).tolist()
+            days = query["history_age"][place][met]
+            self.asked.append((*asked, known, query["history_rating"][place][met], days))
+        return np.array([self.scores.get(item, 0.0) for item in items], np.float32)
+
+
+def clicks(rows, **options):
+    """Data of rows `user item rating second part`, whose labels are ratings above 3."""
+    frame = pd.DataFrame([row.split() for row in rows], columns=["user", "item", "rating", "timestamp", "split"])
+    options = {"label_threshold": 3, "duplicates": "keep", "split": "given", **options}
+    return prepare(frame.astype({"rating": int, "timestamp": int}), name="clicks", **options)
+
+
+FILMS = (
+    *("ann alien 5 0 train", "ann brazil 2 0 train", "ann casablanca 4 10 valid"),
+    *("bob alien 1 5 query", "bob casablanca 5 30 test"),
+    # In the same second the rows stand in the order of the file.
+    *("ann dune 1 10 test", "ann eraserhead 5 10 test", "ann fargo 3 86410 test"),
+)
+
+
+def test_ctr_asks_about_each_interaction_with_all_that_its_user_did_before_it():
+    data = clicks(FILMS)
+    model = Recorder(data)
+    evaluation = evaluate(model, data, "ctr", resamples=10)
+    a_second = 1 / 86_400
+    expected = {
+        ("ann", "dune"): (["alien", "brazil", "casablanca"], [0.4, -0.2, 0.2], [10, 10, 0]),
+        ("ann", "eraserhead"): (["alien", "brazil", "casablanca", "dune"], [0.4, -0.2, 0.2, -0.4], [10, 10, 0, 0]),
+        ("bob", "casablanca"): (["alien"], [-0.4], [25]),
+        ("ann", "fargo"): (
+            ["alien", "brazil", "casablanca", "dune", "eraserhead"],
+            [0.4, -0.2, 0.2, -0.4, 0.4],
+            [86410, 86410, 86400, 86400, 86400],
+        ),
+    }
+    assert [asked[:2] for asked in model.asked] == list(expected)
+    for user, item, items, ratings, days in model.asked:
+        known, stars, seconds = expected[user, item]
+        assert items == known
+        np.testing.assert_allclose(ratings, stars, rtol=1e-6)
+        np.testing.assert_allclose(days, np.array(seconds) * a_second, rtol=1e-6)
+    assert evaluation.rows["user"].tolist() == data.part("test")["user"].tolist()
+    assert evaluation.rows["label"].tolist() == [0, 1, 1, 0]
+
+
+def test_ctr_asks_with_the_last_events_of_the_rows_before_where_many_are_of_one_second(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = [
+        f"u{rng.integers(4)} i{rng.integers(9)} {rng.integers(1, 6)} {rng.integers(6)} "
+        f"{'train' if number < 20 else rng.choice(['train', 'valid', 'test', 'query'])}"
+        for number in range(120)
+    ]
+    data = clicks(rows, max_history=5)
+    model = Recorder(data)
+    monkeypatch.setattr(protocols, "ROWS_AT_ONCE", 7)
+    evaluate(model, data, "ctr", resamples=10)
+    in_time = sorted((row.split() for row in rows), key=lambda row: int(row[3]))
+    expected = []
+    for place, (user, item, _, _, part) in enumerate(in_time):
+        if part == "test":
+            before = [row[1] for row in in_time[:place] if row[0] == user]
+            expected.append((user, item, before[-5:]))
+    assert [asked[:3] for asked in model.asked] == expected
+
+
+def test_ctr_compares_labels_with_logits():
+    data = clicks(FILMS)
+    scores = {"dune": -2.0, "eraserhead": 1.0, "casablanca": -0.5, "fargo": 0.25}
+    metrics = evaluate(Recorder(data, scores), data, "ctr", resamples=50).metrics
+    labels, logits = np.array([0, 1, 1, 0]), np.array([-2.0, 1.0, -0.5, 0.25])
+    assert metrics["auc"].mean == pytest.approx(roc_auc_score(labels, logits)) == 0.75
+    assert metrics["accuracy"].mean == accuracy_score(labels, logits > 0) == 0.5
+    assert metrics["log_loss"].mean == pytest.approx(log_loss(labels, 1 / (1 + np.exp(-logits))))
+
+
+def test_ctr_has_the_auc_of_cold_items_apart():
+    # Of the four films asked about only casablanca could have been learned of, and in validation it was not.
+    data = clicks(FILMS)
+    scores = {"dune": 2.0, "eraserhead": 1.0, "casablanca": -9.0, "fargo": 0.5}
+    evaluation = evaluate(Recorder(data, scores), data, "ctr", resamples=50)
+    assert evaluation.rows["is_cold"].tolist() == [True] * 4
+    assert evaluation.metrics["auc_cold"] == evaluation.metrics["auc"]
+    assert "4 are about cold items, which are in no training interaction." in evaluation.about
+    seen = clicks([*FILMS, "bob casablanca 4 4 train"])
+    evaluation = evaluate(Recorder(seen, scores), seen, "ctr", resamples=50)
+    assert evaluation.rows["is_cold"].tolist() == [True, True, False, True]
+    assert evaluation.metrics["auc_cold"].mean == 0.5
+    assert evaluation.metrics["auc"].mean == 0.25
+    # Cold are no interactions, or those of one label.
+    for known in (("dune", "eraserhead", "fargo", "casablanca"), ("casablanca", "eraserhead")):
+        warm = clicks([*FILMS, *(f"bob {item} 4 4 train" for item in known)])
+        assert set(evaluate(Recorder(warm), warm, "ctr", resamples=50).metrics) == {"auc", "log_loss", "accuracy"}
+
+
+def test_other_protocols_know_no_cold_items(small, factorization):
+    labelled = with_rows(small, label=(small.interactions["label"] > 3).astype(np.float32))
+    evaluation = evaluate(factorization, labelled, "labels", resamples=20)
+    assert set(evaluation.metrics) == {"auc", "log_loss", "accuracy"}
+    assert set(evaluation.rows) == {"user", "label", "score"}
+
+
 # Mistakes
+
+
+def test_ctr_needs_timestamps():
+    frame = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "label": [0, 1, 1], "split": ["train", "test", "test"]})
+    data = prepare(frame, name="bare")
+    with pytest.raises(UserError, match=r"'ctr' asks .* bare has no timestamps\. Add a timestamp column, .*labels"):
+        evaluate(Recorder(data), data, "ctr")
+
+
+def test_ctr_needs_labels_of_0_and_1():
+    data = clicks(FILMS, label_threshold=None)
+    with pytest.raises(UserError, match=r"'ctr' needs labels of 0 and 1\. .*label_threshold"):
+        evaluate(Recorder(data), data, "ctr")
 
 
 def test_ratings_need_a_model_whose_scores_are_ratings(small, factorization):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.arrays import load_arrays, save_arrays
-from zoo.schema import Feature, Schema, Vocabulary
+from zoo.schema import SECONDS_A_DAY, Feature, Schema, Vocabulary
 
 Part = Literal["train", "valid", "test", "query"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test", "query")
@@ -28,11 +28,15 @@ class Sequences:
         offsets: `[num_user_rows + 1]`; the events of user index `u` are `offsets[u]:offsets[u + 1]`.
         items: `[num_events]` item indices.
         labels: `[num_events]` labels.
+        ratings: `[num_events]` ratings as the feature `history_rating` has them.
+        times: `[num_events]` seconds; `None` where events have no time.
     """
 
     offsets: np.ndarray
     items: np.ndarray
     labels: np.ndarray
+    ratings: np.ndarray
+    times: np.ndarray | None = None
 
     def of(self, user: int) -> np.ndarray:
         """The item indices of one user, oldest first."""
@@ -53,20 +57,46 @@ class Sequences:
         Returns:
             Item indices (int32) and labels (float32), both `[batch, length]`.
         """
-        counts = self.counts[users]
         if length is None:
-            length = max(1, int(counts.max(initial=0)))
-        # Column j of a row holds event end - length + j, which exists from the column length - count on.
-        positions = self.offsets[np.asarray(users) + 1][:, None] - length + np.arange(length)
-        exists = np.arange(length) >= length - counts[:, None]
-        if not len(self.items):
-            exists = np.zeros_like(exists)
-            return exists.astype(np.int32), exists.astype(np.float32)
-        positions = np.where(exists, positions, 0)
-        return (
-            np.where(exists, self.items[positions], 0).astype(np.int32),
-            np.where(exists, self.labels[positions], 0.0).astype(np.float32),
-        )
+            length = max(1, int(self.counts[users].max(initial=0)))
+        positions, exists = self._last(users, self.offsets[np.asarray(users) + 1], length)
+        return _where(exists, self.items, positions, np.int32), _where(exists, self.labels, positions, np.float32)
+
+    def history(self, users: np.ndarray, ends: np.ndarray, asked: Any, length: int) -> dict[str, np.ndarray]:
+        """The history features of the given users, padded in front.
+
+        Args:
+            users: `[batch]` user indices.
+            ends: `[batch]` positions among these events; those of the user before it are the history.
+            asked: `[batch]` seconds, the moments asked about; of no account where events have no time.
+            length: Width of the result.
+
+        Returns:
+            `history`, `history_rating` and, of events with a time, `history_age`, all `[batch, length]`.
+        """
+        positions, exists = self._last(users, ends, length)
+        found = {
+            "history": _where(exists, self.items, positions, np.int32),
+            "history_rating": _where(exists, self.ratings, positions, np.float32),
+        }
+        if self.times is not None:
+            seconds = np.asarray(asked)[:, None] - _where(exists, self.times, positions, np.float64)
+            days = np.maximum(seconds, 0) / SECONDS_A_DAY
+            found["history_age"] = np.where(exists, days, 0).astype(np.float32)
+        return found
+
+    def _last(self, users: np.ndarray, ends: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """The positions of the `length` events before each end, and whether there are such of the user."""
+        positions = np.asarray(ends)[:, None] - length + np.arange(length)
+        exists = positions >= self.offsets[np.asarray(users)][:, None]
+        return np.where(exists, positions, 0), exists
+
+
+def _where(exists: np.ndarray, values: np.ndarray, positions: np.ndarray, dtype: Any) -> np.ndarray:
+    """The values at positions where they exist, else 0."""
+    if not len(values):
+        return np.zeros(exists.shape, dtype)
+    return np.where(exists, values[positions], 0).astype(dtype)
 
 
 @dataclasses.dataclass
@@ -78,7 +108,8 @@ class Dataset:
         schema: Its features.
         vocabularies: One for `"user"`, one for `"item"` and one for every categorical feature.
         interactions: One row an interaction: `user`, `item` (int32 indices), `label` (float32),
-            `timestamp` (float64 seconds, NaN-free; absent when the data has no order),
+            `timestamp` (float64 seconds, NaN-free; absent when the data has no order), `rating` (the raw
+            one, where labels say whether it is above a threshold),
             `part` (`"train"`, `"valid"`, `"test"`, or `"query"` for what is known of a held-out user
             but never trained on) and one column a context feature, encoded.
             Multi-valued and text contexts are columns of arrays. Rows of a user are in time order.
@@ -171,7 +202,22 @@ class Dataset:
             offsets,
             rows["item"].to_numpy()[order].astype(np.int32),
             rows["label"].to_numpy()[order].astype(np.float32),
+            self.event_ratings(rows)[order],
+            rows["timestamp"].to_numpy()[order] if self.is_ordered else None,
         )
+
+    def event_ratings(self, rows: pd.DataFrame) -> np.ndarray:
+        """The ratings of interactions as the feature `history_rating` has them, float32."""
+        if "history_rating" not in self.schema:
+            return np.zeros(len(rows), np.float32)
+        feature = self.schema["history_rating"]
+        raw = rows["rating" if "rating" in rows else "label"].to_numpy(np.float64)
+        return ((raw - feature.mean) / feature.std).astype(np.float32)
+
+    @property
+    def now(self) -> float:
+        """The moment that is asked about where no other is known: that of the latest interaction, in seconds."""
+        return float(self.interactions["timestamp"].max()) if self.is_ordered else 0.0
 
     def queries(
         self, names: list[str], users: np.ndarray, *before: Part, context: Part | None = None
@@ -182,8 +228,9 @@ class Dataset:
             names: The query inputs that are wanted.
             users: `[batch]` user indices.
             *before: The parts whose interactions are the history.
-            context: The part whose first interaction of a user gives the context features;
-                without one, or where the user has none, the context is unknown.
+            context: The part whose first interaction of a user gives the context features and the moment
+                asked about; without one, or where the user has none, the context is unknown and the
+                moment is the latest of the data.
 
         Returns:
             One array an input, `[batch, *feature.shape]`.
@@ -192,10 +239,8 @@ class Dataset:
         query: dict[str, np.ndarray] = {}
         wanted = [self.schema[name] for name in names]
         if any(feature.role == "history" for feature in wanted):
-            length = self.schema["history"].length
-            history, ratings = self.sequences(*before).padded(users, length)
-            scale = self.schema["history_rating"].std
-            query["history"], query["history_rating"] = history, (ratings / scale).astype(np.float32)
+            known = self.sequences(*before)
+            query |= known.history(users, known.offsets[users + 1], self._asked(users, context), self._history_length)
         for feature in wanted:
             if feature.name == "user":
                 query["user"] = users
@@ -204,6 +249,53 @@ class Dataset:
             elif feature.role == "context":
                 query[feature.name] = self._context(feature, users, context)
         return {name: query[name] for name in names}
+
+    def queries_before(self, names: list[str], rows: pd.DataFrame) -> dict[str, np.ndarray]:
+        """The query tensors that stood before each of the given interactions.
+
+        Args:
+            names: The query inputs that are wanted.
+            rows: Rows of `interactions`, with their index.
+
+        Returns:
+            One array an input, `[len(rows), *feature.shape]`. The history is all that the user did before, in
+            whichever part it is.
+        """
+        users = rows["user"].to_numpy(np.int32)
+        query: dict[str, np.ndarray] = {"user": users}
+        wanted = [self.schema[name] for name in names]
+        if any(feature.role == "history" for feature in wanted):
+            asked = rows["timestamp"].to_numpy() if self.is_ordered else np.zeros(len(rows))
+            places = self._places[self.interactions.index.get_indexer(rows.index)]
+            query |= self.sequences(*PARTS).history(users, places, asked, self._history_length)
+        for feature in wanted:
+            if feature.role == "user" and feature.name != "user":
+                query[feature.name] = self.users[feature.name][users]
+            elif feature.role == "context":
+                query[feature.name] = np.stack(list(rows[feature.name]))
+        return {name: query[name] for name in names}
+
+    @property
+    def _history_length(self) -> int:
+        return self.schema["history"].length or 1
+
+    @property
+    def _places(self) -> np.ndarray:
+        """Where each interaction stands among the sequences of all parts."""
+        if "_place" not in self.__dict__:
+            order = np.argsort(self.interactions["user"].to_numpy(), kind="stable")
+            places = np.empty(len(order), np.int64)
+            places[order] = np.arange(len(order))
+            self.__dict__["_place"] = places
+        return self.__dict__["_place"]
+
+    def _asked(self, users: np.ndarray, part: Part | None) -> np.ndarray:
+        """The moments asked about: of each user's first interaction in a part, else the latest of the data."""
+        moments = np.full(len(users), self.now)
+        if part is None or not self.is_ordered:
+            return moments
+        first = self.part(part).drop_duplicates("user").set_index("user")["timestamp"]
+        return first.reindex(users).fillna(self.now).to_numpy()
 
     def _context(self, feature: Feature, users: np.ndarray, part: Part | None) -> np.ndarray:
         values = np.repeat(neutral(feature)[None], len(users), axis=0)

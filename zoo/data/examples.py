@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.dataset import Dataset, neutral
+from zoo.data.dataset import Dataset, Part, neutral
 from zoo.data.streamed import FIELDS, ROW, StreamedDataset
+from zoo.schema import SECONDS_A_DAY
 
 
 class Events(NamedTuple):
@@ -83,19 +84,24 @@ class Examples(TrainingEvents):
         dataset: The prepared data; its part `"train"` is used.
         query_names: The query inputs of the model.
         positives: Whether only events with a label above 0 are examples (see `at`).
+        known: Parts whose events stand in histories beside those of training, and are no examples.
     """
 
     signature = tf.TensorSpec([None], tf.int32)
 
-    def __init__(self, dataset: Dataset, query_names: list[str], positives: bool = False) -> None:
-        rows = dataset.part("train")
+    def __init__(
+        self, dataset: Dataset, query_names: list[str], positives: bool = False, known: Sequence[Part] = ()
+    ) -> None:
+        rows = dataset.part("train", *known)
         order = np.argsort(rows["user"].to_numpy(), kind="stable")
         rows = rows.iloc[order]
         self.num_items = dataset.num_items
         self.users = tf.constant(rows["user"].to_numpy(), tf.int32)
         self.items = tf.constant(rows["item"].to_numpy(), tf.int32)
         self.labels = tf.constant(rows["label"].to_numpy(), tf.float32)
-        is_example = rows["label"].to_numpy() > 0 if positives else np.ones(len(rows), bool)
+        is_example = (rows["part"] == "train").to_numpy()
+        if positives:
+            is_example = is_example & (rows["label"].to_numpy() > 0)
         self.examples = tf.constant(np.flatnonzero(is_example), tf.int32)
         self.num_examples = int(is_example.sum())
         counts = np.bincount(rows["user"].to_numpy(), minlength=dataset.num_users)
@@ -109,7 +115,10 @@ class Examples(TrainingEvents):
         }
         if "history" in dataset.schema:
             self._length = dataset.schema["history"].length
-            self._largest_rating = dataset.schema["history_rating"].std
+            self._ratings = tf.constant(dataset.event_ratings(rows), tf.float32)
+        if "history_age" in query_names:
+            # The moment after a user's last event stands behind those of the events, as its context does.
+            self._times = tf.constant([*rows["timestamp"], dataset.now], tf.float64)
 
     @cached_property
     def item_counts(self) -> np.ndarray:  # type: ignore[override]
@@ -145,33 +154,44 @@ class Examples(TrainingEvents):
             One tensor an input, `[batch, *feature.shape]`.
         """
         query = {"user": users}
-        if {"history", "history_rating"} & set(self._query_names):
-            history = self.others(events, users) if completes else self.before(events, users)
-            query["history"], query["history_rating"] = history
-        query.update({name: tf.gather(table, users) for name, table in self._tables.items()})
         # After a user's last event the context is not known; its row stands behind those of the events.
         at = tf.where(events < tf.gather(self.first, users + 1), events, len(self))
+        if {"history", "history_rating", "history_age"} & set(self._query_names):
+            positions = self._other_positions(events, users) if completes else self._positions_before(events)
+            query["history"], query["history_rating"] = self._events_at(positions, users)
+            if "history_age" in self._query_names:
+                query["history_age"] = self._ages(positions, users, at)
+        query.update({name: tf.gather(table, users) for name, table in self._tables.items()})
         query.update({name: tf.gather(values, at) for name, values in self._context.items()})
         return {name: query[name] for name in self._query_names}
 
-    def others(self, events: tf.Tensor, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The items and scaled ratings of each user's last events but the given one, `[batch, length]`."""
-        positions = tf.gather(self.first, users + 1)[:, None] - self._length + tf.range(self._length)
-        # Leaving the event out moves all before it up by one place.
-        positions -= tf.cast(positions <= events[:, None], tf.int32)
-        return self._events_at(positions, users)
-
     def before(self, events: tf.Tensor, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The items and scaled ratings of the events before the given ones, `[batch, length]`, padded in front."""
-        positions = events[:, None] - self._length + tf.range(self._length)
-        return self._events_at(positions, users)
+        return self._events_at(self._positions_before(events), users)
+
+    def _positions_before(self, events: tf.Tensor) -> tf.Tensor:
+        return events[:, None] - self._length + tf.range(self._length)
+
+    def _other_positions(self, events: tf.Tensor, users: tf.Tensor) -> tf.Tensor:
+        """Of each user's last events but the given one."""
+        positions = tf.gather(self.first, users + 1)[:, None] - self._length + tf.range(self._length)
+        # Leaving the event out moves all before it up by one place.
+        return positions - tf.cast(positions <= events[:, None], tf.int32)
 
     def _events_at(self, positions: tf.Tensor, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        exists = positions >= tf.gather(self.first, users)[:, None]
+        exists = self._exist(positions, users)
         positions = tf.where(exists, positions, 0)
         items = tf.where(exists, tf.gather(self.items, positions), 0)
-        ratings = tf.where(exists, tf.gather(self.labels, positions) / self._largest_rating, 0.0)
-        return items, ratings
+        return items, tf.where(exists, tf.gather(self._ratings, positions), 0.0)
+
+    def _ages(self, positions: tf.Tensor, users: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+        """Days from the events at positions to the moment of another one; 0 where there is none, or it came later."""
+        exists = self._exist(positions, users)
+        seconds = tf.gather(self._times, at)[:, None] - tf.gather(self._times, tf.where(exists, positions, 0))
+        return tf.where(exists, tf.cast(tf.maximum(seconds, 0.0) / SECONDS_A_DAY, tf.float32), 0.0)
+
+    def _exist(self, positions: tf.Tensor, users: tf.Tensor) -> tf.Tensor:
+        return positions >= tf.gather(self.first, users)[:, None]
 
 
 class StreamedExamples(TrainingEvents):
@@ -230,7 +250,7 @@ def make_examples(dataset: Dataset, query_names: list[str], positives: bool = Fa
     """
     if isinstance(dataset, StreamedDataset):
         return StreamedExamples(dataset, query_names, positives)
-    return Examples(dataset, query_names, positives)
+    return Examples(dataset, query_names, positives, known=("query",))
 
 
 def in_random_order(num_examples: int, seed: list[int], number: int) -> Iterator[np.ndarray]:

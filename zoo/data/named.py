@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import inspect
 import io
+import json
 import os
 import re
 import shutil
@@ -259,6 +260,7 @@ def _ml_1m_ncf(*, data_root: str | Path | None = None, **options: Any) -> Datase
     return dataclasses.replace(data, candidates={"test": candidates})
 
 
+ABSTRACTS = "dbpedia_abstracts.json"
 FILES_1M = ("ratings.dat", "users.dat", "movies.dat")
 NCF = "https://github.com/hexiangnan/neural_collaborative_filtering/tree/master/Data"
 NCF_ARRAYS = ("train_user", "train_item", "test_user", "test_item", "test_negative", "item_to_movieid")
@@ -272,9 +274,22 @@ def _prepare_1m(folder: Path, ratings: Table, options: dict[str, Any]) -> Datase
     users = _read_plain(folder / "users.dat", "::", ["user", "gender", "age", "occupation", "zip"])
     items = _read_plain(folder / "movies.dat", "::", ["item", "title", "genres"])
     year = items.frame["title"].str.extract(r"\((\d{4})\)\s*$")[0].fillna("")
-    items = Table(items.frame.assign(year=year), items.name)
-    options["features"] = {"age": "categorical", **(options.get("features") or {})}
+    items = Table(_with_abstracts(items.frame.assign(year=year), folder), items.name)
+    known = {"age": "categorical", **({"abstract": "text"} if "abstract" in items.frame else {})}
+    options["features"] = {**known, **(options.get("features") or {})}
     return _prepare_movies(ratings, users, items, options)
+
+
+def _with_abstracts(movies: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The movies with what DBpedia says of them, where `dbpedia_abstracts.json` is in the folder or in one beside it.
+
+    The file maps movie ids to English abstracts: https://github.com/asash/ml1m_dbpedia_abstracts.
+    """
+    for file in (folder / ABSTRACTS, folder.with_name("ml-1m-text") / ABSTRACTS):
+        if file.is_file():
+            abstracts = json.loads(file.read_text(encoding="utf-8"))
+            return movies.assign(abstract=[abstracts.get(str(item), "") for item in movies["item"]])
+    return movies
 
 
 def _ncf_split(folder: Path, movies: np.ndarray) -> tuple[str, dict[str, np.ndarray]]:

@@ -61,7 +61,8 @@ def prepare(
         max_history: The most events of a history that a model is given; `None` for all of them.
         duplicates: Which interaction of the same user and item to keep: `"last"`, `"first"`, or
             `"keep"` for all of them.
-        label_threshold: If given, the label is 1 for ratings above it and 0 for others.
+        label_threshold: If given, the label is 1 for ratings above it and 0 for others. Histories keep the
+            ratings themselves.
         split: The name of a split, or a mapping of `name` and its options. By default `"given"`
             if the interactions have a `split` column, else `"random"`.
         seed: Seed of random splits.
@@ -101,7 +102,7 @@ def prepare(
         frame[one.feature.name] = one.values if one.values.ndim == 1 else list(one.values)
     return Dataset(
         name=name,
-        schema=_schema(frame, vocabularies, side.encoded, max_history),
+        schema=_schema(frame, vocabularies, side.encoded, max_history, label_threshold),
         vocabularies=side.vocabularies,
         interactions=frame,
         users=side.by_index("user"),
@@ -216,6 +217,8 @@ def _interactions(events: Table, label_threshold: float | None) -> tuple[pd.Data
         vocabularies[role], indices = vocabulary_of(texts)
         values[role] = indices[codes]
     values["label"] = labels_of(events, label_threshold)
+    if label_threshold is not None:
+        values["rating"] = numbers(events, "label", "rating").astype(np.float32)
     if "timestamp" in events.frame.columns:
         values["timestamp"] = seconds(events, "timestamp")
     if "split" in events.frame.columns:
@@ -342,18 +345,21 @@ def _schema(
     vocabularies: Mapping[str, Vocabulary],
     encoded: Mapping[Role, list[Encoded]],
     max_history: int | None,
+    label_threshold: float | None,
 ) -> Schema:
-    longest = int(np.bincount(frame["user"]).max())
-    largest = float(frame["label"].abs().max()) or 1.0
+    num_items, longest = vocabularies["item"].size, int(np.bincount(frame["user"]).max())
+    largest = float(frame["rating" if "rating" in frame else "label"].abs().max()) or 1.0
+    history = history_features(
+        num_items, min(max_history or longest, longest), largest, label_threshold or 0.0, "timestamp" in frame
+    )
     train = frame.loc[frame["part"] == "train", "label"].to_numpy(np.float64)
-    num_items = vocabularies["item"].size
     return Schema(
         [
             Feature("user", "user", "id", vocabularies["user"].size),
             *(one.feature for one in encoded["user"]),
             Feature("item", "item", "id", num_items),
             *(one.feature for one in encoded["item"]),
-            *history_features(num_items, min(max_history or longest, longest), largest),
+            *history,
             *(one.feature for one in encoded["context"]),
             Feature("label", "label", "numeric", mean=float(train.mean()), std=float(train.std()) or 1.0),
         ]

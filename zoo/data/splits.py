@@ -62,27 +62,35 @@ def random_ratio(frame: pd.DataFrame, valid: float = 0.1, test: float = 0.2, see
     return _with_parts(frame, parts, f"random over interactions (valid={valid}, test={test}, seed={seed})")
 
 
-def by_time(frame: pd.DataFrame, valid: float = 0.1, test: float = 0.2) -> Split:
+def by_time(frame: pd.DataFrame, valid: float = 0.1, test: float = 0.2, warm_up: int = 0) -> Split:
     """Two moments part the data, for everyone alike: training before, then validation, then testing.
 
     Args:
         frame: Interactions with `timestamp`. Those of the same time stay together.
         valid: The share for validation.
         test: The share for testing.
+        warm_up: How many first interactions of every user only stand in histories: they are neither trained
+            on nor asked about, and the shares are of the others.
 
     Returns:
-        The frame with a `part` column, and a note.
+        The frame with a `part` column, where `"query"` marks first interactions, and a note.
     """
     _require_order(frame, "time")
     check_shares(valid, test)
+    if not isinstance(warm_up, int) or warm_up < 0:
+        raise UserError(f"Expected warm_up as an integer of at least 0. Received: {warm_up!r}.")
     times = frame["timestamp"].to_numpy()
-    ordered = np.append(np.sort(times), np.inf)
-    valid_from = ordered[round(len(frame) * (1 - valid - test))]
-    test_from = ordered[round(len(frame) * (1 - test))]
+    users = frame.sort_values("timestamp", kind="stable")["user"]
+    is_first = (users.groupby(users).cumcount().reindex(frame.index) < warm_up).to_numpy()
+    counted = np.append(np.sort(times[~is_first]), np.inf)
+    valid_from = counted[round((len(counted) - 1) * (1 - valid - test))]
+    test_from = counted[round((len(counted) - 1) * (1 - test))]
     parts = np.full(len(frame), "train", object)
     parts[times >= valid_from] = "valid"
     parts[times >= test_from] = "test"
-    return _with_parts(frame, parts, f"by time (valid from {valid_from:.0f}, test from {test_from:.0f} seconds)")
+    parts[is_first] = "query"
+    first = f"; the first {warm_up} of every user in histories only" if warm_up else ""
+    return _with_parts(frame, parts, f"by time (valid from {valid_from:.0f}, test from {test_from:.0f} seconds{first})")
 
 
 def held_out_users(

@@ -9,14 +9,15 @@ from zoo.errors import unknown_name
 _OF_RANKINGS = ("hr", "recall", "precision", "ndcg", "map", "mrr")
 
 METRICS = {
+    "ctr": ("log_loss", "auc", "accuracy", "auc_cold"),
     "full-ranking": _OF_RANKINGS,
-    "labels": ("log_loss", "auc"),
+    "labels": ("log_loss", "auc", "accuracy"),
     "ratings": ("rmse", "mae"),
     "sampled-ranking": _OF_RANKINGS,
 }
 
 # The metric that stands for a protocol where there is room for one.
-HEADLINE = {"full-ranking": "ndcg", "labels": "auc", "ratings": "rmse", "sampled-ranking": "hr"}
+HEADLINE = {"ctr": "auc", "full-ranking": "ndcg", "labels": "auc", "ratings": "rmse", "sampled-ranking": "hr"}
 
 # Metrics of which less is better.
 FALLING = ("rmse", "mae", "log_loss", "loss")
@@ -42,9 +43,14 @@ def metric_names(protocol: str, ks: Sequence[int]) -> list[str]:
     """
     if protocol not in METRICS:
         raise unknown_name("protocol", protocol, METRICS)
-    if METRICS[protocol] is not _OF_RANKINGS:
+    if is_of_rows(protocol):
         return list(METRICS[protocol])
     return [f"{metric}@{k}" for k in ks for metric in METRICS[protocol]]
+
+
+def is_of_rows(protocol: str) -> bool:
+    """Whether a protocol asks about single interactions, and so its metrics are cut nowhere."""
+    return METRICS[protocol] is not _OF_RANKINGS
 
 
 def is_headline(protocol: str, metric: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -184,21 +184,45 @@ def _check_ranking(hits: np.ndarray, num_relevant: np.ndarray, ks: tuple[int, ..
         )
 
 
-def label_statistics(labels: np.ndarray, logits: np.ndarray) -> dict[str, Statistic]:
-    """AUC and log loss of binary labels, as functions of row weights.
+def row_statistics(protocol: str, rows: Mapping[str, np.ndarray]) -> dict[str, Statistic]:
+    """The metrics of a protocol about single interactions, as functions of row weights.
+
+    Args:
+        protocol: `"ctr"`, `"labels"` or `"ratings"`.
+        rows: `label` and `score` of every interaction, and for `"ctr"` `is_cold`, all `[num_rows]`.
+
+    Returns:
+        What `rating_statistics` or `label_statistics` gives.
+
+    Example:
+
+    >>> row_statistics("ratings", {"label": np.array([3.0]), "score": np.array([4.0])})["mae"](np.ones(1))
+    1.0
+    """
+    if protocol == "ratings":
+        return rating_statistics(rows["label"], rows["score"])
+    return label_statistics(rows["label"], rows["score"], rows.get("is_cold"))
+
+
+def label_statistics(labels: np.ndarray, logits: np.ndarray, is_cold: np.ndarray | None = None) -> dict[str, Statistic]:
+    """AUC, log loss and accuracy of binary labels, as functions of row weights.
 
     - `auc`: the chance that a positive row scores above a negative one, a tie counting half (Mann and
       Whitney, 1947, doi:10.1214/aoms/1177730491; equal to scikit-learn's `roc_auc_score`).
     - `log_loss`: the mean of `-log sigmoid(logit)` over positive and `-log sigmoid(-logit)` over negative
       rows, in nats, nowhere clipped.
+    - `accuracy`: the share of rows whose label is 1 where the probability is above a half and 0 elsewhere.
+    - `auc_cold`: the AUC of the cold rows alone.
 
     Args:
         labels: 0 or 1, `[num_rows]`.
         logits: Scores before the sigmoid, float `[num_rows]`.
+        is_cold: Which rows are about items that nothing was learned of, bool `[num_rows]`, if that is asked about.
 
     Returns:
-        A `Statistic` each for `"auc"` and `"log_loss"`. AUC is undefined for a single class: `"auc"` is
-        left out if all labels are the same, and gives NaN for weights that leave only one class.
+        A `Statistic` each for `"auc"`, `"log_loss"` and `"accuracy"`, and given `is_cold` for `"auc_cold"`. AUC is
+        undefined for a single class: `"auc"` and `"auc_cold"` are left out if all their labels are the same, and
+        give NaN for weights that leave only one class.
 
     Raises:
         UserError: If the shapes differ, there are no rows, a value is not finite or a label is not 0 or 1.
@@ -215,9 +239,17 @@ def label_statistics(labels: np.ndarray, logits: np.ndarray) -> dict[str, Statis
     positive = labels == 1
     # Of log(1 + exp(x)) and y * x the difference would cancel for a confident and right score.
     losses = np.logaddexp(0.0, np.where(positive, -logits, logits))
-    statistics: dict[str, Statistic] = {"log_loss": MeanStatistic(losses)}
+    statistics: dict[str, Statistic] = {
+        "log_loss": MeanStatistic(losses),
+        "accuracy": MeanStatistic(np.asarray((logits > 0) == positive, np.float64)),
+    }
     if 0 < positive.sum() < len(positive):
         statistics["auc"] = _auc_of(positive, logits)
+    if is_cold is not None:
+        cold = np.flatnonzero(is_cold)
+        if 0 < positive[cold].sum() < len(cold):
+            auc_of_cold = _auc_of(positive[cold], logits[cold])
+            statistics["auc_cold"] = lambda weights: auc_of_cold(weights[cold])
     return statistics
 
 
@@ -248,14 +280,14 @@ def rating_statistics(labels: np.ndarray, predictions: np.ndarray) -> dict[str, 
 
 
 def label_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """AUC and log loss of binary labels; for the definitions and errors see `label_statistics`.
+    """AUC, log loss and accuracy of binary labels; for the definitions and errors see `label_statistics`.
 
     Args:
         labels: 0 or 1, `[num_rows]`.
         logits: Scores before the sigmoid, float `[num_rows]`.
 
     Returns:
-        `"log_loss"`, and `"auc"` unless all labels are the same.
+        `"log_loss"` and `"accuracy"`, and `"auc"` unless all labels are the same.
 
     Example:
 

@@ -13,7 +13,7 @@ from zoo.data.dataset import Dataset, Part
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.bootstrap import Interval, cluster_interval, mean_intervals
 from zoo.evaluation.figures import metric_names as metric_names
-from zoo.evaluation.metrics import Statistic, label_statistics, rating_statistics
+from zoo.evaluation.metrics import Statistic, row_statistics
 from zoo.evaluation.ranking import KNOWN_BEFORE, per_user_ranking
 from zoo.evaluation.sampled import per_user_sampled_ranking
 from zoo.recommender import Recommender
@@ -33,7 +33,8 @@ class Evaluation:
         users: The user indices evaluated, in order.
         per_user: For ranking metrics the value of every user, to compare runs pairwise.
         statistics: For metrics of rows each one as a function of row weights, for the same purpose.
-        row_users: The user index of each of those rows.
+        rows: What those are made of: `user` (index), `label` and `score` of every row, and in protocol `ctr`
+            whether its item `is_cold`, in no training interaction.
     """
 
     protocol: str
@@ -42,7 +43,12 @@ class Evaluation:
     users: np.ndarray
     per_user: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     statistics: dict[str, Statistic] = dataclasses.field(default_factory=dict)
-    row_users: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int32))
+    rows: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def row_users(self) -> np.ndarray:
+        """The user index of every row."""
+        return self.rows["user"]
 
     def to_json(self) -> dict[str, Any]:
         """The metrics, JSON-ready."""
@@ -64,7 +70,7 @@ def evaluate(
     Args:
         model: The recommender.
         dataset: The prepared data.
-        protocol: `"full-ranking"`, `"sampled-ranking"`, `"ratings"` or `"labels"`.
+        protocol: `"full-ranking"`, `"sampled-ranking"`, `"ratings"`, `"labels"` or `"ctr"`.
         part: The held-out part.
         ks: Where the ranking metrics are cut.
         resamples: Bootstrap resamples.
@@ -85,8 +91,18 @@ def evaluate(
     return PROTOCOLS[protocol](model, dataset, part, tuple(ks), resamples, seed)
 
 
+def score_rows_in_order(model: Recommender, dataset: Dataset, rows: pd.DataFrame) -> np.ndarray:
+    """The score of every interaction from what its user did before that very one, in the order of the rows."""
+    scores = np.zeros(len(rows), np.float32)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        chunk = rows.iloc[start : start + ROWS_AT_ONCE]
+        query = dataset.queries_before(model.query_names, chunk)
+        scores[start : start + ROWS_AT_ONCE] = model.score(query, chunk["item"].to_numpy())
+    return scores
+
+
 def score_rows(model: Recommender, dataset: Dataset, rows: pd.DataFrame, part: Part) -> np.ndarray:
-    """The score of every interaction of a held-out part, in the order of the rows."""
+    """The score of every interaction of a held-out part from what was known before that, in the order of the rows."""
     scores = np.zeros(len(rows), np.float32)
     context = [feature for feature in dataset.schema.role("context") if feature.name in model.query_names]
     for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -138,39 +154,73 @@ def _ratings(
             "train.options.feedback=explicit, or evaluate with --protocol full-ranking."
         )
     rows = dataset.part(part)
-    statistics = rating_statistics(rows["label"].to_numpy(), score_rows(model, dataset, rows, part))
-    return _by_row("ratings", f"{len(rows):,} held-out ratings of the {part} part.", rows, statistics, resamples, seed)
+    scores = score_rows(model, dataset, rows, part)
+    return _by_row("ratings", f"{len(rows):,} held-out ratings of the {part} part.", rows, scores, resamples, seed)
 
 
 def _labels(
     model: Recommender, dataset: Dataset, part: Part, ks: tuple[int, ...], resamples: int, seed: int
 ) -> Evaluation:
-    rows = dataset.part(part)
-    labels = rows["label"].to_numpy()
-    if not np.isin(labels, (0.0, 1.0)).all():
+    rows = _labelled_rows("labels", dataset, part)
+    scores = score_rows(model, dataset, rows, part)
+    return _by_row("labels", f"{_said_of_labels(rows, part)}.", rows, scores, resamples, seed)
+
+
+def _ctr(
+    model: Recommender, dataset: Dataset, part: Part, ks: tuple[int, ...], resamples: int, seed: int
+) -> Evaluation:
+    if not dataset.is_ordered:
         raise UserError(
-            "Protocol 'labels' needs labels of 0 and 1. Make them from ratings with data.label_threshold, "
+            f"Protocol 'ctr' asks about interactions in the order of time, and {dataset.name} has no timestamps. "
+            "Add a timestamp column, or evaluate with --protocol labels."
+        )
+    rows = _labelled_rows("ctr", dataset, part)
+    scores = score_rows_in_order(model, dataset, rows)
+    is_cold = ~rows["item"].isin(dataset.part("train")["item"]).to_numpy()
+    about = (
+        f"{_said_of_labels(rows, part)}, each from all that its user did before that very interaction; "
+        f"{is_cold.sum():,} are about cold items, which are in no training interaction."
+    )
+    return _by_row("ctr", about, rows, scores, resamples, seed, is_cold=is_cold)
+
+
+def _labelled_rows(protocol: str, dataset: Dataset, part: Part) -> pd.DataFrame:
+    rows = dataset.part(part)
+    if not rows["label"].isin((0.0, 1.0)).all():
+        raise UserError(
+            f"Protocol {protocol!r} needs labels of 0 and 1. Make them from ratings with data.label_threshold, "
             "or evaluate with --protocol full-ranking."
         )
-    statistics = label_statistics(labels, score_rows(model, dataset, rows, part))
-    about = f"{len(rows):,} held-out labels of the {part} part, {labels.mean():.1%} of them 1."
-    return _by_row("labels", about, rows, statistics, resamples, seed)
+    return rows
+
+
+def _said_of_labels(rows: pd.DataFrame, part: Part) -> str:
+    return f"{len(rows):,} held-out labels of the {part} part, {rows['label'].mean():.1%} of them 1"
 
 
 def _by_row(
-    protocol: str, about: str, rows: pd.DataFrame, statistics: dict[str, Any], resamples: int, seed: int
+    protocol: str,
+    about: str,
+    held_out: pd.DataFrame,
+    scores: np.ndarray,
+    resamples: int,
+    seed: int,
+    **more: np.ndarray,
 ) -> Evaluation:
-    users = rows["user"].to_numpy()
+    users = held_out["user"].to_numpy()
+    rows = {"user": users, "label": held_out["label"].to_numpy(), "score": scores, **more}
+    statistics = row_statistics(protocol, rows)
     metrics = {
         name: cluster_interval(statistic, users, resamples=resamples, seed=seed)
         for name, statistic in statistics.items()
     }
-    return Evaluation(protocol, about, metrics, np.unique(users), statistics=statistics, row_users=users)
+    return Evaluation(protocol, about, metrics, np.unique(users), statistics=statistics, rows=rows)
 
 
 Protocol = Callable[[Recommender, Dataset, Part, tuple[int, ...], int, int], Evaluation]
 
 PROTOCOLS: dict[str, Protocol] = {
+    "ctr": _ctr,
     "full-ranking": _full_ranking,
     "labels": _labels,
     "ratings": _ratings,

@@ -13,10 +13,30 @@ from keras import layers, ops
 from zoo.layers.basic import Embedding, MultiHot
 from zoo.least_squares import conjugate_gradients, gram_axes
 from zoo.memory import check_memory
-from zoo.schema import FIRST_KNOWN, Schema
+from zoo.schema import FIRST_KNOWN, PADDING, Schema
 
 # The fold-in's largest error, as a share of the exact vector, whatever the history.
 FOLD_IN_ERROR = 1e-5
+
+
+def largest_label(schema: Schema) -> float:
+    """The largest label: 1 where labels say whether a rating is above a threshold, else the largest rating."""
+    rating = schema["history_rating"]
+    return 1.0 if rating.mean else rating.std
+
+
+def event_labels(schema: Schema) -> Any:
+    """The labels of the events of the history, as training has them; 0 for padding.
+
+    Args:
+        schema: The schema of the data.
+
+    Returns:
+        `[batch, length]` symbolic labels.
+    """
+    feature, ratings = schema["history_rating"], schema.input("history_rating")
+    labels = ops.cast(ratings > 0, "float32") if feature.mean else ratings * feature.std
+    return labels * ops.cast(schema.input("history") != PADDING, "float32")
 
 
 def liked_events(schema: Schema) -> Any:

@@ -11,7 +11,7 @@ Hparams:
 from keras import layers
 from keras.initializers import RandomNormal
 
-from zoo.layers import Dropout, Embedding, InteractionRows
+from zoo.layers import Dropout, Embedding, InteractionRows, largest_label
 from zoo.recommender import Towers
 from zoo.registry import register
 from zoo.schema import Schema
@@ -28,7 +28,7 @@ def item_autoencoder(schema: Schema, *, hidden: int = 500, activation: str = "si
     user, item = schema.input("user"), schema.input("item")
     ratings = InteractionRows(schema.size("item"), schema.size("user"))(item)
     # On a scale up to 5, as the paper's are: much smaller ones would leave the sigmoid next to linear.
-    ratings = Dropout(dropout)(ratings * (5 / schema["history_rating"].std))
+    ratings = Dropout(dropout)(ratings * (5 / largest_label(schema)))
     return Towers(
         query=Embedding(schema.size("user"), hidden, stddev=0.005)(user),
         query_bias=Embedding(schema.size("user"), 1)(user),

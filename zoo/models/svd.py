@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 
 from zoo.errors import UserError
-from zoo.layers import Embedding
+from zoo.layers import Embedding, event_labels
 from zoo.least_squares import solve_rows
 from zoo.recommender import Towers
 from zoo.registry import register
@@ -51,7 +51,7 @@ def svd(
 
 def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
     vectors = Embedding(schema.size("item"), embedding_dim, trainable=False)
-    labels = schema.input("history_rating") * schema["history_rating"].std
+    labels = event_labels(schema)
     query = ops.matmul(labels[:, None], vectors(schema.input("history")))[:, 0]
 
     def decompose(interactions: csr_matrix) -> None:

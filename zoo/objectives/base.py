@@ -171,6 +171,11 @@ def wants_ratings(feedback: str, model: Recommender, dataset: Dataset) -> bool:
     return True
 
 
+def usual_feedback(dataset: Dataset) -> str:
+    """`"explicit"` where labels of 0 and 1 say what was liked and what not, else `"implicit"`."""
+    return "explicit" if is_binary(dataset) else "implicit"
+
+
 def is_binary(dataset: Dataset) -> bool:
     """Whether the labels are zeros and ones, both present."""
     return dataset.has_binary_labels

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.data.examples import Events
-from zoo.objectives.base import Batch, EventObjective, wants_ratings
+from zoo.objectives.base import Batch, EventObjective, usual_feedback, wants_ratings
 from zoo.objectives.samplers import ALPHA, CANDIDATES, make_sampler
 from zoo.objectives.scoring import check_l2, l2_penalty, score
 from zoo.recommender import Recommender
@@ -18,7 +18,7 @@ class Pointwise(EventObjective):
     Args:
         model: The recommender to train.
         dataset: The prepared data.
-        feedback: `"implicit"`: interactions with a label above 0 are positives, each beside `negatives`
+        feedback: `"auto"`: `"explicit"` for labels of 0 and 1, else `"implicit"`. `"implicit"`: interactions with a label above 0 are positives, each beside `negatives`
             items that its user has not met (He et al., 2017, arXiv:1708.05031). `"explicit"`: the labels
             are the targets, by cross-entropy if they are 0 and 1, else by squared error; the options of
             negatives are ignored.
@@ -39,7 +39,7 @@ class Pointwise(EventObjective):
         self,
         model: Recommender,
         dataset: Dataset,
-        feedback: str = "implicit",
+        feedback: str = "auto",
         negatives: int = 4,
         sampler: str = "uniform",
         alpha: float = ALPHA,
@@ -49,6 +49,8 @@ class Pointwise(EventObjective):
         l2: float = 0.0,
     ) -> None:
         check_l2(model, l2)
+        if feedback == "auto":
+            feedback = usual_feedback(dataset)
         self._ratings = wants_ratings(feedback, model, dataset)
         self._is_implicit = feedback == "implicit"
         super().__init__(model, dataset, positives=self._is_implicit)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.data.examples import Examples
-from zoo.objectives.base import Batch, Objective, wants_ratings
+from zoo.objectives.base import Batch, Objective, is_binary, wants_ratings
 from zoo.recommender import Catalogue, Recommender
 from zoo.schema import FIRST_KNOWN, PADDING
 
@@ -33,7 +33,7 @@ class Reconstruction(Objective):
         users = np.unique(self._events.users.numpy())
         self._users = tf.constant(users, tf.int32)
         self._ends = tf.constant(self._events.first.numpy()[users + 1], tf.int32)
-        self._largest_rating = dataset.schema["history_rating"].std
+        self._is_binary, self._largest_rating = is_binary(dataset), dataset.schema["history_rating"].std
         self.num_examples = len(users)
 
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
@@ -50,7 +50,7 @@ class Reconstruction(Objective):
         else:
             scores = self.model.parts.rating_scale(tf.gather(logits, items, axis=1, batch_dims=1))
             scores = tf.cast(scores, tf.float32)
-            targets = ratings * self._largest_rating
+            targets = tf.cast(ratings > 0, tf.float32) if self._is_binary else ratings * self._largest_rating
             if self._ratings:
                 losses = tf.square(scores - targets)
             else:
