@@ -2,28 +2,57 @@
 
 from zoo.layers.basic import Dropout, Embedding, MultiHot, Weighted, joined_mlp, mlp, unit_length
 from zoo.layers.catalogue import CatalogueRows
-from zoo.layers.features import FeatureNodes, HistoryPooling
-from zoo.layers.fold_in import LeastSquaresFoldIn, item_to_item, liked_events, liked_items
+from zoo.layers.factorization import linear_query, linear_terms, pairwise_products, query_and_item
+from zoo.layers.features import (
+    AttentionPooling,
+    FeatureNodes,
+    HistoryPooling,
+    HistorySummary,
+    IdEmbedding,
+    NumericEmbedding,
+    feature_values,
+)
+from zoo.layers.fold_in import (
+    LeastSquaresFoldIn,
+    event_labels,
+    item_to_item,
+    largest_label,
+    liked_events,
+    liked_items,
+)
+from zoo.layers.interaction_graph import InteractionGraph
 from zoo.layers.interactions import InteractionRows
 from zoo.layers.neighbors import UserNeighbors
 from zoo.layers.propagation import CoPropagation
 
 __all__ = [
+    "AttentionPooling",
     "CatalogueRows",
     "CoPropagation",
     "Dropout",
     "Embedding",
     "FeatureNodes",
     "HistoryPooling",
+    "HistorySummary",
+    "IdEmbedding",
+    "InteractionGraph",
     "InteractionRows",
     "LeastSquaresFoldIn",
     "MultiHot",
+    "NumericEmbedding",
     "UserNeighbors",
     "Weighted",
+    "event_labels",
+    "feature_values",
     "item_to_item",
     "joined_mlp",
+    "largest_label",
     "liked_events",
     "liked_items",
+    "linear_query",
+    "linear_terms",
     "mlp",
+    "pairwise_products",
+    "query_and_item",
     "unit_length",
 ]

@@ -8,9 +8,13 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from zoo.errors import UserError
 from zoo.layers.basic import Embedding
 from zoo.layers.catalogue import CatalogueRows
-from zoo.schema import Feature, Schema
+from zoo.schema import PADDING, Feature, Schema
+
+# The score of what is not there: a weight of zero beside any other, and a number in half precision too.
+ABSENT = -1e4
 
 
 class FeatureNodes:
@@ -22,23 +26,148 @@ class FeatureNodes:
         schema: The schema of the data.
         roles: Whose features are read.
         dim: Width of a node.
+        id_dropout: Share of the examples in which ids do without what was learned of them; see `IdEmbedding`.
+
+    Attributes:
+        categorical: The nodes of ids and categories, `[batch, dim]` each.
+        numeric: Those of numbers.
+        text: Those of texts.
+        ids: By the name of an id feature, the `IdEmbedding` that gave it its node.
+        values: What `feature_values` gave.
+
+    Example:
+
+    >>> nodes = FeatureNodes(schema, ("item",), dim=32)
+    >>> every = nodes.all  # each [batch, 32]
+    >>> met = nodes.ids["item"](schema.input("history"))  # [batch, L, 32], by the table of the item itself
     """
 
-    def __init__(self, schema: Schema, roles: Sequence[Any], dim: int) -> None:
+    def __init__(self, schema: Schema, roles: Sequence[Any], dim: int, id_dropout: float = 0.0) -> None:
         self.categorical: list[Any] = []
         self.numeric: list[Any] = []
         self.text: list[Any] = []
-        item = schema.input("item") if "item" in roles else None
-        for feature in schema.role(*roles):
-            value = _value(schema, feature, item)
+        self.ids: dict[str, IdEmbedding] = {}
+        self.values = feature_values(schema, roles)
+        for feature, value in self.values:
             if feature.kind == "numeric":
                 self.numeric.append(NumericEmbedding(dim)(value))
             elif feature.kind == "text":
                 self.text.append(layers.Dense(dim, name=f"{feature.name}_projection")(value))
+            elif feature.kind == "id":
+                self.ids[feature.name] = IdEmbedding(feature.size, dim, dropout=id_dropout)
+                self.categorical.append(self.ids[feature.name](value))
             elif feature.length is None:
                 self.categorical.append(Embedding(feature.size, dim)(value))
             else:
-                self.categorical.append(_masked_mean(Embedding(feature.size, dim)(value), value))
+                self.categorical.append(AttentionPooling()(Embedding(feature.size, dim)(value), value != PADDING))
+
+    @property
+    def all(self) -> list[Any]:
+        """The nodes of every kind."""
+        return [*self.categorical, *self.numeric, *self.text]
+
+
+def feature_values(schema: Schema, roles: Sequence[Any]) -> list[tuple[Feature, Any]]:
+    """The features of some roles with their encoded values.
+
+    Args:
+        schema: The schema of the data.
+        roles: Whose features are wanted.
+
+    Returns:
+        Every feature with its symbolic value, `[batch, *feature.shape]`: a model input or, for the features of
+        items, what the catalogue holds of the item.
+    """
+
+    def value(feature: Feature) -> Any:
+        if feature.role != "item" or feature.name == "item":
+            return schema.input(feature.name)
+        return CatalogueRows(schema.size("item"), feature)(schema.input("item"))
+
+    return [(feature, value(feature)) for feature in schema.role(*roles)]
+
+
+class IdEmbedding(keras.layers.Layer):
+    """The vector of an id: one vector that all ids have in common, plus what was learned of the id itself.
+
+    What is learned of an id starts at zero, so an id without a training event has exactly the common vector,
+    which says what is known of an id that nothing is known of. In training an id's own part is left out of a
+    share of the examples (id dropout; cf. DropoutNet, Volkovs et al., 2017), so that the other features learn to
+    do without it and are useful alone for new users and items. Nothing is scaled up for it, since the common
+    vector alone must mean in training what it means for a new id.
+
+    Args:
+        rows: Rows of the table, padding and unknown included.
+        dim: Width of the vectors.
+        dropout: Share of the examples in which ids have the common vector alone, in training.
+
+    Raises:
+        UserError: For a width below 1, or for a share below 0 or not below 1.
+
+    Example:
+
+    >>> IdEmbedding(rows=10, dim=4, dropout=0.1)(np.array([2, 5])).shape
+    TensorShape([2, 4])
+    """
+
+    def __init__(self, rows: int, dim: int, *, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= dropout < 1:
+            raise UserError(f"id_dropout must be at least 0 and below 1. Received: {dropout}.")
+        self.own, self.dropout = Embedding(rows, dim, stddev=0.0), dropout
+        if dropout:
+            self.seed_generator = keras.random.SeedGenerator()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes the table and the common vector."""
+        self.own.build()
+        start = keras.initializers.RandomNormal(stddev=0.05)
+        self.common = self.add_weight(name="common", shape=(self.own.dim,), initializer=start)
+
+    def call(self, ids: Any, training: bool = False) -> Any:
+        """`[batch]` or `[batch, L]` ids to `[batch, dim]` or `[batch, L, dim]`; a list is dropped as a whole."""
+        own = self.own(ids)
+        if training and self.dropout:
+            of_an_example = (ops.shape(ids)[0], *[1] * len(ids.shape))
+            draws = keras.random.uniform(of_an_example, dtype="float32", seed=self.seed_generator)
+            own = own * ops.cast(draws >= self.dropout, own.dtype)
+        return self.common + own
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """One vector an id."""
+        return self.own.compute_output_shape(input_shape)
+
+
+class AttentionPooling(keras.layers.Layer):
+    """A set of vectors as one: their mean, weighted by what a small layer makes of each (Ilse et al., 2018).
+
+    All weigh the same at first.
+
+    Example:
+
+    >>> vectors, present = np.ones((2, 3, 4), "float32"), np.array([[True, True, False], [False] * 3])
+    >>> AttentionPooling()(vectors, present).numpy()[:, 0]
+    array([1., 0.], dtype=float32)
+    """
+
+    def build(self, vectors_shape: Any, *_: Any) -> None:
+        """Makes the layers that score a vector."""
+        dim = vectors_shape[-1]
+        self.spread = layers.Dense(dim, activation="tanh")
+        self.score = layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+        for layer in (self.spread, self.score):
+            layer.build((None, None, dim))
+
+    def call(self, vectors: Any, present: Any) -> Any:
+        """`[batch, M, dim]` vectors and `[batch, M]` bools to `[batch, dim]`; zeros where none is present."""
+        present = present[..., None]
+        scores = ops.where(present, self.score(self.spread(vectors)), ABSENT)
+        weights = ops.softmax(scores, axis=1) * ops.cast(present, vectors.dtype)
+        return ops.sum(weights * vectors, axis=1)
+
+    def compute_output_shape(self, vectors_shape: Any, *_: Any) -> tuple[int | None, ...]:
+        """One vector a set."""
+        return (vectors_shape[0], vectors_shape[-1])
 
 
 class NumericEmbedding(keras.layers.Layer):
@@ -59,8 +188,8 @@ class NumericEmbedding(keras.layers.Layer):
         self.project.build((None, self.spread.units))
 
     def call(self, values: Any) -> Any:
-        """`[batch]` numbers to `[batch, dim]`."""
-        return self.project(self.spread(values[:, None]))
+        """`[batch, ...]` numbers to `[batch, ..., dim]`."""
+        return self.project(self.spread(values[..., None]))
 
 
 class HistoryPooling(keras.layers.Layer):
@@ -81,12 +210,47 @@ class HistoryPooling(keras.layers.Layer):
         return ops.sum(weights * vectors, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1e-6)
 
 
-def _value(schema: Schema, feature: Feature, item: Any) -> Any:
-    if feature.role != "item":
-        return schema.input(feature.name)
-    return item if feature.name == "item" else CatalogueRows(schema.size("item"), feature)(item)
+class HistorySummary:
+    """What a history says in a few numbers and two vectors, for networks that read no sequences.
 
+    The vectors are means of item vectors. With the table that gives the target its vector too, a product of
+    both says how alike the target is to what was met, as in FISM (Kabbur et al., 2013,
+    10.1145/2487575.2487589). Only `history` and `history_rating` are read.
 
-def _masked_mean(vectors: Any, indices: Any) -> Any:
-    present = ops.cast(indices != 0, vectors.dtype)[..., None]
-    return ops.sum(vectors * present, axis=1) / ops.maximum(ops.sum(present, axis=1), 1.0)
+    Args:
+        schema: The schema of the data.
+        items: Gives vectors to items.
+        recent: How many of the last events are pooled into a vector of their own.
+
+    Attributes:
+        numbers: `[batch]` each: the logarithm of one more than the events; the share of liked ones, drawn
+            towards a half as if one more was liked and one more was not; the mean rating, 0 without events.
+        vectors: `[batch, dim]` each: the mean vector of the liked items and that of the last items; zeros
+            where there are none.
+
+    Raises:
+        UserError: If `recent` is below 1.
+
+    Example:
+
+    >>> item = FeatureNodes(schema, ("item",), dim=32)
+    >>> liked, last = HistorySummary(schema, item.ids["item"], recent=10).vectors  # each [batch, 32]
+    """
+
+    def __init__(self, schema: Schema, items: IdEmbedding, recent: int = 10) -> None:
+        if recent < 1:
+            raise UserError(f"recent must be at least 1. Received: {recent}.")
+        history, ratings = schema.input("history"), schema.input("history_rating")
+        # A padded event may have any rating.
+        met = ops.cast(history != PADDING, "float32")
+        liked = met * ops.cast(ratings > 0, "float32")
+        last = met * ops.cast(ops.arange(met.shape[1]) >= met.shape[1] - recent, "float32")
+        events, likes = ops.sum(met, axis=1), ops.sum(liked, axis=1)
+        rating = ops.sum(met * ratings, axis=1) / ops.maximum(events, 1.0)
+        self.numbers = [ops.log(events + 1), (likes + 1) / (events + 2), rating]
+        # Each history is looked up once, and both means are one product.
+        weights = ops.stack([liked, last], axis=1)
+        weights = weights / ops.maximum(ops.sum(weights, axis=2, keepdims=True), 1.0)
+        vectors = items(history)
+        means = ops.matmul(ops.cast(weights, vectors.dtype), vectors)
+        self.vectors = [means[:, 0], means[:, 1]]
