@@ -1,0 +1,353 @@
+"""One user, what the user met and the item asked about as a graph over which attention runs (ELCoRec, 2024)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from zoo.errors import UserError
+from zoo.layers.basic import Embedding
+from zoo.layers.catalogue import CatalogueRows
+from zoo.layers.features import ABSENT, FeatureNodes, IdEmbedding, NumericEmbedding
+from zoo.schema import FIRST_KNOWN, PADDING, Feature, Schema
+
+
+class InteractionGraph:
+    """The graph of one sample, and what two layers of graph attention make of its user and its target.
+
+    Nodes are the user; the items, which are the target and the last `recent` events; and the values that the
+    target has in one categorical feature, such as its genres. The user starts as a projection of all user and
+    context features; an item as one of its id, its rating (that of the target is unknown), the time since the
+    event and its texts; a value as its embedding. Messages go from items to the user and back, and from items
+    to the values they have and back, by a `GraphAttention` each, and are summed where they arrive. The first
+    layer has several heads side by side, the second has one.
+
+    States that reach neither user nor target within two layers are not computed: those of values that the
+    target does not have, and the second ones of past items. All tensors are dense and masked, so it exports.
+
+    Args:
+        schema: The schema of the data.
+        dim: Width of the nodes before the first layer.
+        recent: How many of the last events are nodes.
+        heads: Heads of the first layer.
+        units: Width of a head, and of the vectors in the end.
+        feature: The categorical item feature whose values are nodes; by default the first with several
+            values an item, else the first, and none where items have no such feature.
+        rounds: 2 layers; 0 leaves user and target at projections of what they start as.
+        self_loops: Whether a node adds a projection of its own state to its messages. Without, as in the
+            paper, what an item starts as never reaches its own final state.
+        time: Whether items have the time since the event.
+        ratings: Whether items have their ratings.
+        id_dropout: Share of ids whose own vector is dropped in training; see `IdEmbedding`.
+
+    Attributes:
+        query: Symbolic tensors made of the query alone.
+        item: Symbolic tensors made of the item alone.
+        user: `[batch, units]`, made of `query` and `item`.
+        target: `[batch, units]`, likewise.
+        item_ids: The `IdEmbedding` of items.
+        attention: What weighs how much, by name, over the items with the target as the last:
+            `"user_1"` `[batch, heads, items]` and `"user_2"` `[batch, 1, items]` in the user's states, and
+            `"values"` `[batch, values * heads, items]` in the first states of the target's values.
+
+    Raises:
+        UserError: For `rounds` other than 0 and 2, widths below 1, or a feature that items do not have.
+
+    Example:
+
+    >>> graph = InteractionGraph(Schema.of_ids(num_users=5, num_items=7), recent=3)
+    >>> graph.target.shape
+    (None, 32)
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        dim: int = 64,
+        recent: int = 30,
+        heads: int = 8,
+        units: int = 32,
+        feature: str | None = None,
+        rounds: int = 2,
+        self_loops: bool = True,
+        time: bool = True,
+        ratings: bool = True,
+        id_dropout: float = 0.0,
+    ) -> None:
+        if rounds not in (0, 2):
+            raise UserError(f"The graph has rounds=2, or 0 to leave them out. Received: rounds={rounds}.")
+        if min(dim, recent, heads, units) < 1:
+            raise UserError(
+                "Expected widths, heads and recent of at least 1. "
+                f"Received: dim={dim}, recent={recent}, heads={heads}, units={units}."
+            )
+        self._schema, self._dim, self._recent, self._id_dropout = schema, dim, recent, id_dropout
+        self._heads, self._units, self._self_loops = heads, units, self_loops
+        self.item_ids = IdEmbedding(schema.size("item"), dim, dropout=id_dropout, name="graph_items")
+        user = self._user_node()
+        past, own = self._item_nodes(time and "history_age" in schema, ratings)
+        met = schema.input("history")[:, -recent:] != PADDING
+        self.query, self.item, self.attention = [user, past, met], [own], {}
+        if rounds:
+            self._propagate(user, past, own, met, value_feature(schema, feature))
+        else:
+            self.user = layers.Dense(units)(layers.Concatenate()([user, _mean(past, met)]))
+            self.target = layers.Dense(units)(own)
+        # By this name an architecture that starts from a trained graph finds it.
+        self.target = layers.Identity(name="graph_target")(self.target)
+
+    def _user_node(self) -> Any:
+        known = FeatureNodes(self._schema, ("user", "context"), self._dim, self._id_dropout)
+        every = [*known.categorical, *known.numeric, *known.text]
+        return layers.Dense(self._dim)(layers.Concatenate()(every) if len(every) > 1 else every[0])
+
+    def _item_nodes(self, time: bool, ratings: bool) -> tuple[Any, Any]:
+        """What past items and the target start as, `[batch, recent, dim]` and `[batch, dim]`."""
+        history, item = self._schema.input("history")[:, -self._recent :], self._schema.input("item")
+        past, own = [self.item_ids(history)], [self.item_ids(item)]
+        width = max(self._dim // 2, 1)
+        for feature in self._schema.role("item"):
+            if feature.kind == "text":
+                rows, project = CatalogueRows(self._schema.size("item"), feature), layers.Dense(self._dim)
+                past.append(project(rows(history)))
+                own.append(project(rows(item)))
+        if ratings:
+            past.append(NumericEmbedding(width)(self._schema.input("history_rating")[:, -self._recent :]))
+            own.append(Constant(width)(item))
+        if time:
+            ages = self._schema.input("history_age")[:, -self._recent :]
+            past.append(TimeEmbedding(width)(ages))
+            own.append(TimeEmbedding(width)(ops.zeros_like(item)))
+        project = layers.Dense(self._dim, name="graph_item_node")
+        return project(_joined(past)), project(_joined(own))
+
+    def _propagate(self, user: Any, past: Any, own: Any, met: Any, feature: Feature | None) -> None:
+        wide, narrow = self._heads * self._units, self._units
+        first = {name: GraphAttention(self._heads, self._units, name=f"graph_{name}_1") for name in RELATIONS}
+        second = {name: GraphAttention(1, self._units, name=f"graph_{name}_2") for name in RELATIONS}
+        # An item has one user, to whom all of its attention goes.
+        from_user = [
+            layers.Dense(width, use_bias=False, name=f"graph_user_to_items_{number}")
+            for number, width in enumerate((wide, narrow), start=1)
+        ]
+        item_loop = self._loop("item_1", wide)
+
+        # The first layer. What past items become does not depend on the target.
+        past_1 = item_loop(past) + from_user[0](user)[:, None]
+        own_1 = item_loop(own) + from_user[0](user)
+        if feature is not None:
+            rows = CatalogueRows(self._schema.size("item"), feature)
+            vectors = Embedding(feature.size, self._dim, name="graph_values")
+            history, item = self._schema.input("history")[:, -self._recent :], self._schema.input("item")
+            past_values, values = _as_list(rows(history), feature), _as_list(rows(item), feature)
+            value = vectors(values)
+            past_1 += _of_own_values(first["values_to_items"], vectors(past_values), past, past_values)
+            own_1 += first["values_to_items"](value, own[:, None], (values >= FIRST_KNOWN)[:, None])[0][:, 0]
+            self.item += [values, value]
+            self.query.append(past_values)
+        past_1 = ops.elu(past_1)
+        self.query += [past_1]
+        every, is_there = _with_last(past, own), _with_last(met, ops.ones_like(met[:, 0]))
+        to_user, self.attention["user_1"] = first["items_to_user"](every, user[:, None], is_there[:, None])
+        user_1 = ops.elu(self._loop("user_1", wide)(user) + to_user[:, 0])
+        own_1 = ops.elu(own_1)
+
+        # The second layer.
+        to_user, self.attention["user_2"] = second["items_to_user"](
+            _with_last(past_1, own_1), user_1[:, None], is_there[:, None]
+        )
+        self.user = self._loop("user_2", narrow)(user_1) + to_user[:, 0]
+        self.target = self._loop("item_2", narrow)(own_1) + from_user[1](user_1)
+        if feature is not None:
+            shared = ops.logical_and(_share(values, past_values), met[:, None])
+            has = _with_last(shared, values >= FIRST_KNOWN)
+            to_values, self.attention["values"] = first["items_to_values"](every, value, has)
+            value_1 = ops.elu(self._loop("value_1", wide)(value) + to_values)
+            present = (values >= FIRST_KNOWN)[:, None]
+            self.target += second["values_to_items"](value_1, own_1[:, None], present)[0][:, 0]
+
+    def _loop(self, name: str, width: int) -> Any:
+        """What a node's own state adds to its next one."""
+        return layers.Dense(width, use_bias=False, name=f"graph_{name}") if self._self_loops else lambda states: 0.0
+
+
+RELATIONS = ("items_to_user", "items_to_values", "values_to_items")
+
+
+class GraphAttention(keras.layers.Layer):
+    """The messages of one relation of a graph, by attention over the in-neighbours (Velickovic et al., 2018).
+
+    In each head `e_ij = LeakyReLU(a_l W h_i + b h_j)` from `i` to `j`, softmax over `i`, and the message is the
+    weighted sum of `W h_i`. Here `b` stands for the paper's `a_r W`, with a `W` of the destination's own.
+
+    Args:
+        heads: Heads, side by side in the result.
+        units: Width of each.
+
+    Example:
+
+    >>> source, destination = np.ones((2, 5, 4), "float32"), np.ones((2, 3, 4), "float32")
+    >>> messages, weights = GraphAttention(heads=8, units=32)(source, destination, np.ones((2, 3, 5), bool))
+    >>> messages.shape, weights.shape
+    (TensorShape([2, 3, 256]), TensorShape([2, 24, 5]))
+    """
+
+    def __init__(self, heads: int, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.units = heads, units
+
+    def build(self, source_shape: Any, destination_shape: Any, *_: Any) -> None:
+        """Makes the weights."""
+        width = source_shape[-1]
+        self.kernel = self.add_weight(name="kernel", shape=(self.heads, width, self.units))
+        self.of_source = self.add_weight(name="of_source", shape=(self.heads, self.units))
+        self.of_destination = self.add_weight(name="of_destination", shape=(destination_shape[-1], self.heads))
+
+    def call(self, source: Any, destination: Any, is_neighbour: Any) -> tuple[Any, Any]:
+        """The messages to every destination.
+
+        Args:
+            source: `[batch, s, width]` states.
+            destination: `[batch, d, width]` states.
+            is_neighbour: `[batch, d, s]` bools, which of the former has an edge to which of the latter.
+
+        Returns:
+            `[batch, d, heads * units]` messages, zeros without in-neighbours, and `[batch, d * heads, s]` weights.
+        """
+        number = destination.shape[1]
+        from_source = ops.sum(self.kernel * self.of_source[:, None], axis=-1)
+        keys = ops.transpose(ops.matmul(source, ops.transpose(from_source)), (0, 2, 1))
+        scores = keys[:, None] + ops.matmul(destination, self.of_destination)[..., None]
+        there = is_neighbour[:, :, None]
+        scores = ops.where(there, ops.leaky_relu(scores, negative_slope=0.2), ABSENT)
+        # Not Keras' own, which warns of nodes with one possible neighbour.
+        weights = tf.nn.softmax(scores) * ops.cast(there, scores.dtype)
+        weights = ops.reshape(weights, (-1, number * self.heads, source.shape[1]))
+        # Summed before they are projected, which is the same and far less to do.
+        mixed = ops.reshape(ops.matmul(weights, source), (-1, self.heads, source.shape[-1]))
+        messages = ops.transpose(ops.matmul(ops.transpose(mixed, (1, 0, 2)), self.kernel), (1, 0, 2))
+        return ops.reshape(messages, (-1, number, self.heads * self.units)), weights
+
+    def compute_output_shape(self, source_shape: Any, destination_shape: Any, *_: Any) -> tuple[Any, Any]:
+        """Messages and weights."""
+        batch, number = destination_shape[:2]
+        return (batch, number, self.heads * self.units), (batch, number * self.heads, source_shape[1])
+
+
+class TimeEmbedding(keras.layers.Layer):
+    """A sinusoidal embedding of a duration (Vaswani et al., 2017), of the logarithm of one more than its minutes.
+
+    So seconds differ from hours as hours do from months, and no angle is so large that rounding tells in it.
+
+    Args:
+        dim: Width of the vector.
+
+    Example:
+
+    >>> TimeEmbedding(8)(np.array([[0.0, 1.0]], "float32")).shape
+    TensorShape([1, 2, 8])
+    """
+
+    def __init__(self, dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Wavelengths from 1 to 32; the logarithm of a century in minutes is 18.
+        angles = 2 * np.pi / np.geomspace(1.0, 32.0, -(-dim // 2))
+        self.angles, self.dim = angles.astype(np.float32), dim
+
+    def call(self, days: Any) -> Any:
+        """`[...]` days to `[..., dim]`."""
+        minutes = ops.cast(days, "float32") * MINUTES_A_DAY
+        angles = ops.log(minutes + 1.0)[..., None] * self.angles
+        vectors = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)[..., : self.dim]
+        return ops.cast(vectors, self.compute_dtype)
+
+
+MINUTES_A_DAY = 24 * 60.0
+
+
+class Constant(keras.layers.Layer):
+    """A learned vector that is the same whatever the input.
+
+    Args:
+        dim: Its width.
+    """
+
+    def __init__(self, dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dim = dim
+
+    def build(self, *_: Any) -> None:
+        """Makes the vector."""
+        self.vector = self.add_weight(name="vector", shape=(self.dim,))
+
+    def call(self, items: Any) -> Any:
+        """`[batch]` of anything to `[batch, dim]`."""
+        return ops.broadcast_to(self.vector, (ops.shape(items)[0], self.dim))
+
+    def compute_output_shape(self, shape: Any) -> tuple[int | None, ...]:
+        """One vector a row."""
+        return (shape[0], self.dim)
+
+
+def value_feature(schema: Schema, name: str | None = None) -> Feature | None:
+    """The item feature whose values are nodes.
+
+    Args:
+        schema: The schema of the data.
+        name: Its name; by default the first with several values an item, else the first.
+
+    Returns:
+        A categorical item feature, or `None` if items have none.
+
+    Raises:
+        UserError: If there is no such feature.
+    """
+    known = [feature for feature in schema.role("item") if feature.kind == "categorical"]
+    if name is not None:
+        if name not in [feature.name for feature in known]:
+            names = ", ".join(feature.name for feature in known) or "none"
+            raise UserError(f"{name!r} is no categorical feature of items. There are: {names}.")
+        return schema[name]
+    return min(known, key=lambda feature: feature.length is None, default=None)
+
+
+def _joined(parts: list[Any]) -> Any:
+    return layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+
+
+def _mean(vectors: Any, present: Any) -> Any:
+    weights = ops.cast(present, vectors.dtype)[..., None]
+    return ops.sum(vectors * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
+
+
+def _as_list(values: Any, feature: Feature) -> Any:
+    return values if feature.length is not None else values[..., None]
+
+
+def _with_last(nodes: Any, last: Any) -> Any:
+    """`[batch, ..., n(, dim)]` nodes and one more, `[batch, ...(, dim)]`, behind them."""
+    axis = len(last.shape) if nodes.dtype == "bool" else 1
+    return ops.concatenate([nodes, ops.expand_dims(last, axis)], axis=axis)
+
+
+def _share(values: Any, past_values: Any) -> Any:
+    """`[batch, values, events]`: which past events have which of the `[batch, values]` values."""
+    same = ops.equal(values[:, :, None, None], past_values[:, None])
+    return ops.logical_and(ops.any(same, axis=-1), (values >= FIRST_KNOWN)[..., None])
+
+
+def _of_own_values(relation: GraphAttention, vectors: Any, items: Any, values: Any) -> Any:
+    """Messages to `[batch, n, dim]` items from the `[batch, n, values, dim]` values that each of them has."""
+    number, dim = items.shape[1:]
+    several = values.shape[-1]
+    messages, _ = relation(
+        ops.reshape(vectors, (-1, several, dim)),
+        ops.reshape(items, (-1, 1, dim)),
+        ops.reshape(values >= FIRST_KNOWN, (-1, 1, several)),
+    )
+    return ops.reshape(messages, (-1, number, messages.shape[-1]))
