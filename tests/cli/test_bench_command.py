@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from zoo import config
 from zoo.bench import definition, running
+from zoo.bench.margins import save_test_rows
 from zoo.bench.results import read_rows, write_rows
 from zoo.errors import ZooError
 
@@ -110,11 +112,96 @@ def test_targets_decide_the_exit_code_when_they_are_checked(zoo_command, no_proc
 def test_json_has_every_figure_and_nothing_else(zoo_command, no_process, tiny):
     code, out, err = zoo_command("bench", tiny, "--quick", "--out", "results", "--json")
     assert code == 0, err
-    assert [(line["metric"], line["mean"], line["target"], line["met"]) for line in json.loads(out)] == [
+    answer = json.loads(out)
+    assert [(line["metric"], line["mean"], line["target"], line["met"]) for line in answer["figures"]] == [
         ("hr@5", 0.5, 0.01, True),
         ("ndcg@5", 0.5, 0.99, False),
     ]
+    assert answer["margins"] == []
     assert Path("results/results.csv").exists()
+
+
+CLICKS = """
+about: Something compared
+data: {source: clicks.csv, label_threshold: 3}
+split: {name: time, options: {valid: 0.1, test: 0.3}}
+evaluate: {protocol: ctr, resamples: 10}
+seeds: [0, 1]
+models:
+  plain: {model: popularity}
+  better:
+    model: mf
+    margins: {plain: {auc: 0.25, log_loss: 0.0}, never-run: {auc: 0.1}}
+  never-run: {model: ease}
+"""
+
+
+@pytest.fixture
+def clicks(monkeypatch, tmp_path):
+    """A benchmark with margins, whose jobs end at once: one model puts all clicks first, the other all alike."""
+    rows = [f"{user},{item},{1 + item % 5},{user * 10 + item}" for user in range(4) for item in range(10)]
+    (tmp_path / "clicks.csv").write_text("\n".join(["user,item,rating,timestamp", *rows]))
+    (tmp_path / "clicks.yaml").write_text(CLICKS)
+    labels = np.tile([1.0, 0.0], 4)
+
+    def run(job, out, data_root, progress):
+        if job.label == "never-run":
+            raise ZooError("It broke.")
+        scores = labels if job.label == "better" else np.zeros(8)
+        (out / "runs" / job.folder).mkdir()
+        rows = {"user": np.repeat([2, 3, 4, 5], 2), "label": labels, "score": scores, "is_cold": labels > 2}
+        save_test_rows(out / "runs" / job.folder, rows)
+        interval = {"mean": 0.5, "low": 0.4, "high": 0.6, "level": 0.95}
+        return {
+            "protocol": "ctr",
+            "metrics": {"auc": interval, "log_loss": interval, "accuracy": interval},
+            "dataset": "clicks",
+            **{"train_seconds": 1.0, "evaluate_seconds": 1.0, "peak_memory_mb": 1.0, "epochs": 1},
+            **{"machine": "CPU", "versions": "python 3"},
+        }
+
+    monkeypatch.setattr(running, "_run_in_process", run)
+    return "clicks.yaml"
+
+
+def test_margins_are_shown_with_their_intervals(zoo_command, clicks):
+    code, out, err = zoo_command("bench", clicks, "--only", "better", "--only", "plain")
+    assert code == 0, err
+    lines = [" ".join(line.split()) for line in out.splitlines() if line.strip().startswith("better")]
+    # First the figures: the headline, and what the margins are about.
+    assert [line.split()[1] for line in lines[:2]] == ["auc", "log_loss"]
+    assert lines[2:] == [
+        "better plain auc +0.5000 +0.5000 to +0.5000 2 +0.2500 met",
+        # log 2 less the mean of log(1 + exp(-1)) and log 2.
+        "better plain log_loss +0.1899 +0.1899 to +0.1899 2 +0.0000 met",
+        "better never-run auc - - 0 +0.1000 not run",
+    ]
+
+
+def test_a_program_gets_the_margins_too(zoo_command, clicks):
+    code, out, _ = zoo_command("bench", clicks, "--only", "better", "--json")
+    assert code == 0
+    margins = json.loads(out)["margins"]
+    assert [(one["other"], one["metric"], one["interval"], one["met"]) for one in margins] == [
+        *(("plain", "auc", None, None), ("plain", "log_loss", None, None), ("never-run", "auc", None, None)),
+    ]
+    # What was run before counts.
+    code, out, _ = zoo_command("bench", clicks, "--only", "plain", "--json")
+    assert json.loads(out)["margins"] == []
+    code, out, _ = zoo_command("bench", clicks, "--only", "better", "--json")
+    first, *_ = json.loads(out)["margins"]
+    assert first["interval"] == {"mean": 0.5, "low": 0.5, "high": 0.5, "level": 0.95}
+    assert (first["label"], first["least"], first["seeds"], first["met"]) == ("better", 0.25, 2, True)
+
+
+def test_a_missed_margin_decides_the_exit_code_when_it_is_checked(zoo_command, clicks):
+    both = ("--only", "better", "--only", "plain", "--check")
+    # What was not run was not missed.
+    assert zoo_command("bench", clicks, *both)[0] == 0
+    Path(clicks).write_text(CLICKS.replace("auc: 0.25", "auc: 0.51"))
+    code, out, err = zoo_command("bench", clicks, *both)
+    assert (code, err) == (1, "Error: Missed: better auc over plain.\n")
+    assert "missed" in out
 
 
 def test_recorded_results_are_shown_by_info_and_in_the_table(zoo_command, no_process, own_configs):
@@ -159,6 +246,7 @@ def test_listing_reads_no_table_library():
         (["bench", "ratings-ml100k", "--data-root", "nowhere"], ["nowhere", "u1.base", "Put"]),
         (["bench", "synthetic", "--only", "mff"], ["Unknown label 'mff'", "'mf'"]),
         (["bench", "wrong.yaml"], ["wrong.yaml", "Unknown key 'model'", "'models'"]),
+        (["bench", "ctr", "--data-root", "nowhere"], ["nowhere", "u.data", "Put"]),
         (["compare", "nowhere", "nowhere"], ["nowhere", "not a run"]),
     ],
 )

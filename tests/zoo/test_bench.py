@@ -12,13 +12,16 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import yaml
 
 import zoo
+from zoo.arrays import load_arrays
 from zoo.bench import running
 from zoo.bench.definition import jobs, list_benchmarks, read_benchmark
+from zoo.bench.margins import ROWS, has_test_rows, margins, save_test_rows
 from zoo.bench.results import (
     COLUMNS,
     Row,
@@ -33,6 +36,8 @@ from zoo.bench.running import run_jobs
 from zoo.bench.summary import summarize
 from zoo.bench.worker import peak_memory_mb, run_job
 from zoo.errors import UserError, ZooError
+from zoo.evaluation.bootstrap import mean_interval
+from zoo.evaluation.metrics import row_statistics
 from zoo.registry import specs
 
 TINY = {
@@ -96,6 +101,14 @@ def test_a_model_may_have_seeds_and_data_of_its_own(benchmark_of):
     assert (first.label, first.seed, first.config.data.max_history) == ("pop", 7, 3)
     assert first.config.data.source == "synthetic"
     assert first.config.data.options == TINY["data"]["options"]
+
+
+def test_a_model_may_have_another_source_and_one_of_its_features_left_out(benchmark_of):
+    data = {"source": "other.csv", "features": {"title": "ignore"}}
+    benchmark = benchmark_of(changed(data={"source": "one.csv", "label_threshold": 3}, **{"models__mf-4__data": data}))
+    pop, mf = (jobs(benchmark, only=[label])[0].config.data for label in ("pop", "mf-4"))
+    assert (pop.source, pop.label_threshold, pop.features) == ("one.csv", 3, None)
+    assert (mf.source, mf.label_threshold, mf.features) == ("other.csv", 3, {"title": "ignore"})
 
 
 def test_what_varies_makes_a_job_of_each_value(benchmark_of):
@@ -169,6 +182,16 @@ def test_other_settings_of_what_weights_are_taken_from_make_another_digest(bench
 # Mistakes in a file
 
 
+def asking(evaluate=None, **entry):
+    """The changes that have `mf-4` asked to be better than `pop`, less what is said here."""
+    margin = {"model": "mf", "margins": {"pop": {"auc": 0.1}}}
+    return {
+        "evaluate": {"protocol": "labels"} if evaluate is None else evaluate,
+        "models__pop": {"model": "popularity"},
+        "models__mf-4": {**margin, **entry},
+    }
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -204,6 +227,17 @@ def test_other_settings_of_what_weights_are_taken_from_make_another_digest(bench
         ({"models__mf-4__pretrained": {"mf": "pp"}}, "Unknown label in 'pretrained' 'pp'"),
         ({"models__mf-4__pretrained": {"gmf": "pop"}}, "'pretrained' wants 'gmf', but 'pop' is 'popularity'"),
         ({"models__mf-4__pretrained": {"mf": "mf-4"}}, "'pretrained' goes in a circle: mf-4 -> mf-4"),
+        (asking(margins={"popp": {"auc": 0.1}}), "models.mf-4: Unknown label in 'margins' 'popp'. Did you mean 'pop'"),
+        (asking(margins={"pop": {"acu": 0.1}}), "Unknown metric in 'margins.pop' 'acu'. Did you mean 'auc'"),
+        (asking(margins={"pop": {"auc": "much"}}), "'models.mf-4.margins.pop.auc': .*valid number.* 'much'"),
+        (asking(margins={"pop": {"auc": float("nan")}}), "'models.mf-4.margins.pop.auc': .*finite number"),
+        (asking(margins={"pop": 0.1}), "'models.mf-4.margins.pop': .*valid dictionary"),
+        (asking(margins=["pop"]), "'models.mf-4.margins': .*valid dictionary"),
+        (asking(margins={"mf-4": {"auc": 0.1}}), "models.mf-4: 'margins' compares 'mf-4' with itself"),
+        (asking(seeds=[7]), "'pop', which has no seed in common: .7,. and .0, 1."),
+        (asking(data={"source": "ml-1m"}), "'pop', whose data is 'synthetic' and not 'ml-1m'"),
+        (asking(evaluate={"protocol": "full-ranking"}), "single interactions .ctr, labels, ratings.*'full-ranking'"),
+        (asking(evaluate={}), "'margins' need an evaluate.protocol.* Received: None"),
     ],
 )
 def test_a_mistake_in_a_file_is_named_with_the_file_and_the_place(benchmark_of, change, message):
@@ -342,6 +376,18 @@ def test_without_data_nothing_is_written(benchmark_of, worked, tmp_path):
     assert worked == []
 
 
+def test_data_of_a_model_that_cannot_be_used_leaves_the_others(benchmark_of, worked, tmp_path):
+    broken = {"model": "popularity", "data": {"duplicates": "keep", "max_history": 3, "columns": {"nothing": "user"}}}
+    worked.failing = ("broken",)
+    benchmark = benchmark_of(changed(models={**TINY["models"], "broken": broken}))
+    rows, failed = run_all(benchmark, tmp_path / "out")
+    assert {row.label for row in rows} == {"pop", "mf-4"}
+    # Once more, when nothing but this is left to do.
+    again, failed = run_all(benchmark, tmp_path / "out")
+    assert again == rows
+    assert {job.label for job in failed} == {"broken"}
+
+
 def test_a_file_in_the_way_is_named(benchmark_of, worked, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(UserError, match=r"out.*cannot be"):
@@ -446,6 +492,152 @@ def test_the_peak_of_memory_is_that_of_this_process():
     assert block.sum() == len(block)
 
 
+# Margins
+
+# Four interactions of two users.
+USERS, LABELS = np.array([2, 2, 3, 3]), np.array([1.0, 0.0, 1.0, 0.0])
+RIGHT, WRONG = np.array([2.0, 1.0, 2.0, 1.0]), np.array([1.0, 2.0, 1.0, 2.0])
+
+
+def rows_of(scores, users=USERS, labels=LABELS, **more):
+    return {"user": users, "label": labels, "score": np.asarray(scores), **more}
+
+
+@pytest.fixture
+def margins_of(benchmark_of, tmp_path):
+    """The margins of `mf-4` over `pop`, after runs that left these rows, by seed."""
+
+    def compare(own, others, least, protocol="labels"):
+        benchmark = benchmark_of(changed(**asking(margins={"pop": least}, evaluate={"protocol": protocol})))
+        for label, seeds in (("mf-4", own), ("pop", others)):
+            for job in jobs(benchmark, only=[label]):
+                if job.seed in seeds:
+                    folder = tmp_path / "runs" / job.folder
+                    folder.mkdir(parents=True)
+                    save_test_rows(folder, seeds[job.seed])
+                    assert [path.name for path in folder.iterdir()] == [ROWS]
+        return {margin.metric: margin for margin in margins(benchmark, tmp_path / "runs", ["pop", "mf-4"])}
+
+    return compare
+
+
+def test_a_margin_is_the_mean_gain_over_seeds(margins_of):
+    # AUC 1 against 0 by seed 0, and 1 against 3 / 4 by seed 1.
+    worse = rows_of([2.0, 1.0, 1.5, 1.7])
+    found = margins_of({0: rows_of(RIGHT), 1: rows_of(RIGHT)}, {0: rows_of(WRONG), 1: worse}, {"auc": 0.625})
+    margin = found["auc"]
+    assert (margin.label, margin.other, margin.least, margin.seeds) == ("mf-4", "pop", 0.625, 2)
+    assert margin.interval.mean == (1 + 0.25) / 2
+    assert margin.verdict == "met"
+    # Of user 2 alone seed 1 gains nothing, and of user 3 alone it gains 1.
+    assert (margin.interval.low, margin.interval.high) == (0.5, 1.0)
+
+
+def test_a_fall_of_the_log_loss_is_a_gain(margins_of):
+    own, others = rows_of([3.0, -3.0, 3.0, -3.0]), rows_of(np.zeros(4))
+    expected = np.log(2) - np.log1p(np.exp(-3))
+    margin = margins_of({0: own}, {0: others}, {"log_loss": 0.65})["log_loss"]
+    assert margin.interval.mean == pytest.approx(expected)
+    assert margin.interval.low == margin.interval.high == pytest.approx(expected)
+    assert (margin.verdict, margin.is_met, margin.to_json()["met"]) == ("missed", False, False)
+
+
+def test_a_model_gains_nothing_over_itself(margins_of):
+    rng = np.random.default_rng(0)
+    users, labels = rng.integers(2, 9, 60), rng.integers(0, 2, 60).astype(float)
+    rows = {seed: rows_of(rng.normal(size=60), users, labels, is_cold=np.arange(60) < 30) for seed in (0, 1)}
+    found = margins_of(rows, rows, {"auc": 0.0, "log_loss": 0.0, "auc_cold": 0.0, "accuracy": 0.001}, "ctr")
+    for margin in found.values():
+        assert (margin.interval.mean, margin.interval.low, margin.interval.high) == (0, 0, 0)
+    assert {metric: margin.verdict for metric, margin in found.items()} == {
+        **{"auc": "met", "log_loss": "met", "auc_cold": "met"},
+        "accuracy": "missed",
+    }
+
+
+def test_an_interval_is_that_of_the_differences_of_users(margins_of):
+    rng = np.random.default_rng(1)
+    users, labels = np.repeat(np.arange(2, 42), 5), rng.integers(0, 2, 200).astype(float)
+    signs = 2 * labels - 1
+    own, others = rng.normal(size=200), rng.normal(size=200)
+    margin = margins_of({0: rows_of(own, users, labels)}, {0: rows_of(others, users, labels)}, {"log_loss": 0.0})[
+        "log_loss"
+    ]
+    # Each user has as many rows, so the mean over rows is one over users.
+    by_user = (np.logaddexp(0, -signs * others) - np.logaddexp(0, -signs * own)).reshape(40, 5).mean(axis=1)
+    expected = mean_interval(by_user)
+    assert dataclasses.astuple(margin.interval) == pytest.approx(dataclasses.astuple(expected))
+
+
+def test_only_seeds_that_ran_of_both_are_compared(margins_of):
+    margin = margins_of({0: rows_of(RIGHT), 1: rows_of(WRONG)}, {0: rows_of(WRONG)}, {"auc": 0.5})["auc"]
+    assert (margin.seeds, margin.interval.mean) == (1, 1.0)
+
+
+@pytest.mark.parametrize("ran", ["own", "others", "neither"])
+def test_a_margin_of_what_did_not_run_says_so(margins_of, ran):
+    own, others = ({0: rows_of(RIGHT)} if ran == which else {} for which in ("own", "others"))
+    margin = margins_of(own, others, {"auc": 0.0})["auc"]
+    assert (margin.verdict, margin.is_met, margin.interval, margin.seeds) == ("not run", None, None, 0)
+
+
+def test_runs_on_other_interactions_are_not_compared(margins_of):
+    others = rows_of(RIGHT, users=np.array([2, 2, 2, 3]))
+    assert margins_of({0: rows_of(RIGHT)}, {0: others}, {"auc": 0.0})["auc"].verdict == "other interactions"
+
+
+def test_a_metric_that_the_interactions_do_not_give_is_undefined(margins_of):
+    rows = rows_of(RIGHT, is_cold=np.array([True, False, False, False]))
+    found = margins_of({0: rows}, {0: rows}, {"auc": 0.0, "auc_cold": 0.0}, "ctr")
+    assert {metric: margin.verdict for metric, margin in found.items()} == {"auc": "met", "auc_cold": "undefined"}
+
+
+def test_margins_are_those_of_the_labels_that_are_asked_for(benchmark_of, tmp_path):
+    benchmark = benchmark_of(changed(**asking()))
+    assert margins(benchmark, tmp_path, ["pop"]) == []
+    assert [margin.metric for margin in margins(benchmark, tmp_path, ["mf-4"])] == ["auc"]
+
+
+def test_a_run_that_is_compared_is_made_again_if_its_interactions_are_gone(benchmark_of, worked, tmp_path):
+    said = changed(**asking())
+    said["models"]["alone"] = {"model": "mf", "train": {"epochs": 1}}
+    benchmark = benchmark_of(said)
+    made = jobs(benchmark)
+    assert {job.label for job in made if job.is_compared} == {"pop", "mf-4"}
+    run_all(benchmark, tmp_path)
+    for job in made[:3]:
+        save_test_rows(tmp_path / "runs" / job.folder, rows_of(RIGHT))
+    del worked[:]
+    run_all(benchmark, tmp_path)
+    assert worked == ["mf-4 seed 1"]
+
+
+def test_the_worker_leaves_what_was_said_of_each_test_interaction(tmp_path, benchmark_of):
+    frame = pd.DataFrame({"user": np.repeat(np.arange(12), 8), "item": np.tile(np.arange(8), 12)})
+    frame = frame.assign(rating=1 + (frame["user"] * 3 + frame["item"] * 5) % 5, timestamp=range(96))
+    frame.to_csv(tmp_path / "clicks.csv", index=False)
+    said = changed(
+        data={"source": str(tmp_path / "clicks.csv"), "label_threshold": 3},
+        split={"name": "time", "options": {"valid": 0.1, "test": 0.3}},
+        **asking(evaluate={"protocol": "ctr", "ks": [5], "resamples": 10}),
+    )
+    job = jobs(benchmark_of(said), only=["mf-4"])[0]
+    assert not has_test_rows(job, tmp_path / "runs")
+    folder = tmp_path / "runs" / job.folder
+    result = run_job(job_for_worker(job, folder))
+    assert has_test_rows(job, tmp_path / "runs")
+    rows = load_arrays(folder / ROWS)
+    run = zoo.load(folder)
+    held_out = run.dataset.part("test")
+    assert rows["user"].tolist() == held_out["user"].tolist()
+    assert rows["label"].tolist() == held_out["label"].tolist()
+    scores = run.model.score({"user": rows["user"]}, held_out["item"].to_numpy())
+    np.testing.assert_allclose(rows["score"], scores, rtol=1e-6)
+    statistics = row_statistics("ctr", rows)
+    for metric, interval in result["metrics"].items():
+        assert statistics[metric](np.ones(len(held_out))) == pytest.approx(interval["mean"])
+
+
 # The table
 
 
@@ -548,6 +740,18 @@ def test_a_summary_has_the_targets_and_whether_they_are_met(benchmark_of):
     assert lines["pop", "hr@5"].source == "a paper"
     assert lines["pop", "mae"].to_json()["met"] is False
     assert [line.figure.metric for line in summarize(None, rows)] == ["ndcg@5", "ndcg@5"]
+
+
+def test_a_summary_has_the_headline_and_the_metrics_that_a_margin_is_about(benchmark_of):
+    benchmark = benchmark_of(changed(**asking(margins={"pop": {"log_loss": 0.0}})))
+    rows = [
+        row(label=label, protocol="labels", metric=metric)
+        for label in ("pop", "mf-4")
+        for metric in ("log_loss", "auc", "accuracy")
+    ]
+    assert [(line.figure.label, line.figure.metric) for line in summarize(benchmark, rows)] == [
+        *(("pop", "log_loss"), ("pop", "auc"), ("mf-4", "log_loss"), ("mf-4", "auc")),
+    ]
 
 
 def test_the_recorded_results_are_of_the_benchmarks_as_they_are_now():

@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from zoo.config import Config, configs_folder, make_config, parse_settings, read_yaml
 from zoo.data.splits import split_options
 from zoo.errors import UserError, unknown_name
-from zoo.evaluation.figures import METRICS, metric_names
+from zoo.evaluation.figures import METRICS, is_of_rows, metric_names
 from zoo.registry import spec
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -32,13 +33,18 @@ class Entry(_Section):
     model: str = Field(description="A registered architecture.")
     hparams: dict[str, Any] = Field(default_factory=dict, description="Its hparams.")
     train: dict[str, Any] = Field(default_factory=dict, description="Its section `train` of the config.")
-    data: dict[str, Any] = Field(default_factory=dict, description="What its data has beyond that of the benchmark.")
+    data: dict[str, Any] = Field(
+        default_factory=dict, description="What its data has beyond, or in place of, that of the benchmark."
+    )
     seeds: tuple[Seed, ...] | None = Field(None, min_length=1, description="Seeds in place of the benchmark's.")
     pretrained: dict[str, Label] = Field(
         default_factory=dict, description="Architecture to the label whose run of the same seed gives it its weights."
     )
     targets: dict[str, float] = Field(default_factory=dict, description="Metric to the figure to reach.")
     source: str = Field("", description="Where the targets are from.")
+    margins: dict[Label, dict[str, Finite]] = Field(
+        default_factory=dict, description="Other label to metric to the least gain above it on the same interactions."
+    )
 
 
 class Benchmark(_Section):
@@ -67,6 +73,7 @@ class Job:
         config: All settings but the weights to start from.
         digest: The SHA-256 of all settings, the preset's and those of pretrained models included.
         pretrained: Architecture to the job that its weights come from.
+        is_compared: Whether a margin is about its label, so that what it says of each interaction is kept.
     """
 
     label: str
@@ -75,6 +82,7 @@ class Job:
     config: Config
     digest: str
     pretrained: dict[str, Job]
+    is_compared: bool = False
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -168,8 +176,15 @@ def _add_job(
         others = benchmark.models[label].pretrained
         pretrained = {name: _add_job(made, benchmark, other, variant, seed) for name, other in others.items()}
         config = _config(benchmark, label, variant, seed)
-        made[key] = Job(label, words, seed, config, _digest(config, pretrained), pretrained)
+        digest, is_compared = _digest(config, pretrained), label in _compared(benchmark)
+        made[key] = Job(label, words, seed, config, digest, pretrained, is_compared)
     return made[key]
+
+
+def _compared(benchmark: Benchmark) -> set[str]:
+    """The labels that a margin is about."""
+    entries = benchmark.models.items()
+    return {one for label, entry in entries if entry.margins for one in (label, *entry.margins)}
 
 
 def _config(benchmark: Benchmark, label: str, variant: Mapping[str, Any], seed: int) -> Config:
@@ -242,6 +257,35 @@ def _check_entry(benchmark: Benchmark, label: str) -> None:
             raise unknown_name("metric in 'targets'", metric, known)
     if entry.targets and not entry.source:
         raise UserError("has targets but no 'source' that says where they are from.")
+    for other in entry.margins:
+        _check_margins(benchmark, label, other, config, known)
+
+
+def _check_margins(benchmark: Benchmark, label: str, other: str, config: Config, known: Iterable[str]) -> None:
+    protocols = [name for name in METRICS if is_of_rows(name)]
+    if config.evaluate.protocol not in protocols:
+        raise UserError(
+            f"'margins' need an evaluate.protocol that asks about single interactions ({', '.join(protocols)}). "
+            f"Received: {config.evaluate.protocol!r}."
+        )
+    if other not in benchmark.models:
+        raise unknown_name("label in 'margins'", other, benchmark.models)
+    if other == label:
+        raise UserError(f"'margins' compares {label!r} with itself.")
+    for metric in benchmark.models[label].margins[other]:
+        if metric not in known:
+            raise unknown_name(f"metric in 'margins.{other}'", metric, known)
+    sources, seeds = zip(
+        *(
+            ({**benchmark.data, **one.data}["source"], one.seeds or benchmark.seeds)
+            for one in (benchmark.models[label], benchmark.models[other])
+        ),
+        strict=True,
+    )
+    if sources[0] != sources[1]:
+        raise UserError(f"'margins' compares with {other!r}, whose data is {sources[1]!r} and not {sources[0]!r}.")
+    if not set(seeds[0]) & set(seeds[1]):
+        raise UserError(f"'margins' compares with {other!r}, which has no seed in common: {seeds[0]} and {seeds[1]}.")
 
 
 def _check_pretrained(benchmark: Benchmark, label: str, before: tuple[str, ...]) -> None:

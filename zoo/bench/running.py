@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from zoo.bench.definition import Job
+from zoo.bench.margins import has_test_rows
 from zoo.bench.results import Row, read_rows, write_rows
 from zoo.errors import UserError, ZooError
 
 RESULTS = "results.csv"
+RUNS = "runs"
 
 
 def run_jobs(
@@ -27,7 +29,7 @@ def run_jobs(
     progress: bool = False,
     say: Callable[[str], None] = print,
 ) -> tuple[list[Row], list[Job]]:
-    """Runs the jobs whose rows are not in the table yet.
+    """Runs the jobs whose rows are not in the table yet, or whose test interactions are wanted and gone.
 
     A job that was interrupted goes on from its checkpoint. One that fails leaves the others as they are; what it
     said is in `logs` of the folder.
@@ -44,11 +46,12 @@ def run_jobs(
         The rows of the jobs that have ended, now or before, and the jobs that failed.
 
     Raises:
-        UserError: If the data is not there or something in it is wrong. Nothing is written then.
+        UserError: If the data of a source is not there or something in it is wrong. Nothing is written then. What
+            models have in their data beyond that is found out when they are run.
     """
     rows = read_rows(out / RESULTS)
     pending = _pending(jobs, rows, out)
-    _check_data(pending, data_root)
+    _check_data(pending, jobs, data_root)
     _make_folders(out)
     failed = []
     for job in pending:
@@ -69,34 +72,42 @@ def run_jobs(
 
 
 def _pending(jobs: Sequence[Job], rows: Sequence[Row], out: Path) -> list[Job]:
-    """The jobs without rows, and those whose weights one of these is to start from."""
+    """The jobs without rows, those whose weights one of these is to start from, and those that lack test rows."""
     done = {(row.key, row.digest) for row in rows}
     pending: list[Job] = []
     for job in reversed(jobs):
         is_wanted = any(job in other.pretrained.values() for other in pending)
-        if (job.key, job.digest) not in done or (is_wanted and not _folder(job, out).exists()):
+        is_wanted &= not _folder(job, out).exists()
+        is_wanted |= job.is_compared and not has_test_rows(job, out / RUNS)
+        if (job.key, job.digest) not in done or is_wanted:
             pending.insert(0, job)
     return pending
 
 
 def _folder(job: Job, out: Path) -> Path:
-    return out / "runs" / job.folder
+    return out / RUNS / job.folder
 
 
-def _check_data(jobs: Sequence[Job], data_root: Path | None) -> None:
+def _check_data(pending: Sequence[Job], jobs: Sequence[Job], data_root: Path | None) -> None:
+    """Loads the data of the first job of each source that is pending; what others have beyond that is their affair."""
     from zoo.data import load_dataset
 
-    checked = []
+    firsts: dict[str, Job] = {}
     for job in jobs:
-        data = job.config.data
+        firsts.setdefault(_source(job), job)
+    for source in dict.fromkeys(map(_source, pending)):
+        data = firsts[source].config.data
         options = {"data_root": data_root, **data.model_dump(exclude={"source", "options"}, exclude_unset=True)}
-        if (data.source, options, data.options) not in checked:
-            load_dataset(str(data.source), **options, **data.options)
-            checked.append((data.source, options, data.options))
+        load_dataset(str(data.source), **options, **data.options)
+
+
+def _source(job: Job) -> str:
+    data = job.config.data
+    return json.dumps([data.source, data.options], sort_keys=True)
 
 
 def _make_folders(out: Path) -> None:
-    for name in ("runs", "logs"):
+    for name in (RUNS, "logs"):
         try:
             (out / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:

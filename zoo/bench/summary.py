@@ -42,7 +42,7 @@ class Line:
 
 
 def summarize(benchmark: Benchmark | None, rows: Iterable[Row]) -> list[Line]:
-    """The figures that have a target, and of labels without any the headline of the protocol.
+    """The figures that have a target or are compared by a margin, and of labels without a target the headline.
 
     Args:
         benchmark: The benchmark, if it is known.
@@ -60,6 +60,18 @@ def summarize(benchmark: Benchmark | None, rows: Iterable[Row]) -> list[Line]:
     for figure in figures(rows):
         entry = benchmark.models.get(figure.label) if benchmark else None
         targets, source = (entry.targets, entry.source) if entry else ({}, "")
-        if figure.metric in targets or (not targets and is_headline(figure.protocol, figure.metric)):
+        asked = {*targets, *_compared(benchmark, figure.label)} if benchmark else set()
+        if figure.metric in asked or (not targets and is_headline(figure.protocol, figure.metric)):
             lines.append(Line(figure, targets.get(figure.metric), source))
     return lines
+
+
+def _compared(benchmark: Benchmark, label: str) -> set[str]:
+    """The metrics of the margins that a label is on either side of."""
+    sides = [
+        least
+        for one, entry in benchmark.models.items()
+        for other, least in entry.margins.items()
+        if label in (one, other)
+    ]
+    return {metric for least in sides for metric in least}

@@ -22,6 +22,8 @@ PACKAGES = ("tensorflow", "keras", "recozoo", "numpy")
 def run_job(job: dict[str, Any]) -> dict[str, Any]:
     """Trains a model, or takes up where it was interrupted, and evaluates it.
 
+    What it says of single test interactions, if it was asked about such, is kept in the folder of the run.
+
     Args:
         job: `config` (a resolved `zoo.config.Config`), `folder` (of the run) and `progress` (whether to show it).
 
@@ -29,6 +31,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         What a table of results says of it, JSON-ready: dataset, protocol, intervals by metric, seconds, peak
         memory, epochs, machine and versions.
     """
+    from zoo.bench.margins import save_test_rows
     from zoo.run import Run
     from zoo.training import train
 
@@ -39,11 +42,14 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         run = train(settings.pop("model"), out=folder, resume=True, progress=job["progress"], **settings)
     started = time.perf_counter()
     evaluation = run.evaluate()
+    seconds = time.perf_counter() - started
+    if evaluation.rows:
+        save_test_rows(folder, evaluation.rows)
     return {
         **evaluation.to_json(),
         "dataset": run.dataset.name,
         "train_seconds": sum(epoch["seconds"] for epoch in run.history),
-        "evaluate_seconds": time.perf_counter() - started,
+        "evaluate_seconds": seconds,
         "peak_memory_mb": peak_memory_mb(),
         "epochs": len(run.history) if run.model.closed_form is None else 0,
         "machine": machine(),

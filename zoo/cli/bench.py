@@ -13,6 +13,7 @@ from zoo.errors import ZooError
 from zoo.plugins import plugins
 
 if TYPE_CHECKING:
+    from zoo.bench.margins import Margin
     from zoo.bench.summary import Line
 
 
@@ -23,7 +24,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Only the models under 'quick', with the first seed.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Only this label; may be repeated.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Merge the results into those of the package.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a target was missed.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a target or margin was missed.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train and evaluate the models of a benchmark, each in a process of its own, and compare with what is published.
@@ -36,31 +37,39 @@ def bench(
         added[name].load()(out or Path("bench") / name, quick, check, as_json)
         return
     from zoo.bench.definition import jobs, read_benchmark
+    from zoo.bench.margins import margins
     from zoo.bench.results import record_rows, recorded_results
-    from zoo.bench.running import RESULTS, run_jobs
+    from zoo.bench.running import RESULTS, RUNS, run_jobs
     from zoo.bench.summary import summarize
 
     name, benchmark = read_benchmark(name)
     folder = out or Path("bench") / name
+    asked = jobs(benchmark, only or (), quick)
     rows, failed = run_jobs(
         name,
-        jobs(benchmark, only or (), quick),
+        asked,
         folder,
         data_root,
         progress=sys.stdout.isatty() and not as_json,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     lines = summarize(benchmark, rows)
+    compared = margins(benchmark, folder / RUNS, {job.label for job in asked})
     if as_json:
-        print_json([line.to_json() for line in lines])
+        print_json({"figures": [one.to_json() for one in lines], "margins": [one.to_json() for one in compared]})
     else:
         print_table(f"{name}: {benchmark.about}", COLUMNS, [_cells(line) for line in lines])
+        if compared:
+            print_table(
+                f"{name}: margins, with 95% intervals over users", MARGIN_COLUMNS, [_margin_cells(m) for m in compared]
+            )
         print(f"All metrics with their intervals are in {folder / RESULTS}")
     if record:
         record_rows(recorded_results(), name, rows, {job.digest for job in jobs(benchmark)})
     if failed:
         raise ZooError(f"Failed: {', '.join(str(job) for job in failed)}.")
     missed = [f"{line.figure.label} {line.figure.metric}" for line in lines if line.is_met is False]
+    missed += [f"{m.label} {m.metric} over {m.other}" for m in compared if m.is_met is False]
     if check and missed:
         raise ZooError(f"Missed: {', '.join(missed)}.")
 
@@ -74,3 +83,15 @@ def _cells(line: Line) -> tuple[str, ...]:
     each = " ".join(f"{value:.4f}" for value in figure.values)
     seconds = f"{figure.train_seconds:.1f}"
     return figure.label, figure.metric, f"{figure.mean:.4f}", each, target, line.verdict, seconds, line.source
+
+
+MARGIN_COLUMNS = ("label", "over", "metric", "gain", "interval", "seeds", "least", "met")
+
+
+def _margin_cells(margin: Margin) -> tuple[str, ...]:
+    interval = margin.interval
+    gain, ends = (
+        ("-", "-") if interval is None else (f"{interval.mean:+.4f}", f"{interval.low:+.4f} to {interval.high:+.4f}")
+    )
+    least = f"{margin.least:+.4f}"
+    return margin.label, margin.other, margin.metric, gain, ends, str(margin.seeds), least, margin.verdict

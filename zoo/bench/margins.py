@@ -1,0 +1,142 @@
+"""By how much a model of a benchmark is better than another one on the same interactions, and than it was to be."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from zoo.arrays import load_arrays, save_arrays
+from zoo.bench.definition import Benchmark, Job, jobs
+from zoo.evaluation.bootstrap import Interval, cluster_interval
+from zoo.evaluation.figures import gain
+from zoo.evaluation.metrics import Statistic, row_statistics
+
+# In the folder of a run: its test interactions, as `Evaluation.rows` has them.
+ROWS = "test_rows.npz"
+
+Rows = Mapping[str, np.ndarray]
+Pair = tuple[Rows, Rows]
+
+
+@dataclasses.dataclass(frozen=True)
+class Margin:
+    """What a model gains over another one in a metric, and the least that it was to gain.
+
+    Args:
+        label: The label of the model.
+        other: The label that it is compared with.
+        metric: The metric.
+        least: The least gain, where a fall of a metric such as the log loss is a gain.
+        seeds: How many runs of each, by the same seeds, were compared.
+        interval: The mean gain of these with its bootstrap interval over users; `None` if there is none.
+        lacking: Why there is none: `"not run"`, `"other interactions"` or `"undefined"`.
+    """
+
+    label: str
+    other: str
+    metric: str
+    least: float
+    seeds: int = 0
+    interval: Interval | None = None
+    lacking: str = ""
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the mean gain is as large as it was to be; `None` if there is none."""
+        return None if self.interval is None else self.interval.mean >= self.least
+
+    @property
+    def verdict(self) -> str:
+        """`"met"`, `"missed"`, or why there is no gain."""
+        return {True: "met", False: "missed", None: self.lacking}[self.is_met]
+
+    def to_json(self) -> dict[str, Any]:
+        """The margin, JSON-ready."""
+        return {**dataclasses.asdict(self), "met": self.is_met}
+
+
+def save_test_rows(folder: Path, rows: dict[str, np.ndarray]) -> None:
+    """Writes `Evaluation.rows` into the folder of a run, whole or not at all."""
+    unfinished = folder / f"unfinished-{ROWS}"
+    save_arrays(unfinished, rows)
+    os.replace(unfinished, folder / ROWS)
+
+
+def margins(benchmark: Benchmark, runs: Path, labels: Iterable[str]) -> list[Margin]:
+    """What models gain over those that the benchmark compares them with.
+
+    Two runs of the same seed are compared on the interactions they were both asked about. The gain is the mean over
+    seeds, and all of it is resampled by the same users (the paired bootstrap; Efron and Tibshirani, 1993), so what
+    users and seeds differ in and models do not cancels out.
+
+    Args:
+        benchmark: The benchmark.
+        runs: The folder of its runs; those that it lacks are left out.
+        labels: The labels whose margins are wanted.
+
+    Returns:
+        A margin for every label, other label and metric, in the order of the file.
+
+    Example:
+
+    >>> [margin.verdict for margin in margins(benchmark, Path("bench/ctr/runs"), ["ml-100k.elcorec"])]
+    ['met']
+    """
+    wanted = set(labels)
+    found: list[Margin] = []
+    for label, entry in benchmark.models.items():
+        for other, least in entry.margins.items() if label in wanted else ():
+            pairs = _pairs(benchmark, runs, label, other)
+            resamples = jobs(benchmark, only=[label])[0].config.evaluate.resamples
+            for metric in least:
+                made = _gain(pairs, str(benchmark.evaluate["protocol"]), metric, resamples)
+                found.append(Margin(label, other, metric, least[metric], len(pairs), **made))
+    return found
+
+
+def _pairs(benchmark: Benchmark, runs: Path, label: str, other: str) -> list[Pair]:
+    """The test interactions of both labels by the same variant and seed, where there are runs of both."""
+
+    def paths(one: str) -> Iterator[tuple[tuple[str, int], Path]]:
+        for job in jobs(benchmark, only=[one]):
+            if job.label == one and has_test_rows(job, runs):
+                yield (job.variant, job.seed), runs / job.folder / ROWS
+
+    own, others = dict(paths(label)), dict(paths(other))
+    return [(load_arrays(path), load_arrays(others[key])) for key, path in own.items() if key in others]
+
+
+def has_test_rows(job: Job, runs: Path) -> bool:
+    """Whether the run of a job has left its test interactions."""
+    return (runs / job.folder / ROWS).exists()
+
+
+def _gain(pairs: list[Pair], protocol: str, metric: str, resamples: int) -> dict[str, Any]:
+    """The interval of the mean gain, or why there is none."""
+    if not pairs:
+        return {"lacking": "not run"}
+    if not all(np.array_equal(a[name], b[name]) for a, b in pairs for name in a if name != "score"):
+        return {"lacking": "other interactions"}
+    statistics = [[row_statistics(protocol, rows) for rows in pair] for pair in pairs]
+    if not all(metric in one for pair in statistics for one in pair):
+        return {"lacking": "undefined"}
+    statistic = _mean_gain(metric, [(a[metric], b[metric]) for a, b in statistics], [len(a["user"]) for a, _ in pairs])
+    groups = np.concatenate([a["user"] for a, _ in pairs])
+    return {"interval": cluster_interval(statistic, groups, resamples=resamples)}
+
+
+def _mean_gain(metric: str, statistics: list[tuple[Statistic, Statistic]], sizes: list[int]) -> Statistic:
+    """The mean gain of pairs of runs, as a function of the weights of the rows of all pairs, one after the other."""
+    ends = np.cumsum(sizes)[:-1]
+
+    def mean_gain(weights: np.ndarray) -> float:
+        parts = np.split(weights, ends)
+        return fmean(gain(metric, a(part), b(part)) for (a, b), part in zip(statistics, parts, strict=True))
+
+    return mean_gain
