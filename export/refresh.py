@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -16,17 +15,16 @@ import pandas as pd
 from export.bundle import MANIFEST, MODEL, PREPROCESSING, TITLES, Bundle, open_bundle, publish_bundle
 from export.queries import Values
 from export.verification import Report, load_sample
+from zoo.cold_start import encode_column, feature_names
 from zoo.data.dataset import Dataset, neutral
-from zoo.data.features import Column
 from zoo.data.preparation import read_side_tables
 from zoo.data.readers import Source, Table, are_integers, distinct, ids, missing_column
-from zoo.data.text import encode_texts
 from zoo.errors import UserError
 from zoo.files import check_free
 from zoo.layers import CatalogueRows
 from zoo.recommender import Recommender, check_k
 from zoo.registry import build
-from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN, Feature, Schema, Vocabulary
+from zoo.schema import FIRST_KNOWN, UNKNOWN, Feature, Schema, Vocabulary
 
 # What the manifest says of the run, which stays as it was.
 RUN_FACTS = ("source", "interactions", "baseline")
@@ -236,7 +234,7 @@ def _with_items(model: Recommender, dataset: Dataset, table: Table, raw: list[An
     items = {}
     for name, known in dataset.items.items():
         feature = dataset.schema[name]
-        values = _encode(table, feature, dataset)
+        values = encode_column(table, _column_of(feature, table), feature, dataset)
         items[name] = np.concatenate([known, np.repeat(neutral(feature)[None], len(new), axis=0)])
         differs = (np.abs(items[name][rows] - values) > SAME).reshape(len(rows), -1).any(axis=1)
         items[name][rows[differs]] = values[differs]
@@ -251,63 +249,15 @@ def _titles(table: Table, raw: list[Any]) -> np.ndarray:
     return np.where(codes >= 0, np.append(texts, "")[codes], np.array([str(value) for value in raw], object))
 
 
-def _encode(table: Table, feature: Feature, dataset: Dataset) -> np.ndarray:
-    """The values of an item feature for the rows of a table, encoded by what was fitted in training."""
-    column = _FittedColumn(table, _column_of(feature, table), "item", {"kind": feature.kind})
-    if feature.kind == "numeric":
-        return column.numbers(feature)
-    if feature.kind == "text":
-        return column.vectors(feature, dataset.encoders[feature.name])
-    vocabulary = dataset.vocabularies[feature.name]
-    return column.categories(vocabulary) if feature.length is None else column.lists(feature, vocabulary)
-
-
 def _column_of(feature: Feature, table: Table) -> str:
     """The column that became a feature, whose name is a plainer one, with the role in front where need was."""
     columns = [column for column in table.frame.columns if column != "item"]
-    plain = {column: re.sub(r"[^0-9A-Za-z]+", "_", column).strip("_") for column in columns}
-    for name in ("{column}", "{plain}", "item_{plain}"):
-        found = [column for column in columns if name.format(column=column, plain=plain[column]) == feature.name]
+    # By all columns at once, for the name that fits one plainly may be what another is made to fit.
+    for names in zip(*(feature_names(column, "item") for column in columns), strict=True):
+        found = [column for column, name in zip(columns, names, strict=True) if name == feature.name]
         if len(found) == 1:
             return found[0]
     raise missing_column(table.name, feature.name, table.written_names())
-
-
-class _FittedColumn(Column):
-    """A column whose values are encoded by what was fitted to others."""
-
-    def numbers(self, feature: Feature) -> np.ndarray:
-        return np.nan_to_num((self._rows_of_numbers() - feature.mean) / feature.std).astype(np.float32)
-
-    def vectors(self, feature: Feature, fitted: Mapping[str, Any]) -> np.ndarray:
-        codes, texts = self._distinct
-        try:
-            vectors = encode_texts(fitted, texts)
-        except ImportError as error:
-            raise UserError(
-                f"{self.table.name}: the texts of {self.name!r} are encoded by {fitted['encoder']!r}, which needs the "
-                f"package {error.name}. Install it, as it was where the run was trained."
-            ) from error
-        return np.concatenate([vectors, np.zeros((1, feature.size), np.float32)])[codes]
-
-    def categories(self, vocabulary: Vocabulary) -> np.ndarray:
-        codes, texts = self._distinct
-        return np.append(_categories(vocabulary, texts), UNKNOWN).astype(np.int32)[codes]
-
-    def lists(self, feature: Feature, vocabulary: Vocabulary) -> np.ndarray:
-        codes, texts = self._distinct
-        rows = np.repeat(neutral(feature)[None], len(texts) + 1, axis=0)
-        for row, text in enumerate(texts):
-            values = dict.fromkeys(filter(None, map(str.strip, text.split(feature.separator))))
-            indices = _categories(vocabulary, values)[: feature.length]
-            rows[row, : len(indices)] = indices
-        return rows[codes]
-
-
-def _categories(vocabulary: Vocabulary, texts: Any) -> np.ndarray:
-    """The indices of categories, where a text that happens to be the padding value is as unknown as any other."""
-    indices = vocabulary.index(texts)
-    return np.where(indices == PADDING, UNKNOWN, indices)
 
 
 # What follows from both

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo.cold_start import NEIGHBORS, Neighbors, NewUser, check_usable, read_records
 from zoo.config import Config
 from zoo.data.dataset import PARTS, Dataset, Part
 from zoo.errors import UserError
 from zoo.evaluation.protocols import Evaluation, evaluate
 from zoo.files import check_run, describe_files, published_folder, read_json, read_manifest
 from zoo.recommender import Recommender
-from zoo.schema import PADDING
+from zoo.registry import spec
+from zoo.schema import PADDING, UNKNOWN
 
 MANIFEST = "run.json"
 FORMAT = 1
@@ -67,53 +69,106 @@ class Run:
         exclude_seen: bool = True,
         exclude: Iterable[Any] = (),
         candidates: Iterable[Any] | None = None,
+        neighbors: int = NEIGHBORS,
     ) -> pd.DataFrame:
         """The best items for users, from all that is known of them.
 
+        A user that training never saw can be given as a feature record, a mapping of any of these:
+
+        - the user features of the data as its columns name them, with raw values; of a multi-valued category a list;
+        - `"history"`: raw ids of the items met, most recent last, and with them `"history_rating"`, the raw rating of
+          each (by default all were liked as well as can be), and `"history_age"`, the seconds since each (by default
+          0; only of data with timestamps);
+        - `"user"`: an id for the result.
+
+        What is left out or `None` is unknown, and so are a category and an item that training never saw. If the
+        architecture reads any of it, the model is asked about an unknown user with these features. If it reads none
+        of it (`mf` given an age), the answer is the mean of the scores of the known users most alike in the features
+        given, weighted by their cosine similarity; where none is alike, that to an unknown user.
+
         Args:
-            users: Raw user ids. An unknown one is legal and gets what the model says of nobody in particular.
+            users: Raw user ids and feature records, in any order. An unknown id is legal and gets what the model says
+                of nobody in particular.
             k: How many items, at most the size of the catalogue.
             exclude_seen: Whether items a user already met are left out.
             exclude: Raw ids of items to leave out for everybody.
             candidates: Raw ids of the items to choose from, by default the whole catalogue.
+            neighbors: At most how many known users stand in for one of whom the architecture reads nothing.
 
         Returns:
-            A frame with `user`, `rank`, `item`, `score` and `title`, up to `k` rows a user.
+            A frame with `user`, `rank`, `item`, `score` and `title`, up to `k` rows a user. `user` is the id given; of
+            a record without an id it is `"record 1"`, `"record 2"` and so on, counting the records of the call.
 
         Raises:
-            UserError: If `k` is out of range or a candidate is unknown.
+            UserError: If `k` is out of range, a candidate is unknown, or a record has an unknown key, a value of
+                another kind than its feature, or nothing that could be used.
 
         Example:
 
-        >>> run.recommend(users=[1, 2], k=3)
+        >>> run.recommend(users=[1, {"age": 34, "occupation": "artist"}], k=3)
         """
-        raw_users = list(users) if isinstance(users, Iterable) and not isinstance(users, str | bytes) else []
-        if not raw_users:
-            raise UserError(f"Expected a list of at least one user. Received: {users!r}.")
-        indices = self.dataset.vocabularies["user"].index(raw_users)
-        query = self.dataset.queries(self.model.query_names, indices, *PARTS)
-        left_out = np.tile(self._items(exclude, "exclude"), (len(indices), 1))
+        if isinstance(neighbors, bool) or not isinstance(neighbors, int | np.integer) or neighbors < 1:
+            raise UserError(f"neighbors must be an integer of at least 1. Received: {neighbors!r}.")
+        asked = self._asked(users)
+        query, seen = self._known_of(asked)
+        left_out = np.tile(self._items(exclude, "exclude"), (len(asked), 1))
         if exclude_seen:
-            seen, _ = self.dataset.sequences(*PARTS).padded(indices)
             left_out = np.concatenate([left_out, seen], axis=1)
         chosen = None
         if candidates is not None:
             candidates = list(candidates)
             if not candidates:
                 raise UserError("candidates is empty. Leave it out to choose from the whole catalogue.")
-            chosen = np.tile(self._items(candidates, "candidates"), (len(indices), 1))
+            chosen = np.tile(self._items(candidates, "candidates"), (len(asked), 1))
         items, scores = self.model.recommend(query, k, exclude=left_out, candidates=chosen)
+        unread = {
+            row: user for row, user in enumerate(asked) if isinstance(user, NewUser) and not user.is_read_by(self.model)
+        }
+        if unread:
+            alike = Neighbors(self.model, self.dataset, neighbors)
+            for row, user in unread.items():
+                found = alike.recommend(user, k, left_out[row], None if chosen is None else chosen[row])
+                if found is not None:
+                    items[row], scores[row] = found
         there = items != PADDING
         rows, ranks = np.nonzero(there)
+        names = [user.name if isinstance(user, NewUser) else user for user in asked]
         return pd.DataFrame(
             {
-                "user": [raw_users[row] for row in rows],
+                "user": [names[row] for row in rows],
                 "rank": ranks + 1,
                 "item": self.dataset.vocabularies["item"].lookup(items[there]),
                 "score": scores[there],
                 "title": self.dataset.titles[items[there]],
             }
         )
+
+    def _asked(self, users: Iterable[Any]) -> list[Any]:
+        """Raw user ids as they were given, and a `NewUser` for each feature record."""
+        asked = list(users) if isinstance(users, Iterable) and not isinstance(users, str | bytes | Mapping) else []
+        if not asked:
+            raise UserError(f"Expected a list of at least one user. Received: {users!r}.")
+        new = read_records([user for user in asked if isinstance(user, Mapping)], self.dataset)
+        for user in new:
+            check_usable(user, self.model, self.dataset)
+        in_turn = iter(new)
+        return [next(in_turn) if isinstance(user, Mapping) else user for user in asked]
+
+    def _known_of(self, asked: list[Any]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The query tensors of users, and the indices of the items that each met, padded."""
+        new = {row: user for row, user in enumerate(asked) if isinstance(user, NewUser)}
+        indices = np.full(len(asked), UNKNOWN, np.int32)
+        is_id = np.array([row not in new for row in range(len(asked))])
+        indices[is_id] = self.dataset.vocabularies["user"].index(user for row, user in enumerate(asked) if is_id[row])
+        query = self.dataset.queries(self.model.query_names, indices, *PARTS)
+        seen, _ = self.dataset.sequences(*PARTS).padded(indices)
+        longest = max((len(user.met) for user in new.values()), default=0)
+        seen = np.pad(seen, [(0, 0), (0, max(0, longest - seen.shape[1]))])
+        for row, user in new.items():
+            seen[row, : len(user.met)] = user.met
+            for name in query.keys() & user.inputs.keys():
+                query[name][row] = user.inputs[name]
+        return query, seen
 
     def save(self, folder: str | Path, overwrite: bool = False) -> Path:
         """Writes the run into a folder, which appears whole or not at all.
@@ -171,13 +226,20 @@ class Run:
 def default_protocol(model: Recommender, config: Config, dataset: Dataset, part: Part = "test") -> str:
     """The protocol that fits what a model was trained for: ranking, unless the labels are the targets.
 
-    Where the data lists candidates for the part, the ranking is of these, as the paper has it that they are from.
+    Labels split in time are asked in the order of time of a model that reads histories. Where the data lists
+    candidates for the part, the ranking is of these, as the paper has it that they are from.
     """
     if model.scores_are_ratings:
         return "ratings"
-    if config.train.options.get("feedback", "implicit") == "implicit":
-        return "sampled-ranking" if part in dataset.candidates else "full-ranking"
-    return "labels"
+    if _learns_labels(config, dataset):
+        return "ctr" if "history" in model.query_names and dataset.is_split_in_time else "labels"
+    return "sampled-ranking" if part in dataset.candidates else "full-ranking"
+
+
+def _learns_labels(config: Config, dataset: Dataset) -> bool:
+    objective = config.train.objective or spec(config.model).objective
+    feedback = config.train.options.get("feedback", "auto" if objective == "pointwise" else "implicit")
+    return dataset.has_binary_labels if feedback == "auto" else feedback == "explicit"
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -51,8 +51,10 @@ def test_a_temperature_is_above_0(datasets, temperature):
 
 @pytest.mark.parametrize("feature", ["user", "age", "group", "history", "history_rating", "device"])
 def test_every_feature_of_the_query_counts(datasets, feature):
-    dataset = datasets["text"]
+    dataset, rng = datasets["text"], np.random.default_rng(0)
     model = built(dataset)
+    for weight in model.trainable_weights:  # before training all ids have the same vector
+        weight.assign(rng.normal(size=weight.shape))
     query = query_of(model, dataset)
     before = model.encode_query(query).numpy()
     query[feature] = query[feature][::-1].copy() if feature != "device" else 5 - query[feature]

@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 
 import zoo
+from zoo.cold_start import Neighbors, read_records
+from zoo.config import make_config
+from zoo.data import prepare
 from zoo.errors import UserError
 from zoo.run import Run
 
@@ -128,6 +131,153 @@ def test_no_candidates_are_not_the_whole_catalogue(run):
 def test_a_single_user_that_is_a_number_is_refused(run):
     with pytest.raises(UserError, match="Expected a list"):
         run.recommend(7)
+
+
+# Recommending to users known by their features
+
+
+def untrained(name, dataset):
+    """A run whose weights say something of every user, without the time that training takes."""
+    model = zoo.build(name, dataset.schema, **zoo.info(name).tiny)
+    model.set_catalogue(dataset.items)
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(scale=0.3, size=weight.shape))
+    return Run(model, dataset, make_config(name, {}), [])
+
+
+@pytest.fixture(scope="module")
+def reader(datasets):
+    """A run of an architecture that reads every feature."""
+    return untrained("elcorec", datasets["features"])
+
+
+@pytest.fixture(scope="module")
+def ids_only(datasets):
+    """A run of an architecture that knows users by their ids, on data with user features."""
+    return untrained("mf", datasets["features"])
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """A run that learnt that users of the group `even` like the first half of the items, and `odd` the others."""
+    rng = np.random.default_rng(0)
+    users = pd.DataFrame({"user": range(80), "group": ["even", "odd"] * 40, "age": rng.integers(18, 80, 80)})
+    met = {user: rng.permutation(10)[:4] + 10 * (user % 2) for user in range(80)}
+    rows = [(user, item, step) for user, items in met.items() for step, item in enumerate(items)]
+    data = prepare(pd.DataFrame(rows, columns=["user", "item", "timestamp"]), users, split="leave-last-out")
+    # The validation part of so few says little of when to stop.
+    settings = {"epochs": 60, "batch_size": 32, "learning_rate": 0.02, "patience": None}
+    return zoo.train("elcorec", data, progress=False, train=settings, hparams={"embedding_dim": 8, "id_dropout": 0.3})
+
+
+def test_a_new_user_is_an_unknown_one_with_the_features_given(reader):
+    data, model = reader.dataset, reader.model
+    frame = reader.recommend([{"age": 34, "group": "odd", "history": [103, 107]}], k=5, exclude_seen=False)
+    query = data.queries(model.query_names, np.array([1]))
+    query["age"][0] = (34 - data.schema["age"].mean) / data.schema["age"].std
+    query["group"][0] = data.vocabularies["group"].index(["odd"])[0]
+    query["history"][0, -2:] = data.vocabularies["item"].index([103, 107])
+    query["history_rating"][0, -2:] = 1
+    scores = model.score(query, np.arange(2, 32)[None])[0]
+    best = np.argsort(-scores)[:5]
+    assert frame["item"].tolist() == (best + 100).tolist()
+    np.testing.assert_allclose(frame["score"], scores[best], atol=1e-5)
+
+
+def test_new_users_of_other_features_are_recommended_what_users_like_them_like(learned):
+    found = items_of(learned.recommend([{"group": "even"}, {"group": "odd"}], k=5))
+    assert all(item < 10 for item in found["record 1"])
+    assert all(item >= 10 for item in found["record 2"])
+
+
+def test_ids_and_records_are_answered_in_the_order_asked(reader, ids_only):
+    asked = ["u03", {"age": 20}, "nobody", {"age": 70, "user": "zoe"}, {"group": "even"}, "u00"]
+    for run in (reader, ids_only):
+        frame = run.recommend(asked, k=3)
+        assert frame["user"].drop_duplicates().tolist() == ["u03", "record 1", "nobody", "zoe", "record 3", "u00"]
+        for user, name in zip(asked, frame["user"].drop_duplicates(), strict=True):
+            alone = run.recommend([user], k=3)
+            rows = frame[frame["user"] == name]
+            assert rows["item"].tolist() == alone["item"].tolist()
+            np.testing.assert_allclose(rows["score"], alone["score"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mf", "ncf", "popularity", "ease"])
+def test_where_the_architecture_reads_nothing_of_a_record_those_alike_stand_in(datasets, name):
+    run = untrained(name, datasets["features"])
+    [user] = read_records([{"age": 34, "group": "odd"}], run.dataset)
+    scores = Neighbors(run.model, run.dataset, 5).scores(user)
+    frame = run.recommend([{"age": 34, "group": "odd"}], k=4, neighbors=5)
+    best = np.argsort(-scores[2:], kind="stable")[:4]
+    assert frame["item"].tolist() == (best + 100).tolist()
+    np.testing.assert_allclose(frame["score"], scores[2:][best], atol=1e-5)
+
+
+def test_a_history_is_read_where_only_that_is_read(datasets):
+    run = untrained("lstm", datasets["features"])
+    with_history = {"age": 34, "history": [103, 107]}
+    found = items_of(run.recommend([with_history, {**with_history, "age": 70}, {"age": 34}], k=5))
+    assert found["record 1"] == found["record 2"]
+    assert not {103, 107} & set(found["record 1"])
+
+
+@pytest.mark.parametrize("which", ["reader", "ids_only"])
+def test_what_a_record_says_was_met_is_left_out_unless_asked_for(which, request):
+    run = request.getfixturevalue(which)
+    met = list(range(100, 112))
+    record = {"age": 34, "history": [*met, 999]}
+    assert not set(run.recommend([record], k=30)["item"]) & set(met)
+    assert set(run.recommend([record], k=30, exclude_seen=False)["item"]) == set(range(100, 130))
+
+
+@pytest.mark.parametrize("which", ["reader", "ids_only"])
+def test_candidates_and_items_to_exclude_hold_for_records_too(which, request):
+    run = request.getfixturevalue(which)
+    frame = run.recommend([{"age": 34}, "u00"], k=10, candidates=[105, 106, 128], exclude=[105], exclude_seen=False)
+    assert {user: set(items) for user, items in items_of(frame).items()} == {
+        "record 1": {106, 128},
+        "u00": {106, 128},
+    }
+
+
+@pytest.mark.parametrize("which", ["reader", "ids_only"])
+def test_a_category_never_seen_is_legal(which, request):
+    run = request.getfixturevalue(which)
+    found = items_of(run.recommend([{"group": "neither"}, "nobody"], k=5))
+    assert len(found["record 1"]) == 5
+    if which == "ids_only":
+        assert found["record 1"] == found["nobody"]
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({}, "record 1: says nothing of the user that elcorec could use. Give at least one of: age, group, history"),
+        ({"grup": "odd"}, "Unknown key of record 1 'grup'. Did you mean 'group'"),
+        ({"age": "old"}, "record 1: 'age' is a finite number"),
+    ],
+)
+def test_a_wrong_record_among_ids_is_named(reader, record, message):
+    with pytest.raises(UserError, match=message):
+        reader.recommend(["u00", record])
+
+
+def test_a_record_alone_is_not_a_list_of_users(reader):
+    with pytest.raises(UserError, match=r"Expected a list of at least one user\. Received: {'age': 34}"):
+        reader.recommend({"age": 34})
+
+
+@pytest.mark.parametrize("neighbors", [0, -1, 2.5, True, "5"])
+def test_the_number_of_neighbors_is_at_least_one(ids_only, neighbors):
+    with pytest.raises(UserError, match="neighbors must be an integer of at least 1"):
+        ids_only.recommend([{"age": 34}], neighbors=neighbors)
+
+
+def test_records_are_answered_alike_by_a_saved_run(reader, tmp_path):
+    asked = [{"age": 34, "group": "odd"}, {"history": [103]}]
+    again = zoo.load(reader.save(tmp_path / "run"))
+    pd.testing.assert_frame_equal(again.recommend(asked), reader.recommend(asked))
 
 
 # Saving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,9 @@ from zoo.errors import UserError
 
 if TYPE_CHECKING:
     from zoo.run import Run
+
+# A feature record as it is written in a shell.
+RECORD = """'{"age": 34}'"""
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
 
@@ -88,18 +92,35 @@ def evaluate(
 
 def recommend(
     run: RunFolder,
-    users: Annotated[list[str], typer.Option("--user", help="A user id; may be repeated.")],
+    users: Annotated[list[str] | None, typer.Option("--user", help="A user id; may be repeated.")] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(help=f"What is known of a new user, e.g. {RECORD}; may be repeated."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Recommend items met before, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Recommend items to users of a run. An unknown user is legal."""
-    frame = _load(run).recommend(users=users, k=k, exclude_seen=not keep_seen)
+    """Recommend items to users of a run. An unknown user is legal, and so is one known by features alone."""
+    asked = [*(users or []), *map(_feature_record, features or [])]
+    if not asked:
+        raise UserError(f"Nobody was named. Give users, e.g. --user 15 or --features {RECORD}.")
+    frame = _load(run).recommend(asked, k, exclude_seen=not keep_seen)
     if as_json:
         print_json(frame.to_dict("records"))
     else:
         rows = [(*row[:3], f"{row[3]:.4f}", row[4]) for row in frame.itertuples(index=False)]
         print_table("", list(frame.columns), rows)
+
+
+def _feature_record(text: str) -> dict[str, Any]:
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--features: {text!r} is no JSON ({error}). Write e.g. {RECORD}.") from error
+    if not isinstance(record, dict):
+        raise UserError(f"--features: expected a JSON object, e.g. {RECORD}. Received: {text!r}.")
+    return record
 
 
 def _load(folder: Path) -> Run:

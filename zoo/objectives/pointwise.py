@@ -18,10 +18,10 @@ class Pointwise(EventObjective):
     Args:
         model: The recommender to train.
         dataset: The prepared data.
-        feedback: `"auto"`: `"explicit"` for labels of 0 and 1, else `"implicit"`. `"implicit"`: interactions with a label above 0 are positives, each beside `negatives`
+        feedback: `"implicit"`: interactions with a label above 0 are positives, each beside `negatives`
             items that its user has not met (He et al., 2017, arXiv:1708.05031). `"explicit"`: the labels
             are the targets, by cross-entropy if they are 0 and 1, else by squared error; the options of
-            negatives are ignored.
+            negatives are ignored. `"auto"`: explicit for labels of 0 and 1, both present, else implicit.
         negatives: Negatives a positive.
         sampler: `"uniform"`; `"popularity"`: by the power `alpha` of how often an item is a positive;
             `"in-batch"`: other positives of the batch; `"hard"`: the highest scored of `candidates`

@@ -1,0 +1,425 @@
+"""Users and items that training never saw, known by their features.
+
+Raw values are encoded by what was fitted in training. Where an architecture reads nothing of what is known of a new
+user, the users most like them stand in: `Neighbors`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+
+from zoo.data.dataset import PARTS, Dataset, neutral
+from zoo.data.features import Column
+from zoo.data.readers import Table
+from zoo.data.text import encode_texts
+from zoo.errors import UserError, unknown_name
+from zoo.recommender import Recommender
+from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN, Feature, Role, Vocabulary
+
+# Users who stand in for one whom the architecture can say nothing of.
+NEIGHBORS = 50
+
+HISTORY = ("history", "history_rating", "history_age")
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+# Encoding by what was fitted in training
+
+
+def encode_column(table: Table, column: str, feature: Feature, dataset: Dataset) -> np.ndarray:
+    """The values of a column, encoded as those of a feature were in training.
+
+    Args:
+        table: The table.
+        column: Its column.
+        feature: The feature that the column holds raw values of.
+        dataset: What was fitted: vocabularies and text encoders.
+
+    Returns:
+        `[rows, *feature.shape]` of the feature's dtype. What is missing or was never seen in training is unknown.
+
+    Raises:
+        UserError: If a value of a numeric feature is no number, with its place, or the text encoder needs a package
+            that is not installed.
+
+    Example:
+
+    >>> encode_column(Table(pd.DataFrame({"age": [34, None]}), "users"), "age", dataset.schema["age"], dataset)
+    array([-0.72,  0.  ], dtype=float32)
+    """
+    fitted = _FittedColumn(table, column, feature.role, {"kind": feature.kind})
+    if feature.kind == "numeric":
+        return fitted.numbers(feature)
+    if feature.kind == "text":
+        return fitted.vectors(feature, dataset.encoders[feature.name])
+    vocabulary = dataset.vocabularies[feature.name]
+    return fitted.categories(vocabulary) if feature.length is None else fitted.lists(feature, vocabulary)
+
+
+def feature_names(column: str, role: Role) -> tuple[str, str, str]:
+    """The names that the feature of a column can have, likeliest first.
+
+    Example:
+
+    >>> feature_names("zip code", "user")
+    ('zip code', 'zip_code', 'user_zip_code')
+    """
+    plain = re.sub(r"[^0-9A-Za-z]+", "_", column).strip("_")
+    return column, plain, f"{role}_{plain}"
+
+
+class _FittedColumn(Column):
+    """A column whose values are encoded by what was fitted to others."""
+
+    def numbers(self, feature: Feature) -> np.ndarray:
+        return np.nan_to_num((self._rows_of_numbers() - feature.mean) / feature.std).astype(np.float32)
+
+    def vectors(self, feature: Feature, fitted: Mapping[str, Any]) -> np.ndarray:
+        codes, texts = self._distinct
+        try:
+            vectors = encode_texts(fitted, texts)
+        except ImportError as error:
+            raise UserError(
+                f"{self.table.name}: the texts of {self.name!r} are encoded by {fitted['encoder']!r}, which needs the "
+                f"package {error.name}. Install it, as it was where the run was trained."
+            ) from error
+        return np.concatenate([vectors, np.zeros((1, feature.size), np.float32)])[codes]
+
+    def categories(self, vocabulary: Vocabulary) -> np.ndarray:
+        codes, texts = self._distinct
+        return np.append(_indices(vocabulary, texts), UNKNOWN).astype(np.int32)[codes]
+
+    def lists(self, feature: Feature, vocabulary: Vocabulary) -> np.ndarray:
+        codes, texts = self._distinct
+        rows = np.repeat(neutral(feature)[None], len(texts) + 1, axis=0)
+        for row, text in enumerate(texts):
+            values = dict.fromkeys(filter(None, map(str.strip, text.split(feature.separator))))
+            indices = _indices(vocabulary, values)[: feature.length]
+            rows[row, : len(indices)] = indices
+        return rows[codes]
+
+
+def _indices(vocabulary: Vocabulary, values: Iterable[Any]) -> np.ndarray:
+    """The indices of raw values, where one that happens to be the padding value is as unknown as any other."""
+    indices = vocabulary.index(values)
+    return np.where(indices == PADDING, UNKNOWN, indices)
+
+
+# Feature records of users
+
+
+@dataclasses.dataclass(frozen=True)
+class NewUser:
+    """What a feature record says of a user.
+
+    Args:
+        place: Which record it was, for errors: `"record 2"`, counted from 1.
+        name: The id in the record, else its place.
+        inputs: By name, the encoded value of every query input that the record says something of, `[*feature.shape]`.
+        met: `[n]` int32 item indices of the whole history, however long, oldest first.
+    """
+
+    place: str
+    name: Any
+    inputs: dict[str, np.ndarray]
+    met: np.ndarray
+
+    @property
+    def features(self) -> list[str]:
+        """The user features that the record says something of."""
+        return [name for name in self.inputs if name not in HISTORY]
+
+    def is_read_by(self, model: Recommender) -> bool:
+        """Whether a model reads anything of the record."""
+        return not self.inputs.keys().isdisjoint(model.query_names)
+
+
+def read_records(records: Sequence[Mapping[str, Any]], dataset: Dataset) -> list[NewUser]:
+    """Checks and encodes feature records of users; `Run.recommend` says what a record may hold.
+
+    Args:
+        records: By record, raw values by name.
+        dataset: The data of the run.
+
+    Returns:
+        One `NewUser` a record.
+
+    Raises:
+        UserError: If a key is unknown or a value is of another kind than its feature, with the number of the record.
+
+    Example:
+
+    >>> [user] = read_records([{"age": 34, "history": [50, 181]}], dataset)
+    >>> user.features, dataset.vocabularies["item"].lookup(user.met)
+    (['age'], array([ 50, 181]))
+    """
+    features = dataset.schema.side_features("user")
+    users, values = [], []
+    for number, record in enumerate(records, start=1):
+        place = f"record {number}"
+        given = _by_feature(record, dataset, place)
+        met, inputs = _history(given, dataset, place)
+        users.append(NewUser(place, _name(given, dataset, place), inputs, met))
+        values.append({f.name: _cell(given[f.name], f, place) for f in features if f.name in given})
+    for feature in features:
+        told = [at for at, row in enumerate(values) if feature.name in row]
+        if told:
+            column = pd.Series([values[at][feature.name] for at in told], dtype=object)
+            table = Table(column.to_frame(feature.name), "the records")
+            for at, value in zip(told, encode_column(table, feature.name, feature, dataset), strict=True):
+                users[at].inputs[feature.name] = value
+    return users
+
+
+def check_usable(user: NewUser, model: Recommender, dataset: Dataset) -> None:
+    """Raises a `UserError` if a record says nothing that a model reads or that users could be alike in."""
+    if user.is_read_by(model) or user.features:
+        return
+    useful = [feature.name for feature in dataset.schema.side_features("user")]
+    reads_history = not set(HISTORY).isdisjoint(model.query_names)
+    if not useful and not reads_history:
+        raise UserError(
+            f"{user.place}: {model.architecture} knows a user by the id alone, and {dataset.name} has no user features "
+            "in which others could be alike. Train on data with a table of users, or an architecture that reads "
+            "histories."
+        )
+    useful += ["history"] * reads_history
+    raise UserError(
+        f"{user.place}: says nothing of the user that {model.architecture} could use. "
+        f"Give at least one of: {', '.join(useful)}."
+    )
+
+
+def _by_feature(record: Mapping[str, Any], dataset: Dataset, place: str) -> dict[str, Any]:
+    """The values of a record by the names of features, without those that say nothing."""
+    features = [feature.name for feature in dataset.schema.side_features("user")]
+    known = ["user", *(name for name in HISTORY if name in dataset.schema), *features]
+    given: dict[str, Any] = {}
+    for key, value in record.items():
+        found = [name for name in feature_names(str(key), "user") if name in known]
+        if not found and not features:
+            raise UserError(
+                f"{place}: {key!r} is unknown, since {dataset.name} has no user features. "
+                f"A record may have: {', '.join(known)}."
+            )
+        if not found:
+            raise unknown_name(f"key of {place}", str(key), known)
+        if found[0] in given:
+            raise UserError(f"{place}: {key!r} stands for {found[0]!r}, which is there already. Leave one out.")
+        given[found[0]] = value
+    return {name: value for name, value in given.items() if not _says_nothing(value)}
+
+
+def _says_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value) or (_is_list(value) and not len(value))
+
+
+def _name(given: Mapping[str, Any], dataset: Dataset, place: str) -> Any:
+    user = given.get("user", place)
+    if not _is_id(user):
+        raise UserError(f"{place}: 'user' is an id, a text or an integer. Received: {user!r}.")
+    if "user" in given and user in dataset.vocabularies["user"]:
+        raise UserError(
+            f"{place}: the user {user!r} is known from training, and a record is of a new user. Give the id alone, "
+            "or leave it out of the record."
+        )
+    return user
+
+
+def _cell(value: Any, feature: Feature, place: str) -> Any:
+    """A value of a record as a cell of a table, where it is of the feature's kind."""
+    if feature.kind == "numeric":
+        is_right, wanted = _is_number(value, feature), "a finite number"
+    elif feature.kind == "text":
+        is_right, wanted = isinstance(value, str), "a text"
+    elif feature.length is None:
+        is_right, wanted = _is_category(value), "one category, a text or a number"
+    else:
+        values = value if _is_list(value) else [value]
+        is_right, wanted = all(map(_is_category, values)), "a list of categories, each a text or a number"
+        value = (feature.separator or "").join(map(str, values))
+    if not is_right:
+        raise UserError(f"{place}: {feature.name!r} is {wanted}. Received: {value!r}.")
+    # As texts, or 1 and True in one column would be taken for the same.
+    return value if feature.kind == "numeric" else str(value)
+
+
+def _history(given: Mapping[str, Any], dataset: Dataset, place: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """All items met, and the encoded history features of the last of them."""
+    if "history" not in given:
+        for name in HISTORY:
+            if name in given:
+                raise UserError(f"{place}: {name!r} goes with the items met. Give these as 'history'.")
+        return np.empty(0, np.int32), {}
+    items = given["history"]
+    if not _is_list(items) or not all(map(_is_id, items)):
+        raise UserError(f"{place}: 'history' is a list of item ids, most recent last. Received: {items!r}.")
+    met = _indices(dataset.vocabularies["item"], items).astype(np.int32)
+    inputs = {"history": _padded(met, dataset.schema["history"])}
+    # Events of which no more is said were liked as well as can be, and just now.
+    for name, usual in (("history_rating", dataset.schema["history_rating"].std), ("history_age", 0.0)):
+        if name in dataset.schema:
+            feature = dataset.schema[name]
+            raw = _event_values(given.get(name, [usual] * len(met)), feature, len(met), place)
+            inputs[name] = _padded((raw - feature.mean) / feature.std, feature)
+    return met, inputs
+
+
+def _event_values(values: Any, feature: Feature, number: int, place: str) -> np.ndarray:
+    least = 0 if feature.name == "history_age" else -math.inf
+    if not _is_list(values) or not all(_is_number(value, feature) and value >= least for value in values):
+        wanted = "the seconds since each event" if feature.name == "history_age" else "the rating of each item"
+        raise UserError(f"{place}: {feature.name!r} is a list of finite numbers, {wanted}. Received: {values!r}.")
+    if len(values) != number:
+        raise UserError(f"{place}: {feature.name!r} has {len(values)} values for the {number} items of 'history'.")
+    return np.array(values, np.float64)
+
+
+def _padded(values: np.ndarray, feature: Feature) -> np.ndarray:
+    """The last values, padded in front."""
+    padded = np.zeros(feature.shape, feature.dtype)
+    last = values[-len(padded) :]
+    padded[len(padded) - len(last) :] = last
+    return padded
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple | np.ndarray)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str | numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_category(value: Any) -> bool:
+    return isinstance(value, str | bool | np.bool_) or (isinstance(value, numbers.Real) and math.isfinite(value))
+
+
+def _is_number(value: Any, feature: Feature) -> bool:
+    """Whether a value is a number, and stays one once it is standardised."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return abs((float(value) - feature.mean) / feature.std) <= _LARGEST
+    except OverflowError:
+        return False
+
+
+# Users alike
+
+
+class Neighbors:
+    """Scores for new users from the known users most like them.
+
+    Likeness is the cosine of feature vectors that lie side by side, each of length one so that each feature weighs
+    alike: a category or several as ones among zeros, a text as its vector, and a number as a point on a half circle,
+    so that numbers are the more alike the nearer they are. Only what a record says is compared. Known users are
+    those with training interactions of whom some feature is known.
+
+    Args:
+        model: The recommender.
+        dataset: The data it was trained on.
+        number: At most how many neighbours a user has.
+    """
+
+    def __init__(self, model: Recommender, dataset: Dataset, number: int) -> None:
+        self.model, self.dataset, self.number = model, dataset, number
+        self.catalogue = model.encode_catalogue()
+        is_known = np.zeros(dataset.num_users, bool)
+        for feature in dataset.schema.side_features("user"):
+            differs = dataset.users[feature.name] != neutral(feature)
+            is_known |= differs.reshape(dataset.num_users, -1).any(axis=1)
+        self.known = np.flatnonzero(is_known & (dataset.sequences("train").counts > 0))
+
+    def of(self, user: NewUser) -> tuple[np.ndarray, np.ndarray]:
+        """The known users most like a new one.
+
+        Args:
+            user: The new user.
+
+        Returns:
+            Their indices and similarities, above 0, `[n]` each, most alike first.
+        """
+        from sklearn.neighbors import NearestNeighbors
+
+        if not len(self.known):
+            return np.empty(0, np.int32), np.empty(0)
+        features = [self.dataset.schema[name] for name in user.features]
+        known = [unit_vectors(f, self.dataset.users[f.name][self.known]) for f in features]
+        asked = [unit_vectors(f, user.inputs[f.name][None]) for f in features]
+        nearest = NearestNeighbors(n_neighbors=min(self.number, len(self.known)), metric="cosine")
+        distances, places = nearest.fit(scipy.sparse.hstack(known, "csr")).kneighbors(scipy.sparse.hstack(asked, "csr"))
+        similarity = 1 - distances[0]
+        return self.known[places[0][similarity > 0]], similarity[similarity > 0]
+
+    def scores(self, user: NewUser) -> np.ndarray | None:
+        """The mean of the neighbours' scores, weighted by how alike they are.
+
+        Args:
+            user: The new user.
+
+        Returns:
+            `[num_items]` scores; `None` where no known user is alike in anything.
+        """
+        neighbors, similarity = self.of(user)
+        if not len(neighbors):
+            return None
+        query = self.dataset.queries(self.model.query_names, neighbors, *PARTS)
+        return np.average(self.model.score_catalogue(query, self.catalogue), axis=0, weights=similarity)
+
+    def recommend(
+        self, user: NewUser, k: int, exclude: np.ndarray, candidates: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The best items for one user, as `Recommender.recommend` gives them for many.
+
+        Args:
+            user: The new user.
+            k: How many items.
+            exclude: `[n]` item indices never to return.
+            candidates: `[m]` item indices to choose from; by default the whole catalogue.
+
+        Returns:
+            Items and scores, `[k]` each, best first, item 0 where none is left; `None` where no known user is alike.
+        """
+        scores = self.scores(user)
+        if scores is None:
+            return None
+        is_offered = np.zeros(len(scores), bool)
+        is_offered[slice(None) if candidates is None else candidates] = True
+        is_offered[:FIRST_KNOWN] = False
+        is_offered[exclude] = False
+        best = np.argsort(np.where(is_offered, -scores, np.inf), kind="stable")[:k]
+        return np.where(is_offered[best], best, PADDING), scores[best]
+
+
+def unit_vectors(feature: Feature, values: np.ndarray) -> scipy.sparse.csr_matrix:
+    """Encoded values of a feature as vectors whose dot products say how alike they are.
+
+    Args:
+        feature: The feature.
+        values: `[rows, *feature.shape]` encoded values.
+
+    Returns:
+        `[rows, width]`, each row of length one, or zero where nothing is known.
+    """
+    from sklearn.preprocessing import normalize
+
+    if feature.kind == "text":
+        return normalize(scipy.sparse.csr_matrix(values))
+    if feature.kind == "numeric":
+        # Two standard deviations make a right angle, and whatever is further from the mean counts as that far.
+        angles = np.clip(values, -2, 2) * np.pi / 4
+        return scipy.sparse.csr_matrix(np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    indices = values.reshape(len(values), -1)
+    rows, places = np.nonzero(indices >= FIRST_KNOWN)
+    ones = (np.ones(len(rows)), (rows, indices[rows, places]))
+    return normalize(scipy.sparse.csr_matrix(ones, shape=(len(values), feature.size)))
