@@ -26,6 +26,11 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2
 FORMER, ASIDE = "-former", "-aside"
 
 
+def cache_folder() -> Path:
+    """Where downloads and what was computed from texts are kept."""
+    return Path.home() / ".cache" / "recozoo"
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()

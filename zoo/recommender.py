@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from keras import ops
 from zoo.arrays import load_arrays, save_arrays
 from zoo.errors import UserError
 from zoo.layers import CatalogueRows, InteractionRows
+from zoo.layers.language import Texts
 from zoo.schema import FIRST_KNOWN, PADDING, Schema
 from zoo.top_k import (
     NO_ITEM_SCORE,
@@ -30,6 +32,7 @@ from zoo.top_k import (
 
 # Pairs of (query, item) scored at once when a pair network meets the whole catalogue.
 ITEMS_AT_ONCE = 1024
+NUMBERS_AT_ONCE = 2**19
 MOST_CHUNKS = 64
 
 WEIGHTS = "weights.npz"
@@ -39,6 +42,7 @@ LIST = tf.TensorSpec((None, None), tf.int32)
 
 ClosedForm = Callable[[scipy.sparse.csr_matrix], None]
 Pretrained = Callable[[Mapping[str, "Recommender"]], None]
+SetTexts = Callable[[Texts], None]
 
 
 class Recommender(keras.Model):
@@ -69,13 +73,18 @@ class Recommender(keras.Model):
         super().__init__(inputs=inputs, outputs=score)
         # A plain namespace, so that Keras does not count the weights of these parts a second time.
         self.parts = SimpleNamespace(
-            rating_scale=rating_scale, closed_form=closed_form, pretrained=pretrained, compiled={}
+            rating_scale=rating_scale,
+            closed_form=closed_form,
+            pretrained=pretrained,
+            texts=None,
+            resolved={},
+            compiled={},
         )
         self.query_names = [name for name in inputs if name != "item"]
 
     def describe(self, name: str, hparams: Mapping[str, Any], schema: Schema) -> None:
         """Notes the recipe: the name, hparams and schema this was built from."""
-        self.architecture, self.hparams, self.schema = name, dict(hparams), schema
+        self.architecture, self.hparams, self.schema = name, {**hparams, **self.parts.resolved}, schema
         # Endpoint inputs come in the schema's order in every format.
         self.query_names = [feature.name for feature in schema if feature.name in self.query_names]
 
@@ -138,6 +147,11 @@ class Recommender(keras.Model):
     def rating_scale(self) -> tuple[float, float]:
         """The mean and the spread of the ratings: a score is `mean + std * logit`."""
         return float(self.parts.rating_scale.mean.numpy()), float(self.parts.rating_scale.std.numpy())
+
+    @property
+    def set_texts(self) -> SetTexts | None:
+        """What puts the words of the data into an architecture that reads words; to be called before training."""
+        return self.parts.texts
 
     # What a family defines. `catalogue` is what `encode_catalogue` gave; encoding it once serves many queries.
 
@@ -435,6 +449,8 @@ class Pairs(Recommender):
             Over many items it is one matrix product, which costs far less than a part of the network.
         closed_form: See `Recommender`.
         pretrained: See `Recommender`.
+        texts: For architectures that read words: sets the weights that hold them from the texts of the data.
+        resolved: Hparams as the recipe is to have them, where what was given names something outside of it.
     """
 
     def __init__(
@@ -445,6 +461,8 @@ class Pairs(Recommender):
         dot: tuple[Any, Any] | None = None,
         closed_form: ClosedForm | None = None,
         pretrained: Pretrained | None = None,
+        texts: SetTexts | None = None,
+        resolved: Mapping[str, Any] | None = None,
     ) -> None:
         query, item = _listed(query), _listed(item)
         pair = keras.Model([*query, *item], logit)
@@ -455,6 +473,7 @@ class Pairs(Recommender):
         inputs = _sources([*query, *item])
         super().__init__(inputs, logit, closed_form, pretrained)
         self.parts.pair, self.parts.has_dot = pair, dot is not None
+        self.parts.texts, self.parts.resolved = texts, dict(resolved or {})
         self.parts.query = keras.Model({name: inputs[name] for name in self.query_names}, query)
         self.parts.item = keras.Model(inputs["item"], item)
 
@@ -475,7 +494,9 @@ class Pairs(Recommender):
         """The pair network over every item, some items at a time so that memory stays bounded, or over some items."""
         if items is not None:
             return self._score(query, [tf.gather(rows, items) for rows in catalogue])
-        size = max(ITEMS_AT_ONCE, -(-self.num_items // MOST_CHUNKS))
+        # What is encoded of a query is repeated for each item, and may be a vector for every event of a history.
+        of_a_query = sum(math.prod(part.shape[1:]) for part in query)
+        size = max(min(ITEMS_AT_ONCE, NUMBERS_AT_ONCE // of_a_query), -(-self.num_items // MOST_CHUNKS), 1)
         chunks: list[Any] = []
         for start in range(0, self.num_items, size):
             # Each waits for the one before, for all at once would need the memory of the whole catalogue.

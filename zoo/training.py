@@ -19,11 +19,12 @@ from zoo.config import Config, make_config
 from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
 from zoo.data.streamed import FOLDER, StreamedDataset
+from zoo.data.texts import texts_of
 from zoo.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.figures import metric_names
 from zoo.evaluation.metrics import label_metrics, rating_metrics
-from zoo.evaluation.protocols import score_rows
+from zoo.evaluation.protocols import score_rows, score_rows_in_order
 from zoo.evaluation.ranking import per_user_ranking
 from zoo.evaluation.sampled import per_user_sampled_ranking
 from zoo.files import check_free, parent_folder, publish, read_json
@@ -35,7 +36,13 @@ from zoo.run import MANIFEST, Run, default_protocol
 from zoo.trainer import CHECKPOINT, Trainer
 
 # Metric watched on the validation part, by protocol.
-MONITORED = {"full-ranking": "ndcg@{k}", "sampled-ranking": "ndcg@{k}", "ratings": "rmse", "labels": "auc"}
+MONITORED = {
+    "ctr": "auc",
+    "full-ranking": "ndcg@{k}",
+    "sampled-ranking": "ndcg@{k}",
+    "ratings": "rmse",
+    "labels": "auc",
+}
 
 
 def train(
@@ -175,7 +182,7 @@ def _train(
 ) -> Run:
     keras.utils.set_random_seed(config.train.seed)
     model = _build(config, dataset, config.train.precision)
-    _check_ks(config, dataset)
+    _check_ks(config, model, dataset)
     if model.closed_form is not None:
         if config.train.objective or config.train.options:
             raise UserError(f"{config.model!r} is solved in closed form; it takes no train.objective or train.options.")
@@ -185,6 +192,8 @@ def _train(
     else:
         if model.reads_interactions:
             model.set_interactions(interaction_matrix(dataset))
+        if model.set_texts is not None:
+            model.set_texts(texts_of(dataset))
         _start_from_pretrained(config, model, dataset)
         history = _fit(config, model, dataset, folder, progress, callbacks)
     if config.train.precision != "float32":
@@ -261,7 +270,9 @@ def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[C
     """What gives the validation metrics, and the one to watch."""
     protocol = config.evaluate.protocol or default_protocol(model, config, dataset, "valid")
     rows = dataset.part("valid")
-    names = ["loss"] if rows.empty else ["loss", *metric_names(protocol, config.evaluate.ks)]
+    # Metrics of cold items are of the test part alone.
+    known = [name for name in metric_names(protocol, config.evaluate.ks) if not name.endswith("_cold")]
+    names = ["loss"] if rows.empty else ["loss", *known]
     usual = "loss" if rows.empty else MONITORED[protocol].format(k=config.evaluate.ks[0])
     monitor = config.train.monitor or usual
     if monitor not in names:
@@ -275,15 +286,18 @@ def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[C
         return {name: float(values.mean()) for name, values in per_user.items()}
 
     def by_row() -> dict[str, float]:
-        metrics = label_metrics if protocol == "labels" else rating_metrics
-        return metrics(rows["label"].to_numpy(), score_rows(model, dataset, rows, "valid"))
+        in_order = protocol == "ctr"
+        scores = score_rows_in_order(model, dataset, rows) if in_order else score_rows(model, dataset, rows, "valid")
+        metrics = rating_metrics if protocol == "ratings" else label_metrics
+        return metrics(rows["label"].to_numpy(), scores)
 
-    return (by_row if protocol in ("labels", "ratings") else ranking), monitor
+    return (ranking if protocol.endswith("-ranking") else by_row), monitor
 
 
-def _check_ks(config: Config, dataset: Dataset) -> None:
+def _check_ks(config: Config, model: Recommender, dataset: Dataset) -> None:
+    protocol = config.evaluate.protocol or default_protocol(model, config, dataset)
     known = len(dataset.vocabularies["item"])
-    if max(config.evaluate.ks) > known:
+    if protocol.endswith("-ranking") and max(config.evaluate.ks) > known:
         raise UserError(
             f"evaluate.ks has {max(config.evaluate.ks)}, but the catalogue has {known} items. "
             f"Choose a smaller one, e.g. --set evaluate.ks=[{min(known, 5)}]."

@@ -27,6 +27,7 @@ from zoo.data.preparation import prepare
 from zoo.data.readers import SUFFIXES, Source, Table
 from zoo.data.stream_preparation import prepare_stream
 from zoo.errors import UserError, unknown_name
+from zoo.files import cache_folder
 
 YAML_SUFFIXES = (".yaml", ".yml")
 GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
@@ -402,10 +403,6 @@ def _read_plain(path: Path, delimiter: str, columns: list[str]) -> Table:
     return Table(frame.set_axis(np.arange(1, len(frame) + 1), axis=0), str(path))
 
 
-def _cache() -> Path:
-    return Path.home() / ".cache" / "recozoo"
-
-
 def _folder(name: str, files: tuple[str, ...], data_root: str | Path | None) -> Path:
     """The folder that has the files of a dataset; the cache, filled first, where no folder is given."""
     given, source = (data_root, "data_root") if data_root else (os.environ.get("ZOO_DATA"), "ZOO_DATA")
@@ -416,7 +413,7 @@ def _folder(name: str, files: tuple[str, ...], data_root: str | Path | None) -> 
         if missing:
             raise UserError(f"{name}: {folder} ({source}) lacks {', '.join(missing)}. {_how_to_get(name, files)}")
         return folder
-    folder = _cache() / name
+    folder = cache_folder() / name
     if not all((folder / file).is_file() for file in files):
         download(name, files, folder)
     return folder

@@ -108,6 +108,9 @@ def compare(
         _check_alike(names[0], first.dataset, name, run.dataset, part)
     settings = first.config.evaluate
     protocol = protocol or settings.protocol or default_protocol(first.model, first.config, first.dataset, part)
+    if protocol == "ctr":
+        for name, run in zip(names[1:], others, strict=True):
+            _check_same_cold_items(names[0], first.dataset, name, run.dataset)
     evaluations = [evaluate(run.model, run.dataset, protocol, part, settings.ks, resamples, seed) for run in loaded]
     return Comparison(
         protocol,
@@ -146,6 +149,16 @@ def _check_alike(name: str, data: Dataset, other_name: str, other: Dataset, part
     candidates, other_candidates = (one.candidates.get(part) for one in (data, other))
     if not np.array_equal(candidates, other_candidates):  # type: ignore[arg-type]
         raise UserError(f"{differ} the candidates that held-out items are ranked against.")
+
+
+def _check_same_cold_items(name: str, data: Dataset, other_name: str, other: Dataset) -> None:
+    trained, other_trained = (set(one.part("train")["item"]) for one in (data, other))
+    if trained != other_trained:
+        counts = f"{len(trained):,} and {len(other_trained):,}"
+        raise UserError(
+            f"{name} and {other_name} cannot be compared: they differ in the items they were trained on ({counts}). "
+            "Split both alike: same split, options and seed."
+        )
 
 
 def _rows(data: Dataset, parts: Sequence[Part]) -> np.ndarray:

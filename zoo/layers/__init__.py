@@ -20,7 +20,7 @@ from zoo.layers.fold_in import (
     liked_events,
     liked_items,
 )
-from zoo.layers.interaction_graph import InteractionGraph
+from zoo.layers.interaction_graph import InteractionGraph, item_nodes
 from zoo.layers.interactions import InteractionRows
 from zoo.layers.neighbors import UserNeighbors
 from zoo.layers.propagation import CoPropagation
@@ -44,6 +44,7 @@ __all__ = [
     "Weighted",
     "event_labels",
     "feature_values",
+    "item_nodes",
     "item_to_item",
     "joined_mlp",
     "largest_label",

@@ -90,7 +90,7 @@ class InteractionGraph:
         self._heads, self._units, self._self_loops = heads, units, self_loops
         self.item_ids = IdEmbedding(schema.size("item"), dim, dropout=id_dropout, name="graph_items")
         user = self._user_node()
-        past, own = self._item_nodes(time and "history_age" in schema, ratings)
+        past, own = item_nodes(schema, self.item_ids, dim, recent, time=time, ratings=ratings)
         met = schema.input("history")[:, -recent:] != PADDING
         self.query, self.item, self.attention = [user, past, met], [own], {}
         if rounds:
@@ -105,26 +105,6 @@ class InteractionGraph:
         known = FeatureNodes(self._schema, ("user", "context"), self._dim, self._id_dropout)
         every = [*known.categorical, *known.numeric, *known.text]
         return layers.Dense(self._dim)(layers.Concatenate()(every) if len(every) > 1 else every[0])
-
-    def _item_nodes(self, time: bool, ratings: bool) -> tuple[Any, Any]:
-        """What past items and the target start as, `[batch, recent, dim]` and `[batch, dim]`."""
-        history, item = self._schema.input("history")[:, -self._recent :], self._schema.input("item")
-        past, own = [self.item_ids(history)], [self.item_ids(item)]
-        width = max(self._dim // 2, 1)
-        for feature in self._schema.role("item"):
-            if feature.kind == "text":
-                rows, project = CatalogueRows(self._schema.size("item"), feature), layers.Dense(self._dim)
-                past.append(project(rows(history)))
-                own.append(project(rows(item)))
-        if ratings:
-            past.append(NumericEmbedding(width)(self._schema.input("history_rating")[:, -self._recent :]))
-            own.append(Constant(width)(item))
-        if time:
-            ages = self._schema.input("history_age")[:, -self._recent :]
-            past.append(TimeEmbedding(width)(ages))
-            own.append(TimeEmbedding(width)(ops.zeros_like(item)))
-        project = layers.Dense(self._dim, name="graph_item_node")
-        return project(_joined(past)), project(_joined(own))
 
     def _propagate(self, user: Any, past: Any, own: Any, met: Any, feature: Feature | None) -> None:
         wide, narrow = self._heads * self._units, self._units
@@ -174,6 +154,39 @@ class InteractionGraph:
     def _loop(self, name: str, width: int) -> Any:
         """What a node's own state adds to its next one."""
         return layers.Dense(width, use_bias=False, name=f"graph_{name}") if self._self_loops else lambda states: 0.0
+
+
+def item_nodes(
+    schema: Schema, item_ids: IdEmbedding, dim: int, recent: int, *, time: bool = True, ratings: bool = True
+) -> tuple[Any, Any]:
+    """The last events and the target as nodes: a projection of id, rating, time since the event and texts.
+
+    Args:
+        schema: The schema of the data.
+        item_ids: Gives vectors to items.
+        dim: Width of a node.
+        recent: How many of the last events are nodes.
+        time: Whether the time since an event is read, where events have one.
+        ratings: Whether ratings are read; that of the target is unknown.
+
+    Returns:
+        `[batch, recent, dim]` nodes of events, and `[batch, dim]` of the target.
+    """
+    history, item = schema.input("history")[:, -recent:], schema.input("item")
+    past, own, width = [item_ids(history)], [item_ids(item)], max(dim // 2, 1)
+    for feature in schema.role("item"):
+        if feature.kind == "text":
+            rows = CatalogueRows(schema.size("item"), feature)
+            past.append(rows(history))
+            own.append(rows(item))
+    if ratings:
+        past.append(NumericEmbedding(width)(schema.input("history_rating")[:, -recent:]))
+        own.append(Constant(width)(item))
+    if time and "history_age" in schema:
+        past.append(TimeEmbedding(width)(schema.input("history_age")[:, -recent:]))
+        own.append(TimeEmbedding(width)(ops.zeros_like(item)))
+    project = layers.Dense(dim, name="item_nodes")
+    return project(_joined(past)), project(_joined(own))
 
 
 RELATIONS = ("items_to_user", "items_to_values", "values_to_items")

@@ -14,8 +14,8 @@ Hparams:
     units: Graph: width of a head.
     feature: Graph: the item feature whose values are nodes; by default the first with several values an item.
     self_loops: Graph: whether a node keeps its own state beside its messages; the paper's does not.
-    time: Graph: whether the time since an event is read.
-    ratings: Graph: whether the ratings of past events are read.
+    time: Whether the time since an event is read.
+    ratings: Whether the ratings of past events are read one by one.
     head: Graph: "scaled" is the cosine of user and target with a learned scale and bias, plus explicit
         interactions of all features. "cosine" is the paper's, whose log loss cannot fall below 0.313.
 """
@@ -28,19 +28,20 @@ from keras_rs.layers import FeatureCross
 
 from zoo.errors import unknown_name
 from zoo.layers import (
+    AttentionPooling,
     CoPropagation,
     FeatureNodes,
-    HistoryPooling,
     HistorySummary,
     InteractionGraph,
     NumericEmbedding,
+    item_nodes,
     mlp,
     query_and_item,
     unit_length,
 )
 from zoo.recommender import Pairs, Towers
 from zoo.registry import register
-from zoo.schema import Schema
+from zoo.schema import PADDING, Schema
 
 
 @register(
@@ -71,7 +72,7 @@ def elcorec(
     if head not in ("scaled", "cosine"):
         raise unknown_name("head", head, ("scaled", "cosine"))
     if propagation == "bipartite":
-        return _towers(schema, rounds, embedding_dim, hidden, dropout, id_dropout, recent)
+        return _towers(schema, rounds, embedding_dim, hidden, dropout, id_dropout, recent, time, ratings)
     if propagation != "graph":
         raise unknown_name("propagation", propagation, ("bipartite", "graph"))
     graph = InteractionGraph(
@@ -109,12 +110,15 @@ def _towers(
     dropout: float,
     id_dropout: float,
     recent: int,
+    time: bool,
+    ratings: bool,
 ) -> Towers:
     user = FeatureNodes(schema, ("user", "context"), embedding_dim, id_dropout)
     item = FeatureNodes(schema, ("item",), embedding_dim, id_dropout)
     summary = HistorySummary(schema, item.ids["item"], recent=10)
-    history, ratings = (schema.input(name)[:, -recent:] for name in ("history", "history_rating"))
-    user.categorical += [*summary.vectors, HistoryPooling()(item.ids["item"](history), history, ratings)]
+    events, _ = item_nodes(schema, item.ids["item"], embedding_dim, recent, time=time, ratings=ratings)
+    met = schema.input("history")[:, -recent:] != PADDING
+    user.categorical += [*summary.vectors, AttentionPooling()(events, met)]
     user.numeric += [NumericEmbedding(embedding_dim)(number) for number in summary.numbers]
 
     def side(nodes: FeatureNodes) -> Any:

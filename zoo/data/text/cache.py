@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.arrays import load_arrays, save_arrays
+from zoo.files import cache_folder
 
 
 def digest(text: str) -> str:
@@ -32,7 +33,7 @@ class VectorCache:
     """
 
     def __init__(self, encoder: str, identity: str) -> None:
-        self.folder = Path.home() / ".cache" / "recozoo" / "texts" / digest(f"{encoder}:{identity}")
+        self.folder = cache_folder() / "texts" / digest(f"{encoder}:{identity}")
 
     def read(self, texts: Iterable[str]) -> dict[str, np.ndarray]:
         """The vectors of those of the texts that were kept."""

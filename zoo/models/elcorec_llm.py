@@ -1,0 +1,210 @@
+"""A language model asked whether the user will like an item, told what the graph of `elcorec` knows (ELCoRec, 2024).
+
+A prompt has the user's profile, the last events with their ratings, the earlier events whose items are nearest to
+the target, and the question. The expert, the graph of `elcorec` with `propagation="graph"`, has a vector for the
+target; it is projected to the width of the language model and put in the place of one token, the soft token. The
+score is the log-odds of the answers yes and no.
+
+Given a trained run (`train.pretrained.elcorec`), the expert has its weights and stays as it is; without one it is
+trained along. The language model starts from that of another run given one (`train.pretrained.elcorec_llm`).
+
+Hparams:
+    preset: A causal language model of keras-hub, as the name or the folder of a preset. Without one, a small GPT-2
+        is trained from scratch on the words of the data; the next five hparams are about that one.
+    embedding_dim: Its width.
+    layers: Its transformer layers.
+    heads: Heads of their attention.
+    dropout: Share of units dropped in training.
+    vocabulary: The most words it knows.
+    lora_rank: Rank of adapters of the attention; with its biases they are then all of the language model that is
+        trained (Hu et al., 2021, arXiv:2106.09685). 0 trains all of it.
+    soft_token: Whether the prompt carries the expert's vector.
+    recent: How many of the last events are in the prompt.
+    retrieved: How many earlier events, the nearest to the target by cosine of item texts; none without item texts.
+    title_tokens: The most tokens of a title.
+    expert: The hparams of the graph that are not those of `elcorec` by default, e.g. `{"embedding_dim": 64}`.
+    backbone: What a saved run remembers of the language model of its preset; not to be given.
+"""
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from zoo.errors import UserError, check_like, unknown_name
+from zoo.layers import CatalogueRows
+from zoo.layers.interaction_graph import InteractionGraph
+from zoo.layers.language import (
+    NO_TOKEN,
+    Encode,
+    Frozen,
+    LanguageModel,
+    NearestEvents,
+    PromptTables,
+    Texts,
+    WordTokenizer,
+    described,
+    from_description,
+    preset_language_model,
+    preset_tokenizer,
+    small_language_model,
+)
+from zoo.recommender import Pairs, Recommender
+from zoo.registry import register, spec
+from zoo.schema import Schema
+
+# The layer of a graph that gives the vector of the target.
+TARGET = "graph_target"
+
+
+@register(
+    "elcorec_llm",
+    objective="pointwise",
+    query=("user", "history", "context"),
+    paper="arXiv:2406.18825",
+    tiny={
+        "embedding_dim": 4,
+        "layers": 1,
+        "heads": 2,
+        "vocabulary": 64,
+        "recent": 1,
+        "retrieved": 1,
+        "title_tokens": 2,
+        "expert": {"embedding_dim": 4, "heads": 2, "units": 4, "recent": 2},
+    },
+)
+def elcorec_llm(
+    schema: Schema,
+    *,
+    preset: str = "",
+    embedding_dim: int = 64,
+    layers: int = 2,
+    heads: int = 4,
+    dropout: float = 0.0,
+    vocabulary: int = 4096,
+    lora_rank: int = 0,
+    soft_token: bool = True,
+    recent: int = 5,
+    retrieved: int = 5,
+    title_tokens: int = 5,
+    expert: Mapping[str, Any] | None = None,
+    backbone: Mapping[str, Any] | None = None,
+) -> Pairs:
+    least = {"recent": (recent, 0), "retrieved": (retrieved, 0), "lora_rank": (lora_rank, 0)}
+    for name, (value, lowest) in {**least, "title_tokens": (title_tokens, 1)}.items():
+        if value < lowest:
+            raise UserError(f"{name} must be at least {lowest}. Received: {value}.")
+    # A word of a preset may take several tokens.
+    several = 3 if preset else 1
+    tables = PromptTables(
+        schema,
+        title_tokens=title_tokens,
+        rating_tokens=several,
+        profile_tokens=2 * several,
+        phrase_tokens=min(several, 2),
+    )
+    item, history, ratings = (schema.input(name) for name in ("item", "history", "history_rating"))
+    # Operations of their own, for Keras takes what gives an input of the pair's network out of that network.
+    title = keras.layers.Identity()(tables.titles(item))
+    past = history.shape[1] - min(recent, history.shape[1])
+    asked = [tables.phrase("User:", history), *tables.profile()]
+    if recent:
+        asked += [tables.phrase("Recent:", history), tables.events(history[:, past:], ratings[:, past:])]
+    query, own = [ops.concatenate(asked, axis=1)], [title]
+    prompt = [query[0]]
+    texts = [CatalogueRows(schema.size("item"), feature) for feature in schema.role("item") if feature.kind == "text"]
+    if texts and retrieved and past:
+        target = keras.layers.Identity()(_text_vectors(texts, item))
+        earlier, their_ratings = history[:, :past], ratings[:, :past]
+        query, own = [*query, earlier, their_ratings], [*own, target]
+        nearest = NearestEvents(min(retrieved, past), len(texts))
+        found = nearest(earlier, their_ratings, _text_vectors(texts, earlier), target)
+        prompt += [tables.phrase("Similar:", title), tables.events(*found)]
+    prompt += [tables.phrase("Will the user like", title)]
+    soft_place = sum(part.shape[1] for part in prompt)
+    prompt += [ops.full_like(title[:, :1], NO_TOKEN), title, tables.phrase("? Answer:", title)]
+    prompt = ops.concatenate(prompt, axis=1)
+
+    if preset:
+        network = from_description(backbone) if backbone else preset_language_model(preset)
+    else:
+        network = small_language_model(vocabulary, prompt.shape[1], embedding_dim, layers, heads, dropout)
+    language_model = LanguageModel(network, soft_place, lora_rank, name="language_model")
+    if soft_token:
+        graph = _graph(schema, expert or {})
+        frozen = Frozen(graph.query, graph.item, graph.target)
+        query, own = [*query, *frozen.query], [*own, *frozen.item]
+        soft = keras.layers.Dense(language_model.dim, name="soft_projection")(frozen.both)
+        logit = language_model(prompt, soft)
+    else:
+        logit = language_model(prompt)
+
+    def set_texts(texts: Texts) -> None:
+        def tokenizer(groups: list[Sequence[str]]) -> Encode:
+            return preset_tokenizer(preset) if preset else WordTokenizer(groups, vocabulary)
+
+        language_model.answers.assign(tables.set(texts, tokenizer))
+
+    def start_from(trained: Mapping[str, Recommender]) -> None:
+        for name, model in trained.items():
+            if name == "elcorec_llm":
+                language_model.start_from(model.get_layer("language_model"))
+            elif name != "elcorec":
+                raise unknown_name("architecture to start 'elcorec_llm' from", name, ("elcorec", "elcorec_llm"))
+            elif not soft_token:
+                raise UserError("'elcorec_llm' with soft_token=False makes no use of a pretrained 'elcorec'.")
+            else:
+                _check_fits(expert or {}, model)
+                frozen.freeze(model.get_layer(TARGET).output)
+
+    return Pairs(
+        query=query,
+        item=own,
+        logit=logit,
+        pretrained=start_from,
+        texts=set_texts,
+        resolved={"backbone": described(network)} if preset else {},
+    )
+
+
+def _text_vectors(texts: Sequence[CatalogueRows], items: Any) -> Any:
+    """The vectors of the texts of `[batch, ...]` items side by side; encoders give unit ones."""
+    vectors = [rows(items) for rows in texts]
+    return ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
+
+
+def _graph(schema: Schema, expert: Mapping[str, Any]) -> InteractionGraph:
+    """The graph of an `elcorec` with some hparams."""
+    if not isinstance(expert, Mapping):
+        raise UserError(f"expert: expected a mapping, such as {{'embedding_dim': 64}}. Received: {expert!r}.")
+    usual = _of_graph(spec("elcorec").hparams)
+    for name, value in expert.items():
+        if name not in usual:
+            raise unknown_name("hparam of expert", name, usual)
+        check_like(f"hparam {name!r} of expert", value, usual[name])
+    hparams = {**usual, **expert}
+    return InteractionGraph(schema, dim=hparams.pop("embedding_dim"), **hparams)
+
+
+def _of_graph(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Those hparams of an `elcorec` that are about its graph."""
+    names = {"embedding_dim", *inspect.signature(InteractionGraph).parameters}
+    return {name: value for name, value in hparams.items() if name in names}
+
+
+def _check_fits(expert: Mapping[str, Any], trained: Recommender) -> None:
+    """Raises a `UserError` unless a trained `elcorec` has a graph like that of the expert."""
+    if trained.hparams["propagation"] != "graph":
+        raise UserError(
+            "'elcorec_llm' starts from an 'elcorec' with propagation='graph'. "
+            f"Received one with propagation={trained.hparams['propagation']!r}."
+        )
+    usual, given = _of_graph(spec("elcorec").hparams), _of_graph(trained.hparams)
+    if {**usual, **expert} != given:
+        needed = {name: value for name, value in given.items() if value != usual[name]}
+        raise UserError(
+            f"The pretrained 'elcorec' has a graph of other hparams. Set hparams.expert={json.dumps(needed)}."
+        )
