@@ -29,6 +29,9 @@ from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN, Feature, Role, Vocabulary
 NEIGHBORS = 50
 
 HISTORY = ("history", "history_rating", "history_age")
+
+# Training interactions whose ages say what is usual.
+USUAL_OF = 1000
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -265,13 +268,30 @@ def _history(given: Mapping[str, Any], dataset: Dataset, place: str) -> tuple[np
         raise UserError(f"{place}: 'history' is a list of item ids, most recent last. Received: {items!r}.")
     met = _indices(dataset.vocabularies["item"], items).astype(np.int32)
     inputs = {"history": _padded(met, dataset.schema["history"])}
-    # Events of which no more is said were liked as well as can be, and just now.
-    for name, usual in (("history_rating", dataset.schema["history_rating"].std), ("history_age", 0.0)):
-        if name in dataset.schema:
-            feature = dataset.schema[name]
-            raw = _event_values(given.get(name, [usual] * len(met)), feature, len(met), place)
-            inputs[name] = _padded((raw - feature.mean) / feature.std, feature)
+    # Events of which no more is said were liked as well as can be, and as long ago as is usual in training.
+    usual = {"history_rating": np.full(len(met), dataset.schema["history_rating"].std)}
+    if "history_age" in dataset.schema:
+        usual["history_age"] = _usual_ages(dataset, len(met))
+    for name, values in usual.items():
+        feature = dataset.schema[name]
+        raw = _event_values(given[name], feature, len(met), place) if name in given else values
+        inputs[name] = _padded((raw - feature.mean) / feature.std, feature)
     return met, inputs
+
+
+def _usual_ages(dataset: Dataset, number: int) -> np.ndarray:
+    """The seconds since each of so many last events, the most recent last: medians over some training interactions."""
+    rows = dataset.part("train")
+    if rows.empty:
+        return np.zeros(number)
+    query = dataset.queries_before(["history", "history_age"], rows.iloc[:: max(1, len(rows) // USUAL_OF)])
+    ages = np.where(query["history"] != PADDING, query["history_age"] * dataset.schema["history_age"].std, np.nan)
+    known = ages[:, ~np.isnan(ages).all(axis=0)]
+    if not known.shape[1]:
+        return np.zeros(number)
+    # What is older than all of these is as old as the oldest.
+    usual = np.maximum.accumulate(np.nanmedian(known, axis=0)[::-1])[::-1]
+    return np.pad(usual, (number, 0), mode="edge")[len(usual) :]
 
 
 def _event_values(values: Any, feature: Feature, number: int, place: str) -> np.ndarray:
@@ -301,7 +321,9 @@ def _is_id(value: Any) -> bool:
 
 
 def _is_category(value: Any) -> bool:
-    return isinstance(value, str | bool | np.bool_) or (isinstance(value, numbers.Real) and math.isfinite(value))
+    if isinstance(value, str | np.bool_ | numbers.Integral):
+        return True
+    return isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 def _is_number(value: Any, feature: Feature) -> bool:
@@ -409,7 +431,8 @@ def unit_vectors(feature: Feature, values: np.ndarray) -> scipy.sparse.csr_matri
         values: `[rows, *feature.shape]` encoded values.
 
     Returns:
-        `[rows, width]`, each row of length one, or zero where nothing is known.
+        `[rows, width]`, each row of length one; zero where no category or text is known, whereas an unknown number
+        is the mean.
     """
     from sklearn.preprocessing import normalize
 

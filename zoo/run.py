@@ -78,7 +78,7 @@ class Run:
         - the user features of the data as its columns name them, with raw values; of a multi-valued category a list;
         - `"history"`: raw ids of the items met, most recent last, and with them `"history_rating"`, the raw rating of
           each (by default all were liked as well as can be), and `"history_age"`, the seconds since each (by default
-          0; only of data with timestamps);
+          what is usual in training; only of data with timestamps);
         - `"user"`: an id for the result.
 
         What is left out or `None` is unknown, and so are a category and an item that training never saw. If the

@@ -270,7 +270,7 @@ def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[C
     """What gives the validation metrics, and the one to watch."""
     protocol = config.evaluate.protocol or default_protocol(model, config, dataset, "valid")
     rows = dataset.part("valid")
-    # Metrics of cold items are of the test part alone.
+    # Between epochs cold items are not looked at apart.
     known = [name for name in metric_names(protocol, config.evaluate.ks) if not name.endswith("_cold")]
     names = ["loss"] if rows.empty else ["loss", *known]
     usual = "loss" if rows.empty else MONITORED[protocol].format(k=config.evaluate.ks[0])

@@ -66,7 +66,9 @@ def data() -> Dataset:
     return clicks()
 
 
-def trained(data: Dataset, form: str, epochs: int = 12, **hparams) -> zoo.Run:
+def trained(data: Dataset, form: str, epochs: int | None = None, **hparams) -> zoo.Run:
+    """By default as many epochs as it takes: towers start slower than a network over pairs."""
+    epochs = epochs or (40 if form == "bipartite" else 12)
     settings = {"epochs": epochs, "batch_size": 64, "learning_rate": 0.01, "patience": None}
     return zoo.train("elcorec", data, hparams={**FORMS[form], **hparams}, train=settings, progress=False)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 import zoo
+from zoo import cold_start
 from zoo.cold_start import Neighbors, NewUser, check_usable, encode_column, feature_names, read_records, unit_vectors
 from zoo.data import prepare
 from zoo.data.dataset import PARTS
@@ -159,10 +160,20 @@ def test_a_short_history_is_padded_in_front_and_its_unknown_items_are_unknown(pe
     assert user.met.tolist() == user.inputs["history"][1:].tolist()
 
 
-def test_without_ratings_and_ages_all_was_liked_as_well_as_can_be_and_just_now(people):
+def test_without_ratings_and_ages_all_was_liked_as_well_as_can_be_and_as_long_ago_as_is_usual(people):
     user = read(people, {"history": ["i3", "i4"]})
     assert user.inputs["history_rating"].tolist() == [0, 0, 1, 1]
-    assert user.inputs["history_age"].tolist() == [0, 0, 0, 0]
+    query = people.queries_before(["history", "history_age"], people.part("train"))
+    ages = [column[met] for column, met in zip(query["history_age"].T, (query["history"] != 0).T, strict=True)]
+    np.testing.assert_allclose(user.inputs["history_age"], [0, 0, np.median(ages[2]), np.median(ages[3])], rtol=1e-5)
+    assert user.inputs["history_age"][2] > user.inputs["history_age"][3] > 0
+
+
+def test_items_beyond_what_histories_hold_are_as_old_as_the_oldest(people):
+    ages = cold_start._usual_ages(people, 9)
+    assert len(ages) == 9
+    assert (np.diff(ages) <= 0).all()
+    assert (ages[:6] == ages[0]).all()
 
 
 # Records that are refused

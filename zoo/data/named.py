@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import inspect
 import io
-import json
 import os
 import re
 import shutil
@@ -27,7 +26,7 @@ from zoo.data.preparation import prepare
 from zoo.data.readers import SUFFIXES, Source, Table
 from zoo.data.stream_preparation import prepare_stream
 from zoo.errors import UserError, unknown_name
-from zoo.files import cache_folder
+from zoo.files import cache_folder, read_json
 
 YAML_SUFFIXES = (".yaml", ".yml")
 GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
@@ -286,9 +285,11 @@ def _with_abstracts(movies: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
     The file maps movie ids to English abstracts: https://github.com/asash/ml1m_dbpedia_abstracts.
     """
-    for file in (folder / ABSTRACTS, folder.with_name("ml-1m-text") / ABSTRACTS):
+    for file in (folder / ABSTRACTS, folder.absolute().parent / "ml-1m-text" / ABSTRACTS):
         if file.is_file():
-            abstracts = json.loads(file.read_text(encoding="utf-8"))
+            abstracts = read_json(file, "folder of abstracts")
+            if not isinstance(abstracts, dict):
+                raise UserError(f"{file}: expected a mapping of movie ids to abstracts.")
             return movies.assign(abstract=[abstracts.get(str(item), "") for item in movies["item"]])
     return movies
 

@@ -350,7 +350,7 @@ def _schema(
     num_items, longest = vocabularies["item"].size, int(np.bincount(frame["user"]).max())
     largest = float(frame["rating" if "rating" in frame else "label"].abs().max()) or 1.0
     history = history_features(
-        num_items, min(max_history or longest, longest), largest, label_threshold or 0.0, "timestamp" in frame
+        num_items, min(max_history or longest, longest), largest, float(label_threshold or 0), "timestamp" in frame
     )
     train = frame.loc[frame["part"] == "train", "label"].to_numpy(np.float64)
     return Schema(

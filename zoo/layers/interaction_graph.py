@@ -92,7 +92,8 @@ class InteractionGraph:
         user = self._user_node()
         past, own = item_nodes(schema, self.item_ids, dim, recent, time=time, ratings=ratings)
         met = schema.input("history")[:, -recent:] != PADDING
-        self.query, self.item, self.attention = [user, past, met], [own], {}
+        self.query, self.item = [user, past, met], [own]
+        self.attention: dict[str, Any] = {}
         if rounds:
             self._propagate(user, past, own, met, value_feature(schema, feature))
         else:

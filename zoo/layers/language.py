@@ -501,7 +501,7 @@ def _from_preset(kind: Any, preset: str) -> Any:
     try:
         return kind.from_preset(preset)
     except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(
             f"preset {preset!r}: keras-hub cannot load it ({reason}). Give the name of a preset, "
             "or the folder of one that was saved by save_to_preset."

@@ -50,8 +50,7 @@ def two_tower(
     query.categorical.append(HistoryPooling()(met, history, ratings))
 
     def tower(nodes: FeatureNodes) -> Any:
-        features = layers.Concatenate()([*nodes.categorical, *nodes.numeric, *nodes.text])
-        vector = layers.Dense(dim)(mlp(features, hidden, dropout))
+        vector = layers.Dense(dim)(mlp(layers.Concatenate()(nodes.all), hidden, dropout))
         return unit_length(vector) if normalize else vector
 
     return Towers(query=tower(query) / temperature, item=tower(item))
