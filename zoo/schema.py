@@ -39,6 +39,7 @@ class Feature:
         separator: What separates the values of a multi-valued category in its raw form.
         mean: What is subtracted from a raw number.
         std: What a raw number is divided by after that.
+        threshold: Of ratings, what those of liked items are above, where labels are 0 and 1 by a threshold.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Feature:
     separator: str | None = None
     mean: float = 0.0
     std: float = 1.0
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -196,7 +198,7 @@ class Schema:
 
 
 def history_features(
-    num_rows: int, length: int, largest_rating: float, threshold: float = 0.0, is_ordered: bool = False
+    num_rows: int, length: int, largest_rating: float, threshold: float | None = None, is_ordered: bool = False
 ) -> list[Feature]:
     """The features of past events: item ids, their ratings, and how long ago they were.
 
@@ -207,7 +209,7 @@ def history_features(
         num_rows: Rows of the item table, padding and unknown included.
         length: The longest history a query may carry.
         largest_rating: The largest absolute rating of the data.
-        threshold: What ratings of liked items are above.
+        threshold: What ratings of liked items are above, if that makes the labels.
         is_ordered: Whether events have a time.
 
     Returns:
@@ -216,7 +218,15 @@ def history_features(
     """
     features = [
         Feature("history", "history", "id", num_rows, length=length),
-        Feature("history_rating", "history", "numeric", length=length, mean=threshold, std=largest_rating),
+        Feature(
+            "history_rating",
+            "history",
+            "numeric",
+            length=length,
+            mean=threshold or 0.0,
+            std=largest_rating,
+            threshold=threshold,
+        ),
     ]
     if is_ordered:
         features.append(Feature("history_age", "history", "numeric", length=length, std=SECONDS_A_DAY))

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from zoo.data.dataset import Dataset
 from zoo.data.examples import make_examples
 from zoo.data.preparation import prepare
+from zoo.evaluation.protocols import score_rows
+from zoo.layers import largest_label
+from zoo.schema import Schema
 
 NAMES = ["user", "history", "history_rating", "history_age"]
 DAY = 86_400
@@ -140,3 +143,41 @@ def test_a_context_column_may_share_a_name_that_is_taken(name):
     options = {} if name == "timestamp" else {"features": {name: "categorical"}}
     data = prepare(frame, split={"name": "random", "valid": 0, "test": 0}, **options)
     assert name not in [feature.name for feature in data.schema.role("context")]
+
+
+def test_a_held_out_label_is_asked_about_at_its_own_moment():
+    """With the history of before its part, as the protocols `labels` and `ratings` have it."""
+    data = dataset_of(1)
+    asked = []
+
+    class Asked:
+        query_names = NAMES
+
+        def score(self, query, items):
+            asked.append(query["history_age"])
+            return np.zeros(len(items), np.float32)
+
+    rows = data.part("test")
+    score_rows(Asked(), data, rows, "test")
+    known = data.part("train", "query", "valid")
+    for number, (_, row) in enumerate(rows.iterrows()):
+        events = known[known["user"] == row["user"]].tail(LENGTH)
+        expected = [0] * (LENGTH - len(events)) + [
+            max(row["timestamp"] - time, 0) / DAY for time in events["timestamp"]
+        ]
+        np.testing.assert_allclose(np.concatenate(asked)[number], expected, atol=1e-6)
+
+
+def test_a_threshold_of_0_is_a_threshold():
+    frame = pd.DataFrame({"user": 1, "item": range(3), "rating": [-1, 0, 2]})
+    schema = prepare(frame, label_threshold=0, split={"name": "random", "valid": 0, "test": 0}).schema
+    assert schema["history_rating"].threshold == 0
+    assert largest_label(schema) == 1
+    assert Schema.from_json(schema.to_json()) == schema
+
+
+def test_a_rating_at_the_threshold_is_not_liked():
+    frame = pd.DataFrame({"user": 1, "item": range(2), "rating": [3.4, 3.5]})
+    data = prepare(frame, label_threshold=3.4, split={"name": "random", "valid": 0, "test": 0})
+    assert data.interactions["label"].tolist() == [0, 1]
+    assert ((data.event_ratings(data.interactions) > 0) == [False, True]).all()

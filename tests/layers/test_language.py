@@ -50,6 +50,12 @@ def test_a_table_cuts_long_texts_and_fills_up_short_ones():
     assert not table.trainable_weights
 
 
+def test_a_table_can_fill_up_in_front_so_that_the_last_token_is_there():
+    table = TokenTable(2, 3, front=True)
+    table.set(["a", "abcd"], encode=lambda text: [ord(letter) - ord("a") for letter in text])
+    np.testing.assert_array_equal(table(np.array([0, 1])), [[-1, -1, 0], [0, 1, 2]])
+
+
 def test_a_number_has_the_nearest_level():
     level = NearestLevel()
     level.set(np.array([-1.0, 3.0, 5.0]))

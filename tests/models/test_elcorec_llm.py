@@ -186,6 +186,12 @@ def test_a_run_of_a_preset_does_not_need_the_preset_any_more(datasets, tmp_path)
     pd.testing.assert_frame_equal(again.recommend(["u01"], k=5), run.recommend(["u01"], k=5))
 
 
+def test_a_prompt_that_is_too_long_for_a_preset_says_what_to_shorten(datasets, tmp_path):
+    preset = letters_preset(tmp_path / "preset")
+    with pytest.raises(UserError, match=r"takes 256\. Choose smaller recent, retrieved or title_tokens"):
+        zoo.build("elcorec_llm", datasets["text"].schema, preset=preset, title_tokens=100)
+
+
 def test_a_preset_that_does_not_exist_is_named(datasets, tmp_path):
     with pytest.raises(UserError, match=r"preset .*nowhere.*: keras-hub cannot load it"):
         train(datasets["text"], {"preset": str(tmp_path / "nowhere")}, out=tmp_path / "run")

@@ -220,7 +220,12 @@ class Dataset:
         return float(self.interactions["timestamp"].max()) if self.is_ordered else 0.0
 
     def queries(
-        self, names: list[str], users: np.ndarray, *before: Part, context: Part | None = None
+        self,
+        names: list[str],
+        users: np.ndarray,
+        *before: Part,
+        context: Part | None = None,
+        asked: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """The query tensors of the given users.
 
@@ -231,6 +236,7 @@ class Dataset:
             context: The part whose first interaction of a user gives the context features and the moment
                 asked about; without one, or where the user has none, the context is unknown and the
                 moment is the latest of the data.
+            asked: `[batch]` seconds, the moments asked about where they are known.
 
         Returns:
             One array an input, `[batch, *feature.shape]`.
@@ -240,7 +246,8 @@ class Dataset:
         wanted = [self.schema[name] for name in names]
         if any(feature.role == "history" for feature in wanted):
             known = self.sequences(*before)
-            query |= known.history(users, known.offsets[users + 1], self._asked(users, context), self._history_length)
+            asked = self._asked(users, context) if asked is None else asked
+            query |= known.history(users, known.offsets[users + 1], asked, self._history_length)
         for feature in wanted:
             if feature.name == "user":
                 query["user"] = users

@@ -218,7 +218,7 @@ def _interactions(events: Table, label_threshold: float | None) -> tuple[pd.Data
         values[role] = indices[codes]
     values["label"] = labels_of(events, label_threshold)
     if label_threshold is not None:
-        values["rating"] = numbers(events, "label", "rating").astype(np.float32)
+        values["rating"] = numbers(events, "label", "rating")
     if "timestamp" in events.frame.columns:
         values["timestamp"] = seconds(events, "timestamp")
     if "split" in events.frame.columns:
@@ -350,7 +350,11 @@ def _schema(
     num_items, longest = vocabularies["item"].size, int(np.bincount(frame["user"]).max())
     largest = float(frame["rating" if "rating" in frame else "label"].abs().max()) or 1.0
     history = history_features(
-        num_items, min(max_history or longest, longest), largest, float(label_threshold or 0), "timestamp" in frame
+        num_items,
+        min(max_history or longest, longest),
+        largest,
+        None if label_threshold is None else float(label_threshold),
+        "timestamp" in frame,
     )
     train = frame.loc[frame["part"] == "train", "label"].to_numpy(np.float64)
     return Schema(

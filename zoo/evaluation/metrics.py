@@ -217,7 +217,7 @@ def label_statistics(labels: np.ndarray, logits: np.ndarray, is_cold: np.ndarray
     Args:
         labels: 0 or 1, `[num_rows]`.
         logits: Scores before the sigmoid, float `[num_rows]`.
-        is_cold: Which rows are about items that nothing was learned of, bool `[num_rows]`, if that is asked about.
+        is_cold: Which rows are about items of no training interaction, bool `[num_rows]`, if that is asked about.
 
     Returns:
         A `Statistic` each for `"auc"`, `"log_loss"` and `"accuracy"`, and given `is_cold` for `"auc_cold"`. AUC is

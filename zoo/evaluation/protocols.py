@@ -107,7 +107,8 @@ def score_rows(model: Recommender, dataset: Dataset, rows: pd.DataFrame, part: P
     context = [feature for feature in dataset.schema.role("context") if feature.name in model.query_names]
     for start in range(0, len(rows), ROWS_AT_ONCE):
         chunk = rows.iloc[start : start + ROWS_AT_ONCE]
-        query = dataset.queries(model.query_names, chunk["user"].to_numpy(), *KNOWN_BEFORE[part])
+        asked = chunk["timestamp"].to_numpy() if dataset.is_ordered else None
+        query = dataset.queries(model.query_names, chunk["user"].to_numpy(), *KNOWN_BEFORE[part], asked=asked)
         # Here each interaction has a context of its own.
         query.update({f.name: np.stack(list(chunk[f.name])) for f in context})
         scores[start : start + ROWS_AT_ONCE] = model.score(query, chunk["item"].to_numpy())

@@ -22,7 +22,7 @@ FOLD_IN_ERROR = 1e-5
 def largest_label(schema: Schema) -> float:
     """The largest label: 1 where labels say whether a rating is above a threshold, else the largest rating."""
     rating = schema["history_rating"]
-    return 1.0 if rating.mean else rating.std
+    return rating.std if rating.threshold is None else 1.0
 
 
 def event_labels(schema: Schema) -> Any:
@@ -35,7 +35,7 @@ def event_labels(schema: Schema) -> Any:
         `[batch, length]` symbolic labels.
     """
     feature, ratings = schema["history_rating"], schema.input("history_rating")
-    labels = ops.cast(ratings > 0, "float32") if feature.mean else ratings * feature.std
+    labels = ratings * feature.std if feature.threshold is None else ops.cast(ratings > 0, "float32")
     return labels * ops.cast(schema.input("history") != PADDING, "float32")
 
 

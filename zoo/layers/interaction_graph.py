@@ -104,8 +104,7 @@ class InteractionGraph:
 
     def _user_node(self) -> Any:
         known = FeatureNodes(self._schema, ("user", "context"), self._dim, self._id_dropout)
-        every = [*known.categorical, *known.numeric, *known.text]
-        return layers.Dense(self._dim)(layers.Concatenate()(every) if len(every) > 1 else every[0])
+        return layers.Dense(self._dim)(_joined(known.all))
 
     def _propagate(self, user: Any, past: Any, own: Any, met: Any, feature: Feature | None) -> None:
         wide, narrow = self._heads * self._units, self._units
@@ -173,6 +172,8 @@ def item_nodes(
     Returns:
         `[batch, recent, dim]` nodes of events, and `[batch, dim]` of the target.
     """
+    if recent < 1:
+        raise UserError(f"recent must be at least 1. Received: {recent}.")
     history, item = schema.input("history")[:, -recent:], schema.input("item")
     past, own, width = [item_ids(history)], [item_ids(item)], max(dim // 2, 1)
     for feature in schema.role("item"):
@@ -269,8 +270,8 @@ class TimeEmbedding(keras.layers.Layer):
 
     def __init__(self, dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # Wavelengths from 1 to 32; the logarithm of a century in minutes is 18.
-        angles = 2 * np.pi / np.geomspace(1.0, 32.0, -(-dim // 2))
+        # Wavelengths from 4 to 64; the logarithm of a century in minutes is 18.
+        angles = 2 * np.pi / np.geomspace(4.0, 64.0, -(-dim // 2))
         self.angles, self.dim = angles.astype(np.float32), dim
 
     def call(self, days: Any) -> Any:

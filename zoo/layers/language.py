@@ -92,11 +92,12 @@ class TokenTable(keras.layers.Layer):
     Args:
         rows: How many texts.
         tokens: The most tokens of one; what is beyond them is cut off.
+        front: Whether shorter ones are filled up in front, so that the last token is always there.
     """
 
-    def __init__(self, rows: int, tokens: int, **kwargs: Any) -> None:
+    def __init__(self, rows: int, tokens: int, front: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.tokens = tokens
+        self.tokens, self.front = tokens, front
         self.rows = self.add_weight(
             name="rows",
             shape=(rows, tokens),
@@ -111,7 +112,8 @@ class TokenTable(keras.layers.Layer):
         table = np.full(self.rows.shape, NO_TOKEN, np.int32)
         for row, text in enumerate(texts):
             tokens = list(encode(text))[: self.tokens] if text else []
-            table[row, : len(tokens)] = tokens
+            start = self.tokens - len(tokens) if self.front else 0
+            table[row, start : start + len(tokens)] = tokens
         self.rows.assign(table)
 
     def call(self, indices: Any) -> Any:
@@ -198,7 +200,7 @@ class PromptTables:
 
     def phrase(self, words: str, like: Any) -> Any:
         """The tokens of a phrase, `[batch, n]`, for a tensor `like` of `batch` rows."""
-        table = TokenTable(1, len(split_words(words)) * self._phrase_tokens)
+        table = TokenTable(1, len(split_words(words)) * self._phrase_tokens, front=True)
         self._phrases.append((table, lambda _: [words]))
         return table(ops.zeros_like(like[:, 0], dtype="int32"))
 
@@ -273,7 +275,7 @@ class NearestEvents(keras.layers.Layer):
     """
 
     def __init__(self, k: int, texts: int = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.k, self.texts = k, texts
 
     def call(self, history: Any, ratings: Any, vectors: Any, target: Any) -> tuple[Any, Any]:
@@ -500,7 +502,7 @@ def preset_tokenizer(preset: str) -> Encode:
 def _from_preset(kind: Any, preset: str) -> Any:
     try:
         return kind.from_preset(preset)
-    except (ValueError, OSError, KeyError) as error:
+    except Exception as error:  # keras-hub fails with errors of any kind
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(
             f"preset {preset!r}: keras-hub cannot load it ({reason}). Give the name of a preset, "

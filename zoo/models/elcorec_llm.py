@@ -130,6 +130,12 @@ def elcorec_llm(
 
     if preset:
         network = from_description(backbone) if backbone else preset_language_model(preset)
+        most = getattr(network, "max_sequence_length", None) or prompt.shape[1]
+        if prompt.shape[1] > most:
+            raise UserError(
+                f"A prompt has {prompt.shape[1]} tokens, and {preset!r} takes {most}. "
+                "Choose smaller recent, retrieved or title_tokens."
+            )
     else:
         network = small_language_model(vocabulary, prompt.shape[1], embedding_dim, layers, heads, dropout)
     language_model = LanguageModel(network, soft_place, lora_rank, name="language_model")
