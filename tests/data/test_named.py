@@ -162,6 +162,20 @@ def test_ml_1m_takes_abstracts_that_lie_in_its_folder_or_beside_it(tmp_path, fol
     assert not vectors[data.vocabularies["item"].index([item])[0] + 1 :].any()
 
 
+@pytest.mark.parametrize("content", ["[1, 2]", '{"1": "cut'])
+def test_ml_1m_refuses_abstracts_that_are_no_mapping(tmp_path, content):
+    write_ml_1m(tmp_path / "ml-1m")
+    (tmp_path / "ml-1m" / "dbpedia_abstracts.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"dbpedia_abstracts\.json"):
+        load_dataset("ml-1m", data_root=tmp_path)
+
+
+def test_ml_1m_is_found_from_inside_its_folder(tmp_path, monkeypatch):
+    write_ml_1m(tmp_path / "ml-1m")
+    monkeypatch.chdir(tmp_path / "ml-1m")
+    assert load_dataset("ml-1m", data_root=".", features={"year": "ignore"}).name == "ml-1m"
+
+
 def test_ml_1m_reads_its_double_colons(tmp_path):
     write_ml_1m(tmp_path / "ml-1m")
     data = load_dataset("ml-1m", data_root=tmp_path, features={"year": "ignore"})

@@ -116,7 +116,7 @@ def recommend(
 def _feature_record(text: str) -> dict[str, Any]:
     try:
         record = json.loads(text)
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or an integer too long to read
         raise UserError(f"--features: {text!r} is no JSON ({error}). Write e.g. {RECORD}.") from error
     if not isinstance(record, dict):
         raise UserError(f"--features: expected a JSON object, e.g. {RECORD}. Received: {text!r}.")
