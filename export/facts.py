@@ -69,7 +69,8 @@ def baseline_metrics(run: Run) -> dict[str, Any]:
         protocol, part = key.split("/")
         evaluation = evaluate(model, run.dataset, protocol, part, settings.ks, settings.resamples)  # type: ignore[arg-type]
         found[key] = evaluation.to_json()
-        found[key]["metrics"].pop("log_loss", None)
+        for name in ("log_loss", "accuracy"):
+            found[key]["metrics"].pop(name, None)
     return found
 
 

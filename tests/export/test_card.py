@@ -185,7 +185,7 @@ def test_of_labels_popularity_tells_only_the_order(make_run, datasets):
     labelled = make_run("mf", dataset)
     labelled.evaluate("labels")
     assert set(baseline_metrics(labelled)["labels/test"]["metrics"]) == {"auc"}
-    assert set(labelled.metrics["labels/test"]["metrics"]) == {"auc", "log_loss"}
+    assert set(labelled.metrics["labels/test"]["metrics"]) == {"auc", "log_loss", "accuracy"}
 
 
 def test_there_is_no_baseline_without_metrics_nor_for_ratings_nor_for_itself(make_run, datasets, run):
