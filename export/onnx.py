@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,8 @@ def check_opset(opset: int | None) -> int:
 
 def _convert(function: Any, endpoint: Endpoint, opset: int) -> tuple[Any, Weights]:
     """The endpoint over indices, as a graph without its weights, and these by the names it has for them."""
+    # Otherwise the converter copies the whole graph before each of its passes, which takes a third of its time.
+    os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
     import tf2onnx
 
     lifted, weights = _lifted(function.get_concrete_function(), endpoint)

@@ -88,13 +88,7 @@ class _FittedColumn(Column):
 
     def vectors(self, feature: Feature, fitted: Mapping[str, Any]) -> np.ndarray:
         codes, texts = self._distinct
-        try:
-            vectors = encode_texts(fitted, texts)
-        except ImportError as error:
-            raise UserError(
-                f"{self.table.name}: the texts of {self.name!r} are encoded by {fitted['encoder']!r}, which needs the "
-                f"package {error.name}. Install it, as it was where the run was trained."
-            ) from error
+        vectors = encode_texts(fitted, texts)
         return np.concatenate([vectors, np.zeros((1, feature.size), np.float32)])[codes]
 
     def categories(self, vocabulary: Vocabulary) -> np.ndarray:
@@ -269,12 +263,14 @@ def _history(given: Mapping[str, Any], dataset: Dataset, place: str) -> tuple[np
     met = _indices(dataset.vocabularies["item"], items).astype(np.int32)
     inputs = {"history": _padded(met, dataset.schema["history"])}
     # Events of which no more is said were liked as well as can be, and as long ago as is usual in training.
-    usual = {"history_rating": np.full(len(met), dataset.schema["history_rating"].std)}
-    if "history_age" in dataset.schema:
-        usual["history_age"] = _usual_ages(dataset, len(met))
-    for name, values in usual.items():
+    for name in HISTORY[1:]:
+        if name not in dataset.schema:
+            continue
         feature = dataset.schema[name]
-        raw = _event_values(given[name], feature, len(met), place) if name in given else values
+        if name in given:
+            raw = _event_values(given[name], feature, len(met), place)
+        else:
+            raw = np.full(len(met), feature.std) if name == "history_rating" else _usual_ages(dataset, len(met))
         inputs[name] = _padded((raw - feature.mean) / feature.std, feature)
     return met, inputs
 

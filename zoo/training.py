@@ -18,8 +18,8 @@ import scipy.sparse
 from zoo.config import Config, make_config
 from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
+from zoo.data.prompt_texts import prompt_texts
 from zoo.data.streamed import FOLDER, StreamedDataset
-from zoo.data.texts import texts_of
 from zoo.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.figures import metric_names
@@ -193,7 +193,7 @@ def _train(
         if model.reads_interactions:
             model.set_interactions(interaction_matrix(dataset))
         if model.set_texts is not None:
-            model.set_texts(texts_of(dataset))
+            model.set_texts(prompt_texts(dataset))
         _start_from_pretrained(config, model, dataset)
         history = _fit(config, model, dataset, folder, progress, callbacks)
     if config.train.precision != "float32":

@@ -143,7 +143,7 @@ def test_an_interval_of_rows_is_that_of_the_difference_of_the_statistics(small):
     assert difference(compare([first, second], resamples=50), "rmse").interval == expected
 
 
-def test_labels_are_compared_by_auc_and_log_loss(small):
+def test_labels_are_compared_by_auc_log_loss_and_accuracy(small):
     labels = (small.interactions["label"] > 3).astype(np.float32)
     data = dataclasses.replace(small, interactions=small.interactions.assign(label=labels))
     runs = [run_of("mf", data, weights=seed) for seed in (0, 1)]
@@ -151,7 +151,7 @@ def test_labels_are_compared_by_auc_and_log_loss(small):
     rows = data.part("test")
     aucs = [roc_auc_score(rows["label"], score_rows(run.model, data, rows, "test")) for run in runs]
     assert difference(comparison, "auc").interval.mean == pytest.approx(aucs[1] - aucs[0])
-    assert {one.metric for one in comparison.differences} == {"auc", "log_loss"}
+    assert {one.metric for one in comparison.differences} == {"auc", "log_loss", "accuracy"}
 
 
 def test_the_sampled_protocol_and_another_part_may_be_asked_for(small):

@@ -182,14 +182,15 @@ def test_rows_in_small_batches_have_the_same_scores(datasets, monkeypatch):
     np.testing.assert_allclose(score_rows(model, data, data.part("test"), "test"), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_every_row_is_scored_in_its_own_context(datasets):
+def test_every_row_is_scored_in_its_own_context_and_at_its_own_moment(datasets):
     data = datasets["features"]
     model = zoo.build("elcorec", data.schema, **zoo.info("elcorec").tiny)
     rows = data.part("test").head(6)
     together = score_rows(model, data, rows, "test")
     for number, score in enumerate(together):
         row = rows.iloc[[number]]
-        query = data.queries(model.query_names, row["user"].to_numpy(), "train", "query", "valid")
+        known, asked = ("train", "query", "valid"), row["timestamp"].to_numpy()
+        query = data.queries(model.query_names, row["user"].to_numpy(), *known, asked=asked)
         query["device"] = row["device"].to_numpy()
         assert model.score(query, row["item"].to_numpy())[0] == pytest.approx(score, abs=1e-5)
         query["device"] = 5 - row["device"].to_numpy()

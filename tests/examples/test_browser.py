@@ -300,6 +300,8 @@ def test_what_else_a_query_has_is_sent_as_not_known(shop, visit):
     unknown = np.array([1], np.int32)
     # A number that is not known counts as the mean, which is 0 once it is standardised.
     others = {"user": unknown, "group": unknown, "age": np.zeros(1, np.float32), "device": unknown}
+    # What is liked on the page was liked just now.
+    others["history_age"] = np.zeros((1, *shop.model.schema["history_age"].shape), np.float32)
     assert set(shop.model.query_names) == {*others, "history", "history_rating"}
     assert_both_answer(page, shop, [107], **others)
 

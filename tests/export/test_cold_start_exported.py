@@ -20,7 +20,7 @@ PEOPLE = (
     {"age": 25.0, "group": "even"},
     {"age": 70.0, "group": "even"},
     {"age": 70.0, "group": "odd"},
-    {"age": 70.0, "group": "odd", "history": [103, 107, 120]},
+    {"age": 70.0, "group": "odd", "history": [103, 107, 120], "history_age": [3000.0, 200.0, 0.0]},
 )
 
 
@@ -39,11 +39,13 @@ def ask(runtime, bundle, endpoint: str, people, **inputs: Any) -> dict[str, np.n
     for row, person in enumerate(people):
         sent["user"][row] = "a new user"
         for name, value in person.items():
-            if name == "history":
-                sent["history"][row, -len(value) :] = value
-                sent["history_rating"][row, -len(value) :] = 5
+            if name in ("history", "history_age"):
+                sent[name][row, -len(value) :] = value
             else:
                 sent[name][row] = value
+        if met := len(person.get("history", [])):
+            # As records without ratings are understood.
+            sent["history_rating"][row, -met:] = 5
     return runtime.run(endpoint, sent | {name: np.array(value) for name, value in inputs.items()})
 
 

@@ -297,7 +297,7 @@ def test_a_number_that_is_not_known_counts_as_the_mean(features_runtimes, featur
 def test_ratings_of_a_history_are_scaled_inside_the_artefact(features_runtimes, features_run, score_inputs, name):
     inputs = score_inputs(2)
     inputs["history"][:, -3:] = [103, 999, 120]
-    inputs["history_rating"][:, -3:] = [[5, 1, 2], [1, 2, 5]]
+    inputs["history_rating"][:, -3:] = [[5, 1, 2], [1, 2, 2]]
     scores = features_runtimes[name].run("score", inputs)["scores"]
     history = features_run.dataset.vocabularies["item"].index(inputs["history"].ravel()).reshape(2, -1)
     assert history[0, -3:].tolist() == [5, 1, 22]

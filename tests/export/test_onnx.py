@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -223,13 +224,18 @@ def test_another_opset_is_refused_with_those_there_are_and_nothing_is_written(ru
 
 
 def foldable(graph) -> list[str]:
-    """Operators that depend on constants alone."""
+    """Operators that depend on constants alone, but for views of a matrix read elsewhere too, which would double it."""
     known = {tensor.name for tensor in graph.initializer}
+    readers = Counter(name for node in graph.node for name in node.input)
+    views = {t.name for t in graph.initializer if readers[t.name] > 1 and numpy_helper.to_array(t).nbytes > 1024}
     found = []
     for node in graph.node:
         if node.op_type == "Constant" or known.issuperset(filter(None, node.input)):
             known.update(node.output)
-            found.append(node.op_type)
+            if node.op_type in ("Slice", "Unsqueeze") and node.input[0] in views:
+                views.update(node.output)
+            else:
+                found.append(node.op_type)
     return found
 
 

@@ -14,7 +14,6 @@ import export
 from export.refresh import refresh
 from export.runtimes import open_runtime
 from export.verification import load_sample
-from zoo.data.text import TEXT_ENCODERS, TfidfEncoder
 from zoo.errors import UserError
 from zoo.files import describe_files
 from zoo.layers import CatalogueRows, Embedding
@@ -426,16 +425,6 @@ def test_a_smaller_k_goes_with_a_smaller_catalogue(ids_shop, tmp_path):
     done = refresh(ids_shop, pd.DataFrame({"item": range(100, 105)}), tmp_path / "out", k=5)
     assert done.bundle.manifest["k"] == 5
     assert set(recommended(done.bundle)) == set(range(100, 105))
-
-
-def test_an_encoder_whose_package_is_not_installed_is_named_with_the_package(shop, items, monkeypatch):
-    class Absent(TfidfEncoder):
-        def encode(self, texts):
-            raise ModuleNotFoundError("No module named 'sentences'", name="sentences")
-
-    monkeypatch.setitem(TEXT_ENCODERS, "tfidf", Absent)
-    with pytest.raises(UserError, match="the texts of 'title' are encoded by 'tfidf', which needs the package sentenc"):
-        refresh(shop, items)
 
 
 # The bundle

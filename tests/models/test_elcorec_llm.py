@@ -13,7 +13,7 @@ import pytest
 
 import zoo
 from zoo.data import prepare
-from zoo.data.texts import texts_of
+from zoo.data.prompt_texts import prompt_texts
 from zoo.errors import UserError
 from zoo.layers.language import NO_TOKEN, WordTokenizer
 from zoo.registry import build, spec
@@ -67,7 +67,7 @@ def prompt(monkeypatch):
         model = build("elcorec_llm", dataset.schema, **hparams)
         monkeypatch.setattr("zoo.models.elcorec_llm.WordTokenizer", Remembered)
         model.set_catalogue(dataset.items)
-        model.set_texts(texts_of(dataset))
+        model.set_texts(prompt_texts(dataset))
         tokens = keras.Model(model.inputs, model.get_layer("language_model").input)
         query = dataset.queries(model.query_names, dataset.vocabularies["user"].index([user]), "train")
         inputs = {**query, "item": dataset.vocabularies["item"].index([5])}

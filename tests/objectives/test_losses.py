@@ -38,7 +38,7 @@ def by_user(data):
 
 def test_implicit_positives_stand_against_sampled_negatives(labelled, batch_of, shaken, loss_of):
     model = shaken("mf", labelled, embedding_dim=3)
-    objective = make_objective("pointwise", model, labelled, {"negatives": 3})
+    objective = make_objective("pointwise", model, labelled, {"feedback": "implicit", "negatives": 3})
     rows = by_user(labelled)
     positives = rows[rows["label"] > 0]
     assert objective.num_examples == len(positives) < len(rows)
@@ -55,7 +55,7 @@ def test_implicit_positives_stand_against_sampled_negatives(labelled, batch_of, 
 
 def test_no_known_interaction_is_a_negative_whatever_its_label(labelled, batch_of):
     model = zoo.build("mf", labelled.schema, embedding_dim=3)
-    objective = make_objective("pointwise", model, labelled, {"negatives": 50})
+    objective = make_objective("pointwise", model, labelled, {"feedback": "implicit", "negatives": 50})
     batch = batch_of(np.arange(objective.num_examples))
     events = objective._at(batch.examples)
     drawn, _ = objective._sampler(events, batch)
@@ -210,7 +210,7 @@ def test_a_typo_in_an_option_gives_the_near_ones(rated):
 @pytest.mark.parametrize("name", ["pointwise", "reconstruction"])
 def test_a_typo_in_the_feedback_is_refused(rated, name):
     model = zoo.build("mf" if name == "pointwise" else "autoencoder", rated.schema)
-    with pytest.raises(UserError, match=r"must be 'implicit' or 'explicit'\. Received: 'explicite'"):
+    with pytest.raises(UserError, match=r"'explicit', or 'auto' for pointwise\. Received: 'explicite'"):
         make_objective(name, model, rated, {"feedback": "explicite"})
 
 

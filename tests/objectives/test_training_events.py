@@ -84,7 +84,7 @@ def test_a_history_to_complete_holds_the_last_events_but_the_one_in_question(
     data = sequences_of(lengths, history_length, seed=seed, labels=[1, 2, 4])
     examples = Examples(data, ["history"])
     events, users = tf.range(len(examples)), examples.users
-    items, _ = (part.numpy() for part in examples.others(events, users))
+    items = examples.query(events, users, completes=True)["history"].numpy()
     for event, user, got in zip(events.numpy(), users.numpy(), items, strict=True):
         rows = data.interactions.loc[data.interactions["user"] == user, "item"].tolist()
         rows.pop(int(event) - int(examples.first[user]))

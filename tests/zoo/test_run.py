@@ -173,12 +173,14 @@ def learned():
 
 def test_a_new_user_is_an_unknown_one_with_the_features_given(reader):
     data, model = reader.dataset, reader.model
-    frame = reader.recommend([{"age": 34, "group": "odd", "history": [103, 107]}], k=5, exclude_seen=False)
+    record = {"age": 34, "group": "odd", "history": [103, 107], "history_age": [86400, 0]}
+    frame = reader.recommend([record], k=5, exclude_seen=False)
     query = data.queries(model.query_names, np.array([1]))
     query["age"][0] = (34 - data.schema["age"].mean) / data.schema["age"].std
     query["group"][0] = data.vocabularies["group"].index(["odd"])[0]
     query["history"][0, -2:] = data.vocabularies["item"].index([103, 107])
     query["history_rating"][0, -2:] = 1
+    query["history_age"][0, -2:] = [1, 0]
     scores = model.score(query, np.arange(2, 32)[None])[0]
     best = np.argsort(-scores)[:5]
     assert frame["item"].tolist() == (best + 100).tolist()

@@ -10,7 +10,7 @@ from typing import Any
 from keras import layers, ops
 
 from zoo.layers.basic import Dropout, Embedding
-from zoo.layers.features import FeatureNodes, HistorySummary, IdEmbedding, NumericEmbedding
+from zoo.layers.features import FeatureNodes, HistorySummary, IdEmbedding, NumericEmbedding, masked_mean
 from zoo.schema import PADDING, Feature, Schema
 
 
@@ -110,7 +110,7 @@ def linear_terms(values: Iterable[tuple[Feature, Any]], id_dropout: float, numbe
         elif feature.length is None:
             terms.append(Embedding(feature.size, 1, stddev=0.0)(value))
         else:
-            terms.append(_masked_mean(Embedding(feature.size, 1, stddev=0.0)(value), value))
+            terms.append(masked_mean(Embedding(feature.size, 1, stddev=0.0)(value), value != PADDING))
     if columns:
         terms.append(layers.Dense(1, kernel_initializer="zeros")(ops.concatenate(columns, axis=-1)))
     return ops.sum(ops.stack(terms), axis=0)
@@ -128,8 +128,3 @@ def pairwise_products(vectors: Sequence[Any]) -> Any:
     stacked = ops.stack(vectors, axis=1)
     squared_sum, sum_of_squares = ops.square(ops.sum(stacked, axis=1)), ops.sum(ops.square(stacked), axis=1)
     return 0.5 * ops.sum(squared_sum - sum_of_squares, axis=-1, keepdims=True)
-
-
-def _masked_mean(vectors: Any, indices: Any) -> Any:
-    present = ops.cast(indices != PADDING, vectors.dtype)[..., None]
-    return ops.sum(vectors * present, axis=1) / ops.maximum(ops.sum(present, axis=1), 1.0)

@@ -87,6 +87,12 @@ def feature_values(schema: Schema, roles: Sequence[Any]) -> list[tuple[Feature, 
     return [(feature, value(feature)) for feature in schema.role(*roles)]
 
 
+def masked_mean(vectors: Any, present: Any) -> Any:
+    """`[batch, n, dim]` vectors and `[batch, n]` bools to the mean of those present, `[batch, dim]`; zeros of none."""
+    weights = ops.cast(present, vectors.dtype)[..., None]
+    return ops.sum(vectors * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
+
+
 class IdEmbedding(keras.layers.Layer):
     """The vector of an id: one vector that all ids have in common, plus what was learned of the id itself.
 

@@ -12,8 +12,11 @@ from keras import layers, ops
 from zoo.errors import UserError
 from zoo.layers.basic import Embedding
 from zoo.layers.catalogue import CatalogueRows
-from zoo.layers.features import ABSENT, FeatureNodes, IdEmbedding, NumericEmbedding
+from zoo.layers.features import ABSENT, FeatureNodes, IdEmbedding, NumericEmbedding, masked_mean
 from zoo.schema import FIRST_KNOWN, PADDING, Feature, Schema
+
+# The layer that gives the vector of the target, by which an architecture that starts from a trained graph finds it.
+TARGET = "graph_target"
 
 
 class InteractionGraph:
@@ -97,10 +100,9 @@ class InteractionGraph:
         if rounds:
             self._propagate(user, past, own, met, value_feature(schema, feature))
         else:
-            self.user = layers.Dense(units)(layers.Concatenate()([user, _mean(past, met)]))
+            self.user = layers.Dense(units)(layers.Concatenate()([user, masked_mean(past, met)]))
             self.target = layers.Dense(units)(own)
-        # By this name an architecture that starts from a trained graph finds it.
-        self.target = layers.Identity(name="graph_target")(self.target)
+        self.target = layers.Identity(name=TARGET)(self.target)
 
     def _user_node(self) -> Any:
         known = FeatureNodes(self._schema, ("user", "context"), self._dim, self._id_dropout)
@@ -333,11 +335,6 @@ def value_feature(schema: Schema, name: str | None = None) -> Feature | None:
 
 def _joined(parts: list[Any]) -> Any:
     return layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
-
-
-def _mean(vectors: Any, present: Any) -> Any:
-    weights = ops.cast(present, vectors.dtype)[..., None]
-    return ops.sum(vectors * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
 
 
 def _as_list(values: Any, feature: Feature) -> Any:

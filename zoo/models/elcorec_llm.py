@@ -36,7 +36,7 @@ from keras import ops
 
 from zoo.errors import UserError, check_like, unknown_name
 from zoo.layers import CatalogueRows
-from zoo.layers.interaction_graph import InteractionGraph
+from zoo.layers.interaction_graph import TARGET, InteractionGraph
 from zoo.layers.language import (
     NO_TOKEN,
     Encode,
@@ -55,9 +55,6 @@ from zoo.layers.language import (
 from zoo.recommender import Pairs, Recommender
 from zoo.registry import register, spec
 from zoo.schema import Schema
-
-# The layer of a graph that gives the vector of the target.
-TARGET = "graph_target"
 
 
 @register(
@@ -208,8 +205,9 @@ def _check_fits(expert: Mapping[str, Any], trained: Recommender) -> None:
             "'elcorec_llm' starts from an 'elcorec' with propagation='graph'. "
             f"Received one with propagation={trained.hparams['propagation']!r}."
         )
+    # Dropout has no weights.
     usual, given = _of_graph(spec("elcorec").hparams), _of_graph(trained.hparams)
-    if {**usual, **expert} != given:
+    if {**usual, **expert, "id_dropout": given["id_dropout"]} != given:
         needed = {name: value for name, value in given.items() if value != usual[name]}
         raise UserError(
             f"The pretrained 'elcorec' has a graph of other hparams. Set hparams.expert={json.dumps(needed)}."

@@ -164,7 +164,7 @@ def wants_ratings(feedback: str, model: Recommender, dataset: Dataset) -> bool:
         `False` for implicit feedback and for explicit labels of 0 and 1.
     """
     if feedback not in ("implicit", "explicit"):
-        raise UserError(f"feedback must be 'implicit' or 'explicit'. Received: {feedback!r}.")
+        raise UserError(f"feedback must be 'implicit' or 'explicit', or 'auto' for pointwise. Received: {feedback!r}.")
     if feedback == "implicit" or is_binary(dataset):
         return False
     model.set_rating_scale(*dataset.label_scale)

@@ -9,7 +9,7 @@ from zoo.layers.language import Texts, known_texts
 from zoo.schema import FIRST_KNOWN
 
 
-def texts_of(dataset: Dataset) -> Texts:
+def prompt_texts(dataset: Dataset) -> Texts:
     """The titles of items (their raw ids, where there are none), the values of users' features, and the ratings.
 
     Args:
