@@ -74,6 +74,7 @@ def make_dataset(kind: str = "text") -> Dataset:
 SCHEMAS = ("ids", "features", "text")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Tests of a file share a process and so its fixtures; those of all architectures, each architecture."""
     for item in items:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 import export
 import zoo
@@ -53,6 +56,19 @@ def runs(datasets):
         return made[name]
 
     return run
+
+
+@pytest.fixture(scope="module")
+def bundles(runs, tmp_path_factory):
+    """The run of every architecture in every format."""
+    made: dict[str, export.Bundle] = {}
+
+    def bundle(name: str) -> export.Bundle:
+        if name not in made:
+            made[name] = export.export(runs(name), tmp_path_factory.mktemp("bundles") / name)
+        return made[name]
+
+    return bundle
 
 
 @pytest.mark.parametrize("kind", ["ids", "features", "text"])
@@ -142,8 +158,8 @@ def test_an_unknown_user_and_an_empty_history_get_finite_scores(name, runs, data
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_format_says_what_the_trained_model_says(name, runs, tmp_path):
-    bundle = export.export(runs(name), tmp_path / "bundle")
+def test_every_format_says_what_the_trained_model_says(name, bundles):
+    bundle = bundles(name)
     checks = bundle.manifest["checks"]
     endpoints = ["recommend", "score"]
     if bundle.manifest["family"] == "towers":
@@ -157,6 +173,32 @@ def test_every_format_says_what_the_trained_model_says(name, runs, tmp_path):
     assert all(check["passed"] and not check["problem"] for check in checks)
     asked = {check["endpoint"]: check["queries"] for check in checks if check["batch_size"] == 64}
     assert min(asked[endpoint] for endpoint in ("recommend", "score")) > 500
+
+
+def foldable(graph) -> list[str]:
+    """Operators that depend on constants alone, but for views of a matrix read elsewhere too, which would double it."""
+    known = {tensor.name for tensor in graph.initializer}
+    readers = Counter(name for node in graph.node for name in node.input)
+    views = {t.name for t in graph.initializer if readers[t.name] > 1 and numpy_helper.to_array(t).nbytes > 1024}
+    found = []
+    for node in graph.node:
+        if node.op_type == "Constant" or known.issuperset(filter(None, node.input)):
+            known.update(node.output)
+            if node.op_type in ("Slice", "Unsqueeze") and node.input[0] in views:
+                views.update(node.output)
+            else:
+                found.append(node.op_type)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_onnx_nothing_is_left_to_fold_and_no_weight_is_stored_twice(name, bundles):
+    for endpoint in bundles(name).endpoints:
+        graph = onnx.load(bundles(name).folder / "onnx" / f"{endpoint.name}.onnx").graph
+        assert not foldable(graph)
+        weights = [numpy_helper.to_array(tensor) for tensor in graph.initializer]
+        stored = [(array.shape, array.tobytes()) for array in weights if array.size > 300]
+        assert len(stored) == len(set(stored))
 
 
 MINE = '''"""An architecture of a user's own, in a file of its own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +12,6 @@ import pytest
 import tensorflow as tf
 from onnx import numpy_helper
 
-import zoo
 from export import onnx as writer
 from export.endpoints import EndpointGraphs
 from export.runtimes import KerasRuntime, OnnxRuntime
@@ -221,33 +219,6 @@ def test_another_opset_is_refused_with_those_there_are_and_nothing_is_written(ru
     with pytest.raises(UserError, match=f"opset {opset!r}. Expected a whole number {range_of_opsets}"):
         writer.write(graphs, run.dataset.vocabularies, tmp_path / "onnx", opset)
     assert not (tmp_path / "onnx").exists()
-
-
-def foldable(graph) -> list[str]:
-    """Operators that depend on constants alone, but for views of a matrix read elsewhere too, which would double it."""
-    known = {tensor.name for tensor in graph.initializer}
-    readers = Counter(name for node in graph.node for name in node.input)
-    views = {t.name for t in graph.initializer if readers[t.name] > 1 and numpy_helper.to_array(t).nbytes > 1024}
-    found = []
-    for node in graph.node:
-        if node.op_type == "Constant" or known.issuperset(filter(None, node.input)):
-            known.update(node.output)
-            if node.op_type in ("Slice", "Unsqueeze") and node.input[0] in views:
-                views.update(node.output)
-            else:
-                found.append(node.op_type)
-    return found
-
-
-@pytest.mark.parametrize("name", sorted(zoo.list_models()))
-def test_nothing_is_left_to_fold_and_no_weight_is_stored_twice(name, make_run, datasets, tmp_path):
-    graphs, _ = written(make_run(name, datasets["text"]), tmp_path)
-    for endpoint in graphs.endpoints:
-        graph = onnx.load(tmp_path / f"{endpoint.name}.onnx").graph
-        assert not foldable(graph)
-        weights = [numpy_helper.to_array(tensor) for tensor in graph.initializer]
-        stored = [(array.shape, array.tobytes()) for array in weights if array.size > 300]
-        assert len(stored) == len(set(stored))
 
 
 def test_a_network_over_many_items_reads_them_in_slices_of_one_matrix(monkeypatch, make_run, integers, tmp_path):

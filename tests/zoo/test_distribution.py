@@ -26,7 +26,6 @@ from zoo.distribution import array_from_chief, cluster, from_chief, is_chief, ma
 from zoo.errors import UserError
 
 # One process runs them all, for the fixtures of the module are dear.
-pytestmark = pytest.mark.xdist_group("distribution")
 
 # Seconds; longer than any process here takes, however busy the machine.
 PATIENCE = 600
