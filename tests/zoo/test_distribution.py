@@ -25,8 +25,6 @@ from zoo.config import make_config, parse_settings
 from zoo.distribution import array_from_chief, cluster, from_chief, is_chief, make_strategy, meet
 from zoo.errors import UserError
 
-# One process runs them all, for the fixtures of the module are dear.
-
 # Seconds; longer than any process here takes, however busy the machine.
 PATIENCE = 600
 
