@@ -501,7 +501,8 @@ class Pairs(Recommender):
         for start in range(0, self.num_items, size):
             # Each waits for the one before, for all at once would need the memory of the whole catalogue.
             with tf.control_dependencies(chunks[-1:]):
-                chunks.append(self._score(query, [rows[None, start : start + size] for rows in catalogue]))
+                chunk = catalogue if size >= self.num_items else [rows[start : start + size] for rows in catalogue]
+                chunks.append(self._score(query, chunk, shared=True))
         return tf.concat(chunks, axis=1)
 
     def score_items(
@@ -511,27 +512,28 @@ class Pairs(Recommender):
         encoded = self.encode_query(query, training)
         if catalogue is not None:
             return self.score_encoded(encoded, catalogue, items)
-        return self._score(encoded, self.encode_candidates(items, training), training)
+        return self._score(encoded, self.encode_candidates(items, training), training=training)
 
     def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
         """The pair network over every query and every shared item; each is encoded once."""
         encoded = self.encode_query(query, training)
         rows = _listed(self.parts.item(items, training=training))
-        scores = self._score(encoded, [row[None] for row in rows], training)
+        scores = self._score(encoded, rows, shared=True, training=training)
         if own is None:
             return scores
-        return tf.concat([self._score(encoded, self.encode_candidates(own, training), training), scores], axis=1)
+        return tf.concat([self._score(encoded, self.encode_candidates(own, training), training=training), scores], 1)
 
-    def _score(self, query: list[Any], candidates: list[Any], training: bool = False) -> Any:
-        """Every query with every candidate of its row; candidates of one row serve all queries."""
-        batch, number = tf.shape(query[0])[0], tf.shape(candidates[0])[1]
+    def _score(self, query: list[Any], candidates: list[Any], shared: bool = False, training: bool = False) -> Any:
+        """Every query with its own candidates, `[batch, number, ...]`, or with all shared ones, `[number, ...]`."""
+        first = 0 if shared else 1
+        batch, number = tf.shape(query[0])[0], tf.shape(candidates[0])[first]
         dots: Any = 0.0
         if self.parts.has_dot:
             *query, vectors = query
             *candidates, items = candidates
-            dots = _dots(vectors, items)
-        queries = [_flat(_broadcast(tf.expand_dims(part, 1), batch, number)) for part in query]
-        items = [_flat(_broadcast(part, batch, number)) for part in candidates]
+            dots = _dots(vectors, items, shared)
+        queries = [_of_pairs(part[:, None], batch, number, tf.shape(part)[1:]) for part in query]
+        items = [_of_pairs(part, batch, number, tf.shape(part)[first + 1 :]) for part in candidates]
         logits = tf.reshape(self.parts.pair([*queries, *items], training=training), [batch, number])
         return self.parts.rating_scale(tf.cast(logits, tf.float32) + dots)
 
@@ -637,16 +639,14 @@ def _append_one(vectors: Any) -> Any:
     return ops.concatenate([vectors, ops.ones_like(vectors[..., :1])], -1)
 
 
-def _dots(vectors: Any, items: Any) -> Any:
-    """Dot products of every `[batch, dim]` vector with the `[batch or 1, number, dim]` items of its row."""
-    if items.shape[0] == 1:
-        return tf.matmul(vectors, items[0], transpose_b=True)
-    return tf.reduce_sum(tf.expand_dims(vectors, 1) * items, axis=-1)
+def _dots(vectors: Any, items: Any, shared: bool) -> Any:
+    """Dot products of every `[batch, dim]` vector with the items of its row, or with all shared ones."""
+    if shared:
+        return tf.matmul(vectors, items, transpose_b=True)
+    return tf.reduce_sum(vectors[:, None] * items, axis=-1)
 
 
-def _broadcast(tensor: Any, batch: Any, number: Any) -> Any:
-    return tf.broadcast_to(tensor, tf.concat([[batch, number], tf.shape(tensor)[2:]], 0))
-
-
-def _flat(tensor: Any) -> Any:
-    return tf.reshape(tensor, tf.concat([[-1], tf.shape(tensor)[2:]], 0))
+def _of_pairs(part: Any, batch: Any, number: Any, shape: Any) -> Any:
+    """What queries or candidates have, once a pair: `[batch * number, *shape]`."""
+    pairs = tf.broadcast_to(part, tf.concat([[batch, number], shape], 0))
+    return tf.reshape(pairs, tf.concat([[-1], shape], 0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections import Counter
 from pathlib import Path
 
 import keras
@@ -176,18 +175,13 @@ def test_every_format_says_what_the_trained_model_says(name, bundles):
 
 
 def foldable(graph) -> list[str]:
-    """Operators that depend on constants alone, but for views of a matrix read elsewhere too, which would double it."""
+    """Operators that depend on constants alone."""
     known = {tensor.name for tensor in graph.initializer}
-    readers = Counter(name for node in graph.node for name in node.input)
-    views = {t.name for t in graph.initializer if readers[t.name] > 1 and numpy_helper.to_array(t).nbytes > 1024}
     found = []
     for node in graph.node:
         if node.op_type == "Constant" or known.issuperset(filter(None, node.input)):
             known.update(node.output)
-            if node.op_type in ("Slice", "Unsqueeze") and node.input[0] in views:
-                views.update(node.output)
-            else:
-                found.append(node.op_type)
+            found.append(node.op_type)
     return found
 
 

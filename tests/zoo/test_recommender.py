@@ -140,9 +140,9 @@ def test_pairs_score_the_same_in_small_chunks(datasets, models, queries, monkeyp
     score = Pairs._score
     monkeypatch.setattr(recommender_module, "ITEMS_AT_ONCE", 5)
 
-    def noted(self, query, rows, *rest):
-        sizes.append(rows[0].shape[1])
-        return score(self, query, rows, *rest)
+    def noted(self, query, rows, **rest):
+        sizes.append(len(rows[0]))
+        return score(self, query, rows, **rest)
 
     monkeypatch.setattr(Pairs, "_score", noted)
     np.testing.assert_allclose(whole_catalogue(model, query), expected, atol=1e-6)
