@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,21 +16,6 @@ from zoo.files import read_json
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NAMES = ("content_recommendation", "playlist", "interaction_graph")
-
-
-def run(name: str, *arguments: object, cwd: Path) -> str:
-    """Runs an example as a user would; gives what it printed."""
-    ran = subprocess.run(
-        [sys.executable, str(EXAMPLES / name / f"{name}.py"), *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        timeout=900,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
 
 
 @pytest.fixture
@@ -81,16 +64,18 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def films(folder) -> str:
+def films(folder, run_example) -> str:
     """What the example of films printed."""
-    return run("content_recommendation", "--epochs", 1, "--out", "films", cwd=folder)
+    return run_example("content_recommendation/content_recommendation.py", "--epochs", 1, "--out", "films", cwd=folder)
 
 
 @pytest.fixture(scope="module")
-def tracks(folder) -> str:
+def tracks(folder, run_example) -> str:
     """What the example of playlists printed."""
     playlist = ("Iron Liturgy", "Bury the Sun", "t37")
-    return run("playlist", "--epochs", 1, "--playlist", *playlist, "-k", 4, "--out", "tracks", cwd=folder)
+    return run_example(
+        "playlist/playlist.py", "--epochs", 1, "--playlist", *playlist, "-k", 4, "--out", "tracks", cwd=folder
+    )
 
 
 def test_every_example_has_a_page_and_a_line_of_its_own():
@@ -120,8 +105,10 @@ def test_films_leave_a_run(films, folder):
 
 
 @pytest.mark.slow
-def test_films_leave_a_verified_bundle_where_asked_for(tmp_path):
-    printed = run("content_recommendation", "--epochs", 1, "--bundle", "bundle", cwd=tmp_path)
+def test_films_leave_a_verified_bundle_where_asked_for(tmp_path, run_example):
+    printed = run_example(
+        "content_recommendation/content_recommendation.py", "--epochs", 1, "--bundle", "bundle", cwd=tmp_path
+    )
     assert (tmp_path / "bundle" / "manifest.json").exists()
     assert "Published bundle" in printed
 
@@ -158,9 +145,9 @@ def test_a_playlist_of_ones_own_table_is_by_default_what_was_played_last(folder,
     assert all(f"Thing {item} " in row for item, row in zip(last, rows, strict=True))
 
 
-def test_the_graph_of_a_run_is_drawn_and_told(films, folder):
+def test_the_graph_of_a_run_is_drawn_and_told(films, folder, run_example):
     asked = ("--run", "films", "--item", "f45", "--events", 5)
-    printed = run("interaction_graph", *asked, "--out", "a/why.png", cwd=folder)
+    printed = run_example("interaction_graph/interaction_graph.py", *asked, "--out", "a/why.png", cwd=folder)
     assert "Why 'Umbrella Weather' (Romance, Comedy) for u" in printed
     reasons = [line for line in printed.splitlines() if line.startswith("  ")]
     # Five events, the others, and the film itself share all the attention.

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 TESTED = ("train_and_recommend.py", "own_table.py", "own_architecture.py", "serve_onnx.py", "tfrs_index.py")
-
-
-def run(script: str, *arguments: str, cwd: Path) -> str:
-    ran = subprocess.run(
-        [sys.executable, str(EXAMPLES / script), *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        timeout=300,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +22,22 @@ def test_every_example_is_listed_and_tested():
     assert all(f"({name})" in readme for name in scripts)
 
 
-def test_train_and_recommend_names_its_protocol_and_the_gain(folder):
-    printed = run("train_and_recommend.py", "--epochs", "1", cwd=folder)
+def test_train_and_recommend_names_its_protocol_and_the_gain(folder, run_example):
+    printed = run_example("train_and_recommend.py", "--epochs", "1", cwd=folder)
     assert "full-ranking" in printed
     assert "interval of the difference" in printed
 
 
-def test_own_table_publishes_a_verified_bundle(folder):
-    printed = run("own_table.py", "--epochs", "1", "--out", "shop", cwd=folder)
+def test_own_table_publishes_a_verified_bundle(folder, run_example):
+    printed = run_example("own_table.py", "--epochs", "1", "--out", "shop", cwd=folder)
     assert "leave" in printed.lower()
     assert (folder / "shop" / "manifest.json").exists()
 
 
-def test_own_architecture_publishes_a_bundle_that_onnx_runtime_serves(folder):
-    run("own_architecture.py", "--epochs", "1", "--out", "cml", cwd=folder)
-    known = run("serve_onnx.py", "cml", "--user", "u0001", cwd=folder).splitlines()
-    unknown = run("serve_onnx.py", "cml", "--user", "nobody", cwd=folder).splitlines()
+def test_own_architecture_publishes_a_bundle_that_onnx_runtime_serves(folder, run_example):
+    run_example("own_architecture.py", "--epochs", "1", "--out", "cml", cwd=folder)
+    known = run_example("serve_onnx.py", "cml", "--user", "u0001", cwd=folder).splitlines()
+    unknown = run_example("serve_onnx.py", "cml", "--user", "nobody", cwd=folder).splitlines()
     assert len(known) == len(unknown) == 5
     assert known != unknown
     assert all(line.startswith("i") for line in known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -242,20 +243,13 @@ class Dataset:
             One array an input, `[batch, *feature.shape]`.
         """
         users = np.asarray(users, np.int32)
-        query: dict[str, np.ndarray] = {}
-        wanted = [self.schema[name] for name in names]
-        if any(feature.role == "history" for feature in wanted):
+
+        def history() -> dict[str, np.ndarray]:
             known = self.sequences(*before)
-            asked = self._asked(users, context) if asked is None else asked
-            query |= known.history(users, known.offsets[users + 1], asked, self._history_length)
-        for feature in wanted:
-            if feature.name == "user":
-                query["user"] = users
-            elif feature.role == "user":
-                query[feature.name] = self.users[feature.name][users]
-            elif feature.role == "context":
-                query[feature.name] = self._context(feature, users, context)
-        return {name: query[name] for name in names}
+            moments = self._asked(users, context) if asked is None else asked
+            return known.history(users, known.offsets[users + 1], moments, self._history_length)
+
+        return self._query(names, users, history, lambda feature: self._context(feature, users, context))
 
     def queries_before(self, names: list[str], rows: pd.DataFrame) -> dict[str, np.ndarray]:
         """The query tensors that stood before each of the given interactions.
@@ -269,17 +263,31 @@ class Dataset:
             whichever part it is.
         """
         users = rows["user"].to_numpy(np.int32)
-        query: dict[str, np.ndarray] = {"user": users}
-        wanted = [self.schema[name] for name in names]
-        if any(feature.role == "history" for feature in wanted):
+
+        def history() -> dict[str, np.ndarray]:
             asked = rows["timestamp"].to_numpy() if self.is_ordered else np.zeros(len(rows))
             places = self._places[self.interactions.index.get_indexer(rows.index)]
-            query |= self.sequences(*PARTS).history(users, places, asked, self._history_length)
+            return self.sequences(*PARTS).history(users, places, asked, self._history_length)
+
+        return self._query(names, users, history, lambda feature: np.stack(list(rows[feature.name])))
+
+    def _query(
+        self,
+        names: list[str],
+        users: np.ndarray,
+        history: Callable[[], dict[str, np.ndarray]],
+        context: Callable[[Feature], np.ndarray],
+    ) -> dict[str, np.ndarray]:
+        """The wanted tensors of users, whose histories are looked up only where they are wanted."""
+        wanted = [self.schema[name] for name in names]
+        query = {"user": users}
+        if any(feature.role == "history" for feature in wanted):
+            query |= history()
         for feature in wanted:
             if feature.role == "user" and feature.name != "user":
                 query[feature.name] = self.users[feature.name][users]
             elif feature.role == "context":
-                query[feature.name] = np.stack(list(rows[feature.name]))
+                query[feature.name] = context(feature)
         return {name: query[name] for name in names}
 
     @property
