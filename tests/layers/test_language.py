@@ -205,6 +205,8 @@ def test_what_is_frozen_has_the_weights_of_the_trained_and_keeps_them():
     frozen.freeze(other)
     given = [np.ones((5, 3), np.float32), np.ones((5, 2), np.float32)]
     np.testing.assert_array_equal(model(given), trained(given))
-    # Not even its dropout is on.
-    np.testing.assert_array_equal(model(given, training=True), trained(given))
+    # Its dropout is on in training, as when it was trained.
+    dropped = model(given, training=True).numpy()
+    np.testing.assert_array_equal(dropped[dropped != 0], 2 * trained(given).numpy()[dropped != 0])
+    assert 0 < (dropped == 0).sum() < dropped.size
     assert not model.trainable_weights

@@ -335,14 +335,18 @@ class Frozen:
 
 
 class _Part(keras.layers.Layer):
-    """A network inside another; one that is not trainable works as it does after training."""
+    """A network inside another.
+
+    One that is not trainable drops units in training all the same: of the examples that it was trained on it knows
+    the answers too well, which what is trained behind it would come to rely on.
+    """
 
     def __init__(self, model: keras.Model, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
 
     def call(self, inputs: list[Any], training: bool = False) -> list[Any]:
-        outputs = self.model(inputs, training=bool(training) and self.trainable)
+        outputs = self.model(inputs, training=training)
         return outputs if isinstance(outputs, list) else [outputs]
 
 
