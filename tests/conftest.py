@@ -76,9 +76,14 @@ SCHEMAS = ("ids", "features", "text")
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Tests of a file share a process and so its fixtures; those of all architectures, each architecture."""
+    """Which tests share a process, and so their fixtures.
+
+    Those of a file do, and all files that read the bundle which takes longest to make; of those of all
+    architectures, those of each.
+    """
+    with_bundle = {item.path for item in items if "features_bundle" in item.fixturenames}
     for item in items:
-        group = Path(item.path).name
+        group = "features_bundle" if item.path in with_bundle else Path(item.path).name
         if group == "test_architectures.py" and hasattr(item, "callspec"):
             group = item.callspec.params.get("name", group)
         item.add_marker(pytest.mark.xdist_group(group))

@@ -33,12 +33,12 @@ NAMES = as_cases(list(specs()))
 GRADIENT_NAMES = as_cases([name for name in specs() if spec(name).objective != "closed_form"])
 
 
-def train_tiny(name: str, dataset: Dataset, epochs: int = 2, **options) -> zoo.Run:
+def train_tiny(name: str, dataset: Dataset, **options) -> zoo.Run:
     return zoo.train(
         name,
         dataset,
         hparams=dict(spec(name).tiny),
-        train={"epochs": epochs, "batch_size": 16, "learning_rate": 0.02, "patience": None},
+        train={"epochs": 5, "batch_size": 16, "learning_rate": 0.02, "patience": None},
         progress=False,
         **options,
     )
@@ -90,8 +90,8 @@ def test_builds_from_its_name_alone(name):
 
 
 @pytest.mark.parametrize("name", GRADIENT_NAMES)
-def test_the_loss_falls(name, datasets):
-    losses = [epoch["loss"] for epoch in train_tiny(name, datasets["text"], epochs=5).history]
+def test_the_loss_falls(name, runs):
+    losses = [epoch["loss"] for epoch in runs(name).history]
     assert losses[-1] < losses[0]
 
 
@@ -121,13 +121,12 @@ class KillInEpoch(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("name", GRADIENT_NAMES)
-def test_a_resumed_run_ends_like_an_uninterrupted_one(name, datasets, tmp_path):
-    whole = train_tiny(name, datasets["text"], epochs=3)
+def test_a_resumed_run_ends_like_an_uninterrupted_one(name, runs, datasets, tmp_path):
     with pytest.raises(KilledError):
-        train_tiny(name, datasets["text"], epochs=3, out=tmp_path / "run", callbacks=[KillInEpoch(2)])
+        train_tiny(name, datasets["text"], out=tmp_path / "run", callbacks=[KillInEpoch(2)])
     assert not (tmp_path / "run").exists()
-    resumed = train_tiny(name, datasets["text"], epochs=3, out=tmp_path / "run", resume=True)
-    for expected, weights in zip(whole.model.weights, resumed.model.weights, strict=True):
+    resumed = train_tiny(name, datasets["text"], out=tmp_path / "run", resume=True)
+    for expected, weights in zip(runs(name).model.weights, resumed.model.weights, strict=True):
         np.testing.assert_array_equal(expected, weights)
 
 
