@@ -74,6 +74,8 @@ def bundles(runs, tmp_path_factory):
 @pytest.mark.parametrize("name", NAMES)
 def test_builds_from_any_schema_and_scores_pairs(name, kind, datasets):
     dataset = datasets[kind]
+    # Some weights are such that more than the last digits are lost in a sum.
+    keras.utils.set_random_seed(0)
     model = build(name, dataset.schema, **spec(name).tiny)
     model.set_catalogue(dataset.items)
     assert isinstance(model, keras.Model)
