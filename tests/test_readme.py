@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from zoo.bench.definition import list_benchmarks
+from zoo.bench.results import figures, read_rows, recorded_results
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,6 +39,20 @@ def test_the_table_of_architectures_is_what_the_registry_says():
     assert written is not None
     made = zoo_command("list", "--markdown")
     assert written.group(1) == made.stdout, "Run `zoo list --markdown` and put its output into the README."
+
+
+def test_the_figures_of_clicks_are_those_recorded():
+    recorded = {(f.label, f.metric): f.mean for f in figures(read_rows(recorded_results())) if f.benchmark == "ctr"}
+    columns = [(data, metric) for data in ("ml-100k", "ml-1m") for metric in ("auc", "log_loss", "auc_cold")]
+    written = re.search(r"<!-- clicks:[^>]*-->\n(.*?)<!-- /clicks -->", README, re.DOTALL)
+    assert written is not None
+    _, _, *rows = written.group(1).strip().splitlines()
+    said = {}
+    for row in rows:
+        name, *cells = (cell.strip(" `") for cell in row.strip("|").split("|"))
+        said |= {(f"{data}.{name}", metric): cell for (data, metric), cell in zip(columns, cells, strict=True)}
+    assert {key for key, cell in said.items() if cell != "-"} == {key for key in recorded if key[1] != "accuracy"}
+    assert all(cell == f"{recorded[key]:.4f}" for key, cell in said.items() if cell != "-")
 
 
 def test_every_benchmark_is_in_the_table_of_benchmarks():
