@@ -5,8 +5,9 @@ the target, and the question. The expert, the graph of `elcorec` with `propagati
 target; it is projected to the width of the language model and put in the place of one token, the soft token. The
 score is the log-odds of the answers yes and no.
 
-Given a trained run (`train.pretrained.elcorec`), the expert has its weights and stays as it is; without one it is
-trained along. The language model starts from that of another run given one (`train.pretrained.elcorec_llm`).
+Given a trained run (`train.pretrained.elcorec`), the expert has its weights and keeps them, but drops ids in training
+as `expert` says; without one it is trained along. The language model starts from that of another run given one
+(`train.pretrained.elcorec_llm`).
 
 Hparams:
     preset: A causal language model of keras-hub, as the name or the folder of a preset. Without one, a small GPT-2
