@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-
 
 @pytest.fixture(scope="session")
-def run_example() -> Callable[..., str]:
+def run_example(pytestconfig) -> Callable[..., str]:
     """Runs an example as a user would, by its path in the folder of examples; gives what it printed."""
 
     def run(path: str, *arguments: object, cwd: Path) -> str:
         ran = subprocess.run(
-            [sys.executable, str(EXAMPLES / path), *map(str, arguments)],
+            [sys.executable, str(pytestconfig.rootpath / "examples" / path), *map(str, arguments)],
             cwd=cwd,
             capture_output=True,
             text=True,

@@ -210,7 +210,9 @@ def test_a_typo_in_an_option_gives_the_near_ones(rated):
 @pytest.mark.parametrize("name", ["pointwise", "reconstruction"])
 def test_a_typo_in_the_feedback_is_refused(rated, name):
     model = zoo.build("mf" if name == "pointwise" else "autoencoder", rated.schema)
-    with pytest.raises(UserError, match=r"must be 'implicit' or 'explicit', or 'auto' .*\. Received: 'explicite'"):
+    with pytest.raises(
+        UserError, match=r"must be 'implicit' or 'explicit', or 'auto' for pointwise\. Received: 'explicite'"
+    ):
         make_objective(name, model, rated, {"feedback": "explicite"})
 
 
