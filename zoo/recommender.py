@@ -30,10 +30,11 @@ from zoo.top_k import (
     overwrite_excluded,
 )
 
-# Pairs of (query, item) scored at once when a pair network meets the whole catalogue.
+# How much a pair network meets at once of the whole catalogue: items, and numbers that are repeated for each of them.
 ITEMS_AT_ONCE = 1024
 NUMBERS_AT_ONCE = 2**19
-MOST_CHUNKS = 64
+# A graph has a copy of the network for every such chunk of the catalogue; this is how many layers all have together.
+MOST_LAYERS = 640
 
 WEIGHTS = "weights.npz"
 
@@ -496,7 +497,8 @@ class Pairs(Recommender):
             return self._score(query, [tf.gather(rows, items) for rows in catalogue])
         # What is encoded of a query is repeated for each item, and may be a vector for every event of a history.
         of_a_query = sum(math.prod(part.shape[1:]) for part in query)
-        size = max(min(ITEMS_AT_ONCE, NUMBERS_AT_ONCE // of_a_query), -(-self.num_items // MOST_CHUNKS), 1)
+        most_chunks = max(MOST_LAYERS // len(self.parts.pair.operations), 1)
+        size = max(min(ITEMS_AT_ONCE, NUMBERS_AT_ONCE // of_a_query), -(-self.num_items // most_chunks), 1)
         chunks: list[Any] = []
         for start in range(0, self.num_items, size):
             # Each waits for the one before, for all at once would need the memory of the whole catalogue.

@@ -75,15 +75,16 @@ def query_of(seed: int = 0, batch: int = 6) -> dict[str, np.ndarray]:
 
 def attended(relation: GraphAttention, sources: list[np.ndarray], destination: np.ndarray) -> np.ndarray:
     """The message to one node by the formula, edge by edge."""
-    kernel, of_source, of_destination = (np.asarray(w) for w in relation.weights)
-    message = np.zeros(relation.heads * relation.units)
+    *kernel, of_source, of_destination = (np.asarray(w) for w in relation.weights)
+    units = of_source.shape[1]
+    message = np.zeros(relation.heads * units)
     for head in range(relation.heads if sources else 0):
-        projected = [state @ kernel[head] for state in sources]
+        projected = [state @ kernel[0][head] for state in sources] if kernel else sources
         raw = [state @ of_source[head] + destination @ of_destination[:, head] for state in projected]
         scores = np.exp([score if score > 0 else 0.2 * score for score in raw])
         weights = scores / scores.sum()
         mixed = sum(weight * state for weight, state in zip(weights, projected, strict=True))
-        message[head * relation.units : (head + 1) * relation.units] = mixed
+        message[head * units : (head + 1) * units] = mixed
     return message
 
 
@@ -135,7 +136,8 @@ def test_it_is_two_layers_of_attention_over_the_whole_graph(self_loops, values):
             )
             for v in every
         }
-        user_2 = loop("user_2", user_1) + attended(users[1], item_1, user_1)
+        projected = [dense("graph_items_to_user_2_projection", state) for state in item_1]
+        user_2 = loop("user_2", user_1) + attended(users[1], projected, user_1)
         target_2 = (
             loop("item_2", item_1[-1])
             + dense("graph_user_to_items_2", user_1)
@@ -145,14 +147,19 @@ def test_it_is_two_layers_of_attention_over_the_whole_graph(self_loops, values):
         np.testing.assert_allclose(given["target"][row], target_2, rtol=1e-4, atol=1e-4)
 
 
-@given(seed=st.integers(0, 2**16), sources=st.integers(1, 5), destinations=st.integers(1, 4))
+@given(
+    seed=st.integers(0, 2**16),
+    sources=st.integers(1, 5),
+    destinations=st.integers(1, 4),
+    units=st.sampled_from([UNITS, None]),
+)
 @settings(max_examples=20, deadline=None)
-def test_a_node_attends_to_its_in_neighbours_alone(seed, sources, destinations):
+def test_a_node_attends_to_its_in_neighbours_alone(seed, sources, destinations, units):
     rng = np.random.default_rng(seed)
     states = rng.normal(size=(2, sources, DIM)).astype("float32")
     ends = rng.normal(size=(2, destinations, DIM)).astype("float32")
     edges = rng.random((2, destinations, sources)) > 0.5
-    relation = GraphAttention(HEADS, UNITS)
+    relation = GraphAttention(HEADS, units)
     messages, weights = (np.asarray(value) for value in relation(states, ends, edges))
     for row in range(2):
         for place in range(destinations):

@@ -148,7 +148,7 @@ def test_pairs_score_the_same_in_small_chunks(datasets, models, queries, monkeyp
     np.testing.assert_allclose(whole_catalogue(model, query), expected, atol=1e-6)
     assert sizes == [5, 5, 5, 5, 5, 5, 2]
     sizes.clear()
-    monkeypatch.setattr(recommender_module, "MOST_CHUNKS", 2)
+    monkeypatch.setattr(recommender_module, "MOST_LAYERS", 2 * len(model.parts.pair.operations))
     np.testing.assert_allclose(whole_catalogue(model, query), expected, atol=1e-6)
     assert sizes == [16, 16]
 

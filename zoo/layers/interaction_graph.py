@@ -111,7 +111,10 @@ class InteractionGraph:
     def _propagate(self, user: Any, past: Any, own: Any, met: Any, feature: Feature | None) -> None:
         wide, narrow = self._heads * self._units, self._units
         first = {name: GraphAttention(self._heads, self._units, name=f"graph_{name}_1") for name in RELATIONS}
-        second = {name: GraphAttention(1, self._units, name=f"graph_{name}_2") for name in RELATIONS}
+        values_to_items_2 = GraphAttention(1, narrow, name="graph_values_to_items_2")
+        items_to_user_2 = GraphAttention(1, name="graph_items_to_user_2")
+        # Applied to past items once a query, and not once for every item that the query is asked about.
+        project = layers.Dense(narrow, use_bias=False, name="graph_items_to_user_2_projection")
         # An item has one user, to whom all of its attention goes.
         from_user = [
             layers.Dense(width, use_bias=False, name=f"graph_user_to_items_{number}")
@@ -132,17 +135,17 @@ class InteractionGraph:
             own_1 += first["values_to_items"](value, own[:, None], (values >= FIRST_KNOWN)[:, None])[0][:, 0]
             self.item += [values, value]
             self.query.append(past_values)
-        past_1 = ops.elu(past_1)
-        self.query += [past_1]
+        # A model from `query` on has inputs in the place of the layers that made it, which it cannot apply again.
+        past_1 = layers.Identity()(project(ops.elu(past_1)))
+        self.query.append(past_1)
         every, is_there = _with_last(past, own), _with_last(met, ops.ones_like(met[:, 0]))
         to_user, self.attention["user_1"] = first["items_to_user"](every, user[:, None], is_there[:, None])
         user_1 = ops.elu(self._loop("user_1", wide)(user) + to_user[:, 0])
         own_1 = ops.elu(own_1)
 
         # The second layer.
-        to_user, self.attention["user_2"] = second["items_to_user"](
-            _with_last(past_1, own_1), user_1[:, None], is_there[:, None]
-        )
+        every_1 = _with_last(past_1, project(own_1))
+        to_user, self.attention["user_2"] = items_to_user_2(every_1, user_1[:, None], is_there[:, None])
         self.user = self._loop("user_2", narrow)(user_1) + to_user[:, 0]
         self.target = self._loop("item_2", narrow)(own_1) + from_user[1](user_1)
         if feature is not None:
@@ -151,7 +154,7 @@ class InteractionGraph:
             to_values, self.attention["values"] = first["items_to_values"](every, value, has)
             value_1 = ops.elu(self._loop("value_1", wide)(value) + to_values)
             present = (values >= FIRST_KNOWN)[:, None]
-            self.target += second["values_to_items"](value_1, own_1[:, None], present)[0][:, 0]
+            self.target += values_to_items_2(value_1, own_1[:, None], present)[0][:, 0]
 
     def _loop(self, name: str, width: int) -> Any:
         """What a node's own state adds to its next one."""
@@ -204,7 +207,7 @@ class GraphAttention(keras.layers.Layer):
 
     Args:
         heads: Heads, side by side in the result.
-        units: Width of each.
+        units: Width of each. By default sources are not projected, for all heads share `W h_i` as it is given.
 
     Example:
 
@@ -214,15 +217,16 @@ class GraphAttention(keras.layers.Layer):
     (TensorShape([2, 3, 256]), TensorShape([2, 24, 5]))
     """
 
-    def __init__(self, heads: int, units: int, **kwargs: Any) -> None:
+    def __init__(self, heads: int, units: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads, self.units = heads, units
 
     def build(self, source_shape: Any, destination_shape: Any, *_: Any) -> None:
         """Makes the weights."""
         width = source_shape[-1]
-        self.kernel = self.add_weight(name="kernel", shape=(self.heads, width, self.units))
-        self.of_source = self.add_weight(name="of_source", shape=(self.heads, self.units))
+        if self.units is not None:
+            self.kernel = self.add_weight(name="kernel", shape=(self.heads, width, self.units))
+        self.of_source = self.add_weight(name="of_source", shape=(self.heads, self.units or width))
         self.of_destination = self.add_weight(name="of_destination", shape=(destination_shape[-1], self.heads))
 
     def call(self, source: Any, destination: Any, is_neighbour: Any) -> tuple[Any, Any]:
@@ -236,8 +240,9 @@ class GraphAttention(keras.layers.Layer):
         Returns:
             `[batch, d, heads * units]` messages, zeros without in-neighbours, and `[batch, d * heads, s]` weights.
         """
-        number = destination.shape[1]
-        from_source = ops.sum(self.kernel * self.of_source[:, None], axis=-1)
+        number, from_source = destination.shape[1], self.of_source
+        if self.units is not None:
+            from_source = ops.sum(self.kernel * self.of_source[:, None], axis=-1)
         keys = ops.transpose(ops.matmul(source, ops.transpose(from_source)), (0, 2, 1))
         scores = keys[:, None] + ops.matmul(destination, self.of_destination)[..., None]
         there = is_neighbour[:, :, None]
@@ -246,14 +251,16 @@ class GraphAttention(keras.layers.Layer):
         weights = tf.nn.softmax(scores) * ops.cast(there, scores.dtype)
         weights = ops.reshape(weights, (-1, number * self.heads, source.shape[1]))
         # Summed before they are projected, which is the same and far less to do.
-        mixed = ops.reshape(ops.matmul(weights, source), (-1, self.heads, source.shape[-1]))
-        messages = ops.transpose(ops.matmul(ops.transpose(mixed, (1, 0, 2)), self.kernel), (1, 0, 2))
-        return ops.reshape(messages, (-1, number, self.heads * self.units)), weights
+        messages = ops.reshape(ops.matmul(weights, source), (-1, self.heads, source.shape[-1]))
+        if self.units is not None:
+            messages = ops.transpose(ops.matmul(ops.transpose(messages, (1, 0, 2)), self.kernel), (1, 0, 2))
+        return ops.reshape(messages, (-1, number, self.heads * messages.shape[-1])), weights
 
     def compute_output_shape(self, source_shape: Any, destination_shape: Any, *_: Any) -> tuple[Any, Any]:
         """Messages and weights."""
         batch, number = destination_shape[:2]
-        return (batch, number, self.heads * self.units), (batch, number * self.heads, source_shape[1])
+        width = self.units or source_shape[-1]
+        return (batch, number, self.heads * width), (batch, number * self.heads, source_shape[1])
 
 
 class TimeEmbedding(keras.layers.Layer):
