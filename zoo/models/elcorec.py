@@ -126,7 +126,9 @@ def _towers(
         if nodes.numeric:
             every = ops.concatenate(CoPropagation(rounds)(ops.stack(nodes.numeric, axis=1), categorical), axis=1)
         crossed = FeatureCross(projection_dim=embedding_dim)(layers.Flatten()(every))
-        return mlp(layers.Concatenate()([crossed, *nodes.text]) if nodes.text else crossed, hidden, dropout)
+        shallow = layers.Concatenate()([crossed, *nodes.text]) if nodes.text else crossed
+        # Dot products of what is shallow too, such as of the mean of past items and the target, need no MLP.
+        return layers.Concatenate()([shallow, mlp(shallow, hidden, dropout)])
 
     query_units, item_units = side(user), side(item)
     return Towers(
