@@ -47,7 +47,7 @@ for note in data.notes:
     print(note)
 print(data.schema)
 
-run = zoo.train("elcorec", data, train={"epochs": arguments.epochs})
+run = zoo.train("two_tower", data, train={"epochs": arguments.epochs})
 print(run.recommend(data.vocabularies["user"].to_json()[:2], k=3).to_string(index=False))
 bundle = export.export(run, arguments.out, k=20, overwrite=True, report=print)
 print(f"Published {bundle.folder}")

@@ -350,7 +350,8 @@ def test_the_python_example_recommends_what_the_saved_model_does(name, request, 
     left = executed(bundle, "Python", monkeypatch)
     expected = runtimes["saved_model"].run("recommend", left["query"])
     assert left["items"].tolist() == expected["items"].tolist()
-    np.testing.assert_allclose(left["scores"], expected["scores"], rtol=1e-5)
+    # What artefacts keep to: of scores below 1 the difference itself, for another runtime rounds otherwise.
+    np.testing.assert_allclose(left["scores"], expected["scores"], rtol=1e-5, atol=1e-5)
     assert not expected["unknown_user"].any()
     assert not np.isin(left["query"]["exclude"], left["items"]).any()
 

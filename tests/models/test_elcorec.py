@@ -68,7 +68,7 @@ def data() -> Dataset:
 
 def trained(data: Dataset, form: str, epochs: int | None = None, **hparams) -> zoo.Run:
     """By default as many epochs as it takes: towers start slower than a network over pairs."""
-    epochs = epochs or (20 if form == "bipartite" else 6)
+    epochs = epochs or (10 if form == "bipartite" else 6)
     settings = {"epochs": epochs, "batch_size": 64, "learning_rate": 0.01, "patience": None}
     return zoo.train("elcorec", data, hparams={**FORMS[form], **hparams}, train=settings, progress=False)
 
