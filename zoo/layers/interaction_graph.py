@@ -110,7 +110,8 @@ class InteractionGraph:
 
     def _propagate(self, user: Any, past: Any, own: Any, met: Any, feature: Feature | None) -> None:
         wide, narrow = self._heads * self._units, self._units
-        first = {name: GraphAttention(self._heads, self._units, name=f"graph_{name}_1") for name in RELATIONS}
+        relations = ("items_to_user", "items_to_values", "values_to_items")
+        first = {name: GraphAttention(self._heads, narrow, name=f"graph_{name}_1") for name in relations}
         values_to_items_2 = GraphAttention(1, narrow, name="graph_values_to_items_2")
         items_to_user_2 = GraphAttention(1, name="graph_items_to_user_2")
         # Applied to past items once a query, and not once for every item that the query is asked about.
@@ -194,9 +195,6 @@ def item_nodes(
         own.append(TimeEmbedding(width)(ops.zeros_like(item)))
     project = layers.Dense(dim, name="item_nodes")
     return project(_joined(past)), project(_joined(own))
-
-
-RELATIONS = ("items_to_user", "items_to_values", "values_to_items")
 
 
 class GraphAttention(keras.layers.Layer):
