@@ -336,6 +336,19 @@ def test_what_has_ended_is_not_run_again(benchmark_of, worked, tmp_path):
     assert again[:4] == first
 
 
+def test_what_another_process_adds_to_the_table_meanwhile_stays(benchmark_of, worked, tmp_path, monkeypatch):
+    benchmark, run = benchmark_of(TINY), running._run_in_process
+
+    def run_beside_another(job, *arguments):
+        if str(job) == "pop seed 0":
+            run_all(benchmark, tmp_path, only=["mf-4"])
+        return run(job, *arguments)
+
+    monkeypatch.setattr(running, "_run_in_process", run_beside_another)
+    run_all(benchmark, tmp_path, only=["pop"])
+    assert {row.label for row in read_rows(tmp_path / "results.csv")} == {"pop", "mf-4"}
+
+
 def test_another_setting_makes_old_rows_void(benchmark_of, worked, tmp_path):
     run_all(benchmark_of(TINY), tmp_path)
     del worked[:]

@@ -61,7 +61,8 @@ def run_jobs(
             failed.append(job)
             say(f"{job}: failed. {error}")
             continue
-        rows = [row for row in rows if (row.benchmark, row.key) != (benchmark, job.key)]
+        # Read anew, for another process may have added to it meanwhile.
+        rows = [row for row in read_rows(out / RESULTS) if (row.benchmark, row.key) != (benchmark, job.key)]
         rows += _rows(benchmark, job, result)
         write_rows(out / RESULTS, rows)
         say(f"{job}: {result['train_seconds']:,.1f} s of training, {result['peak_memory_mb']:,.0f} MB")
