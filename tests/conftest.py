@@ -100,3 +100,19 @@ def forgetful_registry(monkeypatch):
 def datasets() -> dict[str, Dataset]:
     """The small data with each of the three schemas."""
     return {kind: make_dataset(kind) for kind in SCHEMAS}
+
+
+@pytest.fixture(scope="session")
+def make_run():
+    """Gives a small run with the weights that an architecture starts with, without the time that training takes."""
+    import zoo
+    from zoo.config import make_config
+    from zoo.run import Run
+
+    def make(name: str, dataset: Dataset, **hparams) -> Run:
+        hparams = {**zoo.info(name).tiny, **hparams}
+        model = zoo.build(name, dataset.schema, **hparams)
+        model.set_catalogue(dataset.items)
+        return Run(model, dataset, make_config(name, {"hparams": hparams}), [])
+
+    return make

@@ -7,27 +7,17 @@ from pathlib import Path
 
 import pytest
 
-import zoo
-from zoo.config import make_config
-from zoo.run import Run
-
-
-def save_run(name: str, dataset, folder: Path) -> Path:
-    model = zoo.build(name, dataset.schema, **zoo.info(name).tiny)
-    model.set_catalogue(dataset.items)
-    return Run(model, dataset, make_config(name, {}), []).save(folder)
-
 
 @pytest.fixture(scope="module")
-def saved(datasets, tmp_path_factory) -> Path:
+def saved(make_run, datasets, tmp_path_factory) -> Path:
     """A run on data with user features."""
-    return save_run("mf", datasets["features"], tmp_path_factory.mktemp("features") / "run")
+    return make_run("mf", datasets["features"]).save(tmp_path_factory.mktemp("features") / "run")
 
 
 @pytest.fixture(scope="module")
-def saved_without(datasets, tmp_path_factory) -> Path:
+def saved_without(make_run, datasets, tmp_path_factory) -> Path:
     """A run on data without user features."""
-    return save_run("mf", datasets["ids"], tmp_path_factory.mktemp("ids") / "run")
+    return make_run("mf", datasets["ids"]).save(tmp_path_factory.mktemp("ids") / "run")
 
 
 def test_features_stand_for_a_user_and_users_come_first(zoo_command, saved):

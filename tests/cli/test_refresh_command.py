@@ -10,25 +10,17 @@ import pandas as pd
 import pytest
 
 import export
-import zoo
-from zoo.config import make_config
 from zoo.files import list_files
-from zoo.run import Run
 
 USED = ["--items", "items.csv"]
 
 
 @pytest.fixture(scope="module")
-def made(datasets, tmp_path_factory) -> Path:
+def made(make_run, datasets, tmp_path_factory) -> Path:
     """A folder with a bundle of an architecture that reads the genres of items, and the items it was made with."""
     dataset = datasets["features"]
-    hparams = {**zoo.info("two_tower").tiny, "temperature": 1.0}
-    model = zoo.build("two_tower", dataset.schema, **hparams)
-    model.set_catalogue(dataset.items)
     folder = tmp_path_factory.mktemp("made")
-    export.export(
-        Run(model, dataset, make_config("two_tower", {"hparams": hparams}), []), folder / "shop", "tflite", k=5
-    )
+    export.export(make_run("two_tower", dataset, temperature=1.0), folder / "shop", "tflite", k=5)
     year, genres = dataset.schema["year"], dataset.vocabularies["genres"]
     rows = zip(
         dataset.vocabularies["item"].values,

@@ -20,9 +20,7 @@ import pytest
 
 import export
 import zoo
-from zoo.config import make_config
 from zoo.data import prepare
-from zoo.data.dataset import Dataset
 from zoo.run import Run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -104,13 +102,6 @@ def visit(page, address) -> Callable[[str], Any]:
     return visit
 
 
-def untrained(name: str, dataset: Dataset) -> Run:
-    hparams = dict(zoo.info(name).tiny)
-    model = zoo.build(name, dataset.schema, **hparams)
-    model.set_catalogue(dataset.items)
-    return Run(model, dataset, make_config(name, {"hparams": hparams}), [])
-
-
 def publish(run: Run, bundles: Path, name: str, **options: Any) -> Run:
     export.export(run, bundles / name, formats=("onnx", "tflite"), batch=1, **options)
     return run
@@ -126,9 +117,9 @@ def films(bundles) -> Run:
 
 
 @pytest.fixture(scope="module")
-def shop(bundles, datasets) -> Run:
+def shop(make_run, bundles, datasets) -> Run:
     """An architecture that reads users, numbers, categories and contexts beside the history."""
-    return publish(untrained("elcorec", datasets["features"]), bundles, "shop")
+    return publish(make_run("elcorec", datasets["features"]), bundles, "shop")
 
 
 @pytest.fixture(scope="module", params=["strings", "large integers"])
@@ -315,8 +306,8 @@ def test_a_bundle_that_is_not_there_is_said_with_the_way_out(visit):
     assert not page.locator("#main").is_visible()
 
 
-def test_an_architecture_without_a_history_is_refused_with_the_reason(visit, bundles, datasets):
-    publish(untrained("mf", datasets["ids"]), bundles, "mf")
+def test_an_architecture_without_a_history_is_refused_with_the_reason(make_run, visit, bundles, datasets):
+    publish(make_run("mf", datasets["ids"]), bundles, "mf")
     message = visit("mf").get_by_role("alert").text_content()
     assert "This bundle holds mf, which answers from user alone." in message
     assert "ials" in message

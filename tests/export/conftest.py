@@ -11,7 +11,6 @@ import pytest
 import export
 import zoo
 from export.runtimes import open_runtime
-from zoo.config import make_config
 from zoo.data import prepare
 from zoo.data.dataset import Dataset
 from zoo.run import Run
@@ -28,23 +27,9 @@ def string_dataset() -> Dataset:
     return prepare(frame, name="awkward", split={"name": "random", "valid": 0.1, "test": 0.2})
 
 
-def untrained_run(name: str, dataset: Dataset, **hparams) -> Run:
-    """A run with the weights that an architecture starts with, which export as well as any."""
-    hparams = {**zoo.info(name).tiny, **hparams}
-    model = zoo.build(name, dataset.schema, **hparams)
-    model.set_catalogue(dataset.items)
-    return Run(model, dataset, make_config(name, {"hparams": hparams}), [])
-
-
 def load_artefacts(bundle: export.Bundle) -> dict[str, Any]:
     """What runs each format of a bundle."""
     return {name: open_runtime(bundle.folder, name, bundle.endpoints, bundle.version) for name in bundle.artefacts}
-
-
-@pytest.fixture(scope="session")
-def make_run():
-    """`untrained_run`: a run without the time that training takes."""
-    return untrained_run
 
 
 @pytest.fixture(scope="session")
@@ -67,9 +52,9 @@ def runtimes(bundle):
 
 
 @pytest.fixture(scope="session")
-def features_run(datasets) -> Run:
+def features_run(make_run, datasets) -> Run:
     """An architecture that reads ids (strings and integers), numbers, categories, histories and texts."""
-    return untrained_run("elcorec", datasets["text"])
+    return make_run("elcorec", datasets["text"])
 
 
 @pytest.fixture(scope="session")

@@ -221,16 +221,15 @@ def test_hparams_that_make_no_sense_are_named(hparams, message):
         build("elcorec_llm", num_users=3, num_items=3, **{**TINY, **hparams})
 
 
-def test_what_it_cannot_start_from_is_named(datasets, expert, tmp_path):
+def test_what_it_cannot_start_from_is_named(make_run, datasets, expert, tmp_path):
     pretrained = {"pretrained": {"elcorec": str(expert)}}
     with pytest.raises(UserError, match=r"soft_token=False makes no use of a pretrained 'elcorec'"):
         train(datasets["text"], {"soft_token": False}, train=pretrained)
     with pytest.raises(UserError, match=r'a graph of other hparams. Set hparams.expert=.*"units": 4'):
         train(datasets["text"], {"expert": {}}, train=pretrained)
-    towers = {"embedding_dim": 4, "hidden": (8,)}
-    run = zoo.train("elcorec", datasets["text"], out=tmp_path / "a", hparams=towers, train=TRAIN, progress=False)
+    towers = make_run("elcorec", datasets["text"], propagation="bipartite").save(tmp_path / "towers")
     with pytest.raises(UserError, match=r"propagation='graph'. Received one with propagation='bipartite'"):
-        train(datasets["text"], train={"pretrained": {"elcorec": str(run.folder)}})
-    run = zoo.train("popularity", datasets["text"], out=tmp_path / "b", progress=False)
+        train(datasets["text"], train={"pretrained": {"elcorec": str(towers)}})
+    popularity = make_run("popularity", datasets["text"]).save(tmp_path / "popularity")
     with pytest.raises(UserError, match="Unknown architecture to start 'elcorec_llm' from 'popularity'"):
-        train(datasets["text"], train={"pretrained": {"popularity": str(run.folder)}})
+        train(datasets["text"], train={"pretrained": {"popularity": str(popularity)}})

@@ -10,7 +10,6 @@ import pytest
 
 import zoo
 from zoo.cold_start import Neighbors, read_records
-from zoo.config import make_config
 from zoo.data import prepare
 from zoo.errors import UserError
 from zoo.run import Run
@@ -136,24 +135,27 @@ def test_a_single_user_that_is_a_number_is_refused(run):
 # Recommending to users known by their features
 
 
-def untrained(name, dataset):
-    """A run whose weights say something of every user, without the time that training takes."""
-    model = zoo.build(name, dataset.schema, **zoo.info(name).tiny)
-    model.set_catalogue(dataset.items)
-    rng = np.random.default_rng(0)
-    for weight in model.trainable_weights:
-        weight.assign(rng.normal(scale=0.3, size=weight.shape))
-    return Run(model, dataset, make_config(name, {}), [])
+@pytest.fixture(scope="module")
+def untrained(make_run):
+    """Gives a run whose weights say something of every user, without the time that training takes."""
+
+    def make(name, dataset):
+        run, rng = make_run(name, dataset), np.random.default_rng(0)
+        for weight in run.model.trainable_weights:
+            weight.assign(rng.normal(scale=0.3, size=weight.shape))
+        return run
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def reader(datasets):
+def reader(untrained, datasets):
     """A run of an architecture that reads every feature."""
     return untrained("elcorec", datasets["features"])
 
 
 @pytest.fixture(scope="module")
-def ids_only(datasets):
+def ids_only(untrained, datasets):
     """A run of an architecture that knows users by their ids, on data with user features."""
     return untrained("mf", datasets["features"])
 
@@ -206,7 +208,7 @@ def test_ids_and_records_are_answered_in_the_order_asked(reader, ids_only):
 
 
 @pytest.mark.parametrize("name", ["mf", "ncf", "popularity", "ease"])
-def test_where_the_architecture_reads_nothing_of_a_record_those_alike_stand_in(datasets, name):
+def test_where_the_architecture_reads_nothing_of_a_record_those_alike_stand_in(untrained, datasets, name):
     run = untrained(name, datasets["features"])
     [user] = read_records([{"age": 34, "group": "odd"}], run.dataset)
     scores = Neighbors(run.model, run.dataset, 5).scores(user)
@@ -216,7 +218,7 @@ def test_where_the_architecture_reads_nothing_of_a_record_those_alike_stand_in(d
     np.testing.assert_allclose(frame["score"], scores[2:][best], atol=1e-5)
 
 
-def test_a_history_is_read_where_only_that_is_read(datasets):
+def test_a_history_is_read_where_only_that_is_read(untrained, datasets):
     run = untrained("lstm", datasets["features"])
     with_history = {"age": 34, "history": [103, 107]}
     found = items_of(run.recommend([with_history, {**with_history, "age": 70}, {"age": 34}], k=5))
