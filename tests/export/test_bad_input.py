@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -328,7 +329,10 @@ def test_a_process_that_has_the_number_of_a_killed_one_is_not_taken_for_it(tmp_p
 
 def interrupt(command: list[str], place: Path, number: signal.Signals) -> tuple[int, str]:
     """Sends a signal to an export once it writes; gives its exit code and what it said."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
+    # Where the tests run in the background of a script, a shell has them and all they start ignore interrupts.
+    heed = partial(signal.signal, number, signal.SIG_DFL)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    with subprocess.Popen(command, preexec_fn=heed, **streams) as process:
         wait_for(lambda: any(place.glob(".bundle-unfinished-*/saved_model/*")), process)
         process.send_signal(number)
         _, said = process.communicate(timeout=600)
