@@ -201,7 +201,9 @@ def _random_query(features: list[Feature], number: int, rng: np.random.Generator
 def _random(feature: Feature, number: int, rng: np.random.Generator, full: bool = False) -> np.ndarray:
     shape = (number, *feature.shape)
     if not feature.is_indexed:
-        values = rng.normal(size=shape) if feature.role != "history" else rng.uniform(0.2, 1.0, shape)
+        # Ratings are shares of the largest one, counted from the threshold of what is liked, if there is one.
+        lowest = -feature.mean / feature.std
+        values = rng.normal(size=shape) if feature.role != "history" else lowest + rng.uniform(0.2, 1.0, shape)
         return values.astype(np.float32)
     indices = rng.integers(1, feature.size, shape)
     if feature.length is not None and not full:
@@ -222,7 +224,7 @@ def _edge_queries(features: list[Feature], rng: np.random.Generator) -> Values:
         elif feature.role == "history":
             values[1] = 0
             values[2] = _random(feature, 1, rng, full=True)[0]
-            values[3] = FIRST_KNOWN if feature.is_indexed else 1.0
+            values[3] = FIRST_KNOWN if feature.is_indexed else 1.0 - feature.mean / feature.std
         else:
             values[4] = np.nan if feature.kind == "numeric" else UNKNOWN if feature.is_indexed else 0
             values[5] = 10.0 if not feature.is_indexed else feature.size - 1

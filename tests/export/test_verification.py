@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 
 import export
@@ -27,6 +28,7 @@ from export.verification import (
     write_reference,
 )
 from zoo.config import ExportConfig
+from zoo.data import prepare
 from zoo.recommender import Recommender
 from zoo.run import Run
 from zoo.schema import UNKNOWN
@@ -531,6 +533,19 @@ def test_numbers_are_asked_for_in_raw_units_and_missing(features_run, queries):
     asked = queries["recommend"]["age"]
     assert np.isnan(asked).any()
     assert abs(np.nanmean(asked) - feature.mean) < feature.std
+
+
+@pytest.mark.parametrize("threshold", [None, 3])
+def test_ratings_are_asked_for_as_the_data_may_have_them(make_run, features_bundle, threshold):
+    rows = [(user, item, 1 + (user + item) % 5) for user in range(8) for item in range(8)]
+    frame = pd.DataFrame(rows, columns=["user", "item", "rating"])
+    data = prepare(frame, label_threshold=threshold, split={"name": "random", "valid": 0, "test": 0.2})
+    run = make_run("logistic", data)
+    sample, score = sample_queries(run.model, data), next(e for e in features_bundle.endpoints if e.name == "score")
+    (asked,) = verification_queries(run.model, data.vocabularies, score, sample)
+    there = asked["history_rating"][asked["history"] >= 0]
+    assert 0.9 < there.min() < 1.1
+    assert 4.9 < there.max() < 5.0001
 
 
 def test_some_queries_exclude_everything_but_three_items(features_run, features_bundle):
