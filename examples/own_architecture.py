@@ -6,8 +6,8 @@ from keras import ops
 
 import export
 import zoo
+from zoo.families import Towers
 from zoo.layers import Embedding
-from zoo.recommender import Towers
 
 
 @zoo.register("cml", objective="bpr", query=("user",), paper="10.1145/3038912.3052639", tiny={"embedding_dim": 4})

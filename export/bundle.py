@@ -41,8 +41,8 @@ from export.verification import (
 from zoo.config import ExportConfig, change_export
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError, ZooError, unknown_name
+from zoo.families import Recommender
 from zoo.files import check_free, describe_files, list_files, published_folder, read_manifest
-from zoo.recommender import Recommender
 from zoo.run import Run
 from zoo.schema import FIRST_KNOWN, Vocabulary
 

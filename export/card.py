@@ -15,8 +15,8 @@ from export.queries import Values
 from export.serving_client import HISTORY
 from zoo.errors import UserError
 from zoo.evaluation.figures import gain, is_headline
+from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.registry import spec
-from zoo.top_k import NO_ITEM_SCORE
 
 Manifest = Mapping[str, Any]
 

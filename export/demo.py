@@ -52,7 +52,7 @@ def _train_all(source: str, names: Sequence[str], folder: Path) -> dict[str, Eva
     """Trains and saves a run of each architecture on the same split; gives their evaluations."""
     from zoo.config import make_config
     from zoo.data import load_dataset
-    from zoo.training import train
+    from zoo.training.train import train
 
     print(f"Preparing {source} ...")
     dataset = load_dataset(source)

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.recommender import Recommender, Towers, check_k
+from zoo.families import Recommender, Towers, check_k
+from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.schema import UNKNOWN, Feature, Vocabulary
-from zoo.top_k import NO_ITEM_SCORE
 
 DEFAULT_K = 100
 # An output says of every input that is looked up in a vocabulary which of its values are unknown.

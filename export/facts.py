@@ -18,7 +18,7 @@ from zoo.data.dataset import PARTS, Dataset
 from zoo.data.named import list_datasets
 from zoo.data.streamed import StreamedDataset
 from zoo.evaluation.protocols import evaluate
-from zoo.training import interaction_matrix
+from zoo.training.train import interaction_matrix
 
 if TYPE_CHECKING:
     from zoo.run import Run

@@ -10,7 +10,7 @@ from export.endpoints import Endpoint, vocabulary_of
 from zoo.data.dataset import PARTS, Dataset
 from zoo.errors import UserError
 from zoo.evaluation.ranking import KNOWN_BEFORE, items_to_find
-from zoo.recommender import Recommender
+from zoo.families import Recommender
 from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN, Feature, Vocabulary
 
 Vocabularies = Mapping[str, Vocabulary]

@@ -20,9 +20,9 @@ from zoo.data.dataset import Dataset, neutral
 from zoo.data.preparation import read_side_tables
 from zoo.data.readers import Source, Table, are_integers, distinct, ids, missing_column
 from zoo.errors import UserError
+from zoo.families import Recommender, check_k
 from zoo.files import check_free
 from zoo.layers import CatalogueRows
-from zoo.recommender import Recommender, check_k
 from zoo.registry import build
 from zoo.schema import FIRST_KNOWN, UNKNOWN, Feature, Schema, Vocabulary
 

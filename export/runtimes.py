@@ -14,9 +14,9 @@ from export import onnx, saved_model, tflite
 from export.endpoints import UNKNOWN_PREFIX, Endpoint, TensorInfo, describe, offered_items
 from export.queries import Values, Vocabularies, batches, encoded_ids, encoded_numbers
 from zoo.errors import UserError
-from zoo.recommender import Recommender
+from zoo.families import Recommender
+from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.schema import PADDING, UNKNOWN, Vocabulary
-from zoo.top_k import NO_ITEM_SCORE
 
 
 class Runtime(Protocol):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from export.bundle import Bundle
     from export.queries import Values
     from export.verification import Check
-    from zoo.recommender import Recommender
+    from zoo.families import Recommender
     from zoo.run import Run
     from zoo.schema import Vocabulary
 

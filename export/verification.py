@@ -15,7 +15,7 @@ from export.runtimes import Runtime, ask, open_runtime, quantization_of
 from zoo.arrays import load_arrays, save_arrays
 from zoo.config import ExportConfig
 from zoo.evaluation.metrics import ranking_metrics
-from zoo.top_k import NO_ITEM_SCORE
+from zoo.families.top_k import NO_ITEM_SCORE
 
 REFERENCE = "reference.npz"
 SAMPLE = "sample.npz"

@@ -11,7 +11,7 @@ from zoo.registry import Spec, build, register, spec, specs
 
 if TYPE_CHECKING:
     from zoo.run import Run
-    from zoo.training import train
+    from zoo.training.train import train
 
 __version__ = "0.1.0"
 __all__ = ["Run", "build", "evaluate", "info", "list_models", "load", "register", "train"]
@@ -51,7 +51,7 @@ def evaluate(run: Any, protocol: str | None = None, part: str = "test") -> Any:
 def __getattr__(name: str) -> Any:
     # These import TensorFlow, so they wait until they are asked for.
     if name == "train":
-        from zoo.training import train
+        from zoo.training.train import train
 
         return train
     if name == "Run":

@@ -22,7 +22,7 @@ from zoo.data.features import Column
 from zoo.data.readers import Table
 from zoo.data.text import encode_texts
 from zoo.errors import UserError, unknown_name
-from zoo.recommender import Recommender
+from zoo.families import Recommender
 from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN, Feature, Role, Vocabulary
 
 # Users who stand in for one whom the architecture can say nothing of.

@@ -171,8 +171,8 @@ def change_export(section: ExportConfig, settings: Mapping[str, Any]) -> ExportC
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The settings of `configs/<name>.yaml`, or none where there is no such file."""
-    path = configs_folder() / f"{name}.yaml"
+    """The settings of `configs/presets/<name>.yaml`, or none where there is no such file."""
+    path = configs_folder() / "presets" / f"{name}.yaml"
     return read_yaml(path) if path.exists() else {}
 
 

@@ -17,7 +17,7 @@ from zoo.errors import UserError, check_like, unknown_name
 from zoo.plugins import plugins
 
 if TYPE_CHECKING:
-    from zoo.recommender import Recommender
+    from zoo.families import Recommender
     from zoo.schema import Role, Schema
 
 MODELS_FOLDER = Path(__file__).parent / "models"

@@ -16,8 +16,8 @@ from zoo.config import Config
 from zoo.data.dataset import PARTS, Dataset, Part
 from zoo.errors import UserError
 from zoo.evaluation.protocols import Evaluation, evaluate
+from zoo.families import Recommender
 from zoo.files import check_run, describe_files, published_folder, read_json, read_manifest
-from zoo.recommender import Recommender
 from zoo.registry import spec
 from zoo.schema import PADDING, UNKNOWN
 

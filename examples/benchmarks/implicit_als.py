@@ -22,9 +22,9 @@ import numpy as np
 from implicit.als import AlternatingLeastSquares
 
 import zoo
-from zoo.cooccurrence import positives
 from zoo.data import load_dataset
-from zoo.training import interaction_matrix
+from zoo.solvers.cooccurrence import positives
+from zoo.training.train import interaction_matrix
 
 HPARAMS = {"embedding_dim": 64, "regularization": 0.002, "unobserved_weight": 1.0, "epochs": 5}
 

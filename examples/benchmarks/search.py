@@ -1,7 +1,7 @@
 """Random search of hparams by the protocol `ctr` (Bergstra and Bengio, 2012): as many trials for every model.
 
 Clicks are ratings above 3, split by time in 8:1:1 after the first 5 events of every user. Trial 0 is the preset; the
-others are drawn from `configs/<model>-search.yaml` or `--space`, the same ones for the same `--seed`. A trial trains
+others are drawn from `configs/search/<model>.yaml` or `--space`, the same ones for the same `--seed`. A trial trains
 until the AUC of the validation part falls, and is a row of `FOLDER/<data>.<label>.csv` as soon as it has ended: called
 again, the search goes on where it was. The test part is taken away before anything is trained. What was best is
 printed as an entry of `configs/bench/ctr.yaml`.
@@ -73,7 +73,7 @@ def search(arguments: argparse.Namespace) -> None:
         if section not in (*SECTIONS, "data"):
             raise unknown_name("section in --set", section, (*SECTIONS, "data"))
     budget = {"epochs": arguments.epochs, "patience": arguments.patience, "seed": arguments.seed}
-    space = read_space(arguments.space or configs_folder() / f"{arguments.model}-search.yaml")
+    space = read_space(arguments.space or configs_folder() / "search" / f"{arguments.model}.yaml")
     trials = [
         joined(sampled(space, [arguments.seed, number]) if number else {}, {"train": budget}, fixed)
         for number in range(arguments.trials)

@@ -56,7 +56,7 @@ def measured(what: str, users: int, items: int, epochs: int) -> dict[str, float]
     """Seconds of a step, bytes of the tables and bytes of memory at the peak beyond what there was before."""
     import tensorflow as tf
 
-    import zoo.training  # noqa: F401
+    import zoo.training.train  # noqa: F401
 
     tf.constant(0)
     before = peak()
@@ -79,7 +79,7 @@ def zoo_seconds(users: int, items: int, epochs: int) -> list[float]:
     from zoo.data.dataset import Dataset
     from zoo.objectives import make_objective
     from zoo.schema import Schema
-    from zoo.trainer import Trainer
+    from zoo.training.loop import Trainer
 
     rng = np.random.default_rng(0)
     number = BATCH * STEPS

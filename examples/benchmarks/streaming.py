@@ -74,7 +74,7 @@ def calls(data, objective):
     from zoo import build
     from zoo.config import TrainConfig
     from zoo.objectives import make_objective
-    from zoo.trainer import Trainer
+    from zoo.training.loop import Trainer
 
     model = build("mf", data.schema, embedding_dim=64)
     config = TrainConfig(epochs=1, batch_size=BATCH_SIZE, steps_per_call=STEPS_PER_CALL)

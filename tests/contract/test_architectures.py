@@ -15,7 +15,7 @@ from onnx import numpy_helper
 import export
 import zoo
 from zoo.data.dataset import PARTS, Dataset
-from zoo.recommender import Catalogue, Pairs, Towers
+from zoo.families import ItemLogits, Pairs, Towers
 from zoo.registry import build, spec, specs
 from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN
 
@@ -102,7 +102,7 @@ def test_builds_from_any_schema_and_scores_pairs(name, kind, datasets):
     model = build(name, dataset.schema, **spec(name).tiny)
     model.set_catalogue(dataset.items)
     assert isinstance(model, keras.Model)
-    assert isinstance(model, Towers | Pairs | Catalogue)
+    assert isinstance(model, Towers | Pairs | ItemLogits)
     query = dataset.queries(model.query_names, np.array([2, 3, 4]), "train")
     scores = model({**query, "item": np.array([2, 3, 4], np.int32)})
     assert tuple(scores.shape) == (3,)
@@ -208,7 +208,7 @@ MINE = '''"""An architecture of a user's own, in a file of its own."""
 from keras import layers
 
 from zoo.layers import Embedding
-from zoo.recommender import Towers
+from zoo.families import Towers
 from zoo.registry import register
 
 

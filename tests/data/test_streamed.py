@@ -29,7 +29,7 @@ from zoo.errors import UserError
 from zoo.objectives import make_objective, streamable_objectives
 from zoo.objectives.base import Batch
 from zoo.schema import FIRST_KNOWN, Vocabulary
-from zoo.trainer import Trainer
+from zoo.training.loop import Trainer
 
 NO_HELD_OUT = {"name": "sample", "valid": 0, "test": 0}
 
@@ -781,7 +781,7 @@ import zoo
 from zoo.config import TrainConfig
 from zoo.data.stream_preparation import prepare_stream
 from zoo.objectives import make_objective
-from zoo.trainer import Trainer
+from zoo.training.loop import Trainer
 
 data = prepare_stream(sys.argv[1], split={"name": "sample", "users": 6})
 found = []

@@ -14,7 +14,7 @@ from zoo.errors import UserError
 from zoo.evaluation import protocols
 from zoo.evaluation.protocols import evaluate, per_user_ranking, score_rows
 from zoo.schema import FIRST_KNOWN
-from zoo.training import interaction_matrix
+from zoo.training.train import interaction_matrix
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from zoo.errors import UserError
 from zoo.evaluation import ranking
 from zoo.evaluation.metrics import is_among
 from zoo.evaluation.ranking import items_to_find, per_user_ranking
+from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.schema import FIRST_KNOWN
-from zoo.top_k import NO_ITEM_SCORE
 
 
 @pytest.fixture(scope="module")

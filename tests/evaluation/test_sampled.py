@@ -22,7 +22,7 @@ from zoo.evaluation.protocols import evaluate
 from zoo.evaluation.sampled import per_user_sampled_ranking
 from zoo.run import Run, default_protocol
 from zoo.schema import FIRST_KNOWN
-from zoo.training import interaction_matrix
+from zoo.training.train import interaction_matrix
 
 
 class Table:

@@ -170,7 +170,7 @@ def test_what_is_set_holds_for_every_trial_and_for_the_entry(search, trained):
     assert table("clicks.seven.csv")
 
 
-@pytest.mark.parametrize("path", sorted(configs_folder().glob("*-search.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((configs_folder() / "search").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_space_that_comes_with_the_package_is_of_its_architecture(script, path):
     model = path.stem.removesuffix("-search")
     space = script.read_space(path)

@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export.endpoints import EndpointGraphs, unrolled
-from zoo.top_k import NO_ITEM_SCORE
+from zoo.families.top_k import NO_ITEM_SCORE
 
 ONNX_TYPES = {
     onnx.TensorProto.STRING: "string",

@@ -222,7 +222,7 @@ def test_another_opset_is_refused_with_those_there_are_and_nothing_is_written(ru
 
 
 def test_a_network_over_many_items_reads_them_in_slices_of_one_matrix(monkeypatch, make_run, integers, tmp_path):
-    monkeypatch.setattr("zoo.recommender.ITEMS_AT_ONCE", 7)
+    monkeypatch.setattr("zoo.families.pairs.ITEMS_AT_ONCE", 7)
     monkeypatch.setattr(writer, "SMALLEST_DATA", 8)
     run = make_run("ncf", integers)
     graphs, runtime = written(run, tmp_path)

@@ -15,9 +15,9 @@ from export.refresh import refresh
 from export.runtimes import open_runtime
 from export.verification import load_sample
 from zoo.errors import UserError
+from zoo.families import Pairs, Recommender, Towers
 from zoo.files import describe_files
 from zoo.layers import CatalogueRows, Embedding
-from zoo.recommender import Pairs, Recommender, Towers
 from zoo.registry import register
 
 K = 10

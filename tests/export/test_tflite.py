@@ -20,8 +20,8 @@ from export import tflite
 from export.endpoints import EndpointGraphs
 from zoo.data import prepare
 from zoo.errors import UserError
+from zoo.families import Towers
 from zoo.layers import Embedding
-from zoo.recommender import Towers
 from zoo.registry import register
 
 

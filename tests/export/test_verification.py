@@ -29,10 +29,10 @@ from export.verification import (
 )
 from zoo.config import ExportConfig
 from zoo.data import prepare
-from zoo.recommender import Recommender
+from zoo.families import Recommender
+from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.run import Run
 from zoo.schema import UNKNOWN
-from zoo.top_k import NO_ITEM_SCORE
 
 
 def failed(folder, bundle, format_name) -> set[str]:

@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from zoo.errors import UserError
 from zoo.layers import AttentionPooling, FeatureNodes, HistorySummary, IdEmbedding
-from zoo.optimizers import Adam
 from zoo.schema import Feature, Schema
+from zoo.training.optimizers import Adam
 
 
 def normal(*shape, seed=0):

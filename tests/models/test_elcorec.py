@@ -11,7 +11,7 @@ import zoo
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.preparation import prepare
 from zoo.errors import UserError
-from zoo.recommender import Pairs, Towers
+from zoo.families import Pairs, Towers
 from zoo.schema import FIRST_KNOWN, UNKNOWN
 
 GRAPH = {

@@ -219,7 +219,7 @@ def test_a_typo_in_the_feedback_is_refused(rated, name):
 @pytest.mark.parametrize(
     ("objective", "architecture", "message"),
     [
-        ("reconstruction", "mf", "trains Catalogue architectures; 'mf' is Towers"),
+        ("reconstruction", "mf", "trains ItemLogits architectures; 'mf' is Towers"),
         ("next_item", "ncf", "trains Towers architectures; 'ncf' is Pairs"),
     ],
 )

@@ -160,9 +160,9 @@ def test_a_temperature_is_above_0(data, temperature):
 @pytest.mark.parametrize(
     ("objective", "architecture", "message"),
     [
-        ("full_softmax", "ncf", "trains Towers or Catalogue architectures; 'ncf' is Pairs"),
-        ("sampled_softmax", "autoencoder", "trains Towers or Pairs architectures; 'autoencoder' is Catalogue"),
-        ("in_batch_softmax", "autoencoder", "trains Towers or Pairs architectures; 'autoencoder' is Catalogue"),
+        ("full_softmax", "ncf", "trains Towers or ItemLogits architectures; 'ncf' is Pairs"),
+        ("sampled_softmax", "autoencoder", "trains Towers or Pairs architectures; 'autoencoder' is ItemLogits"),
+        ("in_batch_softmax", "autoencoder", "trains Towers or Pairs architectures; 'autoencoder' is ItemLogits"),
     ],
 )
 def test_an_objective_for_another_family_is_refused(data, objective, architecture, message):

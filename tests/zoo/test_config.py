@@ -8,11 +8,7 @@ from zoo.config import Config, configs_folder, make_config, parse_settings, pres
 from zoo.errors import UserError
 from zoo.registry import spec, specs
 
-# What is in the folder of configs without being the config of one run.
-OTHERS = ("demo",)
-SHIPPED = sorted(
-    path for path in configs_folder().glob("*.yaml") if path.stem not in OTHERS and not path.stem.endswith("-search")
-)
+SHIPPED = sorted((configs_folder() / "presets").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -29,7 +25,9 @@ def own_yaml(tmp_path):
 def presets(tmp_path, monkeypatch):
     """A folder of presets in place of the shipped one."""
     monkeypatch.setattr("zoo.config.configs_folder", lambda: tmp_path)
-    return tmp_path
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    return folder
 
 
 # Layers

@@ -20,7 +20,7 @@ MINE = '''"""Two numbers and a sum.
 More on it."""
 import zoo
 from zoo.layers import Embedding
-from zoo.recommender import Towers
+from zoo.families import Towers
 
 raise_if_run = None
 
@@ -157,8 +157,8 @@ def test_building_does_not_tie_models_of_one_schema_together(datasets):
 
 
 def test_an_architecture_can_be_registered_at_run_time(own_file):
+    from zoo.families import Towers
     from zoo.layers import Embedding
-    from zoo.recommender import Towers
 
     @zoo.register("at_run_time", objective="pointwise", query=("user",), tiny={"width": 2})
     def at_run_time(schema, *, width=3):

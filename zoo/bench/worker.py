@@ -33,7 +33,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     """
     from zoo.bench.margins import save_test_rows
     from zoo.run import Run
-    from zoo.training import train
+    from zoo.training.train import train
 
     folder, settings = Path(job["folder"]), dict(job["config"])
     if (folder / "run.json").exists():  # trained, but ended before the table had it

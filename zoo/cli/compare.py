@@ -23,7 +23,7 @@ def compare(
     for folder in runs:
         read_json(folder / "run.json", "run")
     quiet_tensorflow()
-    from zoo.evaluation.comparison import compare as compare_runs
+    from zoo.comparison import compare as compare_runs
 
     comparison = compare_runs(runs, protocol, part, resamples)  # type: ignore[arg-type]
     if as_json:

@@ -72,7 +72,7 @@ def _tiny_run() -> dict[str, Any]:
 
     from zoo.registry import specs
     from zoo.run import Run
-    from zoo.training import train
+    from zoo.training.train import train
 
     architecture = next(one for one in specs().values() if not one.ordered)
     events = pd.DataFrame({"user": [u for u in range(8) for _ in range(6)], "item": [i * 5 % 13 for i in range(48)]})

@@ -56,7 +56,7 @@ def train(
     folder = out or Path("runs") / f"{config.model}-{Path(source).stem}"
     check_free(folder, overwrite, "run.json")
     quiet_tensorflow()
-    from zoo.training import train as train_run
+    from zoo.training.train import train as train_run
 
     run = train_run(model, source, out=folder, overwrite=overwrite, resume=resume, progress=not as_json, **sections)
     if as_json:

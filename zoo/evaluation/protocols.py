@@ -16,7 +16,7 @@ from zoo.evaluation.figures import metric_names as metric_names
 from zoo.evaluation.metrics import Statistic, row_statistics
 from zoo.evaluation.ranking import KNOWN_BEFORE, per_user_ranking
 from zoo.evaluation.sampled import per_user_sampled_ranking
-from zoo.recommender import Recommender
+from zoo.families import Recommender
 from zoo.schema import FIRST_KNOWN
 
 ROWS_AT_ONCE = 1024

@@ -9,7 +9,7 @@ import numpy as np
 from zoo.data.dataset import Dataset, Part, Sequences
 from zoo.errors import UserError
 from zoo.evaluation.metrics import hits_of, is_among, ranking_metrics
-from zoo.recommender import Pairs, Recommender
+from zoo.families import Pairs, Recommender
 
 # Users ranked in one call: as many as keep the scores of a call below SCORES_AT_ONCE, within these bounds. More would
 # not be faster, and a sequence model needs memory for each.

@@ -16,7 +16,7 @@ from zoo.data.dataset import Dataset, Part
 from zoo.errors import UserError
 from zoo.evaluation.metrics import ranking_metrics
 from zoo.evaluation.ranking import KNOWN_BEFORE, items_to_find
-from zoo.recommender import Recommender
+from zoo.families import Recommender
 from zoo.schema import PADDING
 
 USERS_AT_ONCE = 512

@@ -11,9 +11,9 @@ import numpy as np
 from keras import layers, ops
 
 from zoo.layers.basic import Embedding, MultiHot
-from zoo.least_squares import conjugate_gradients, gram_axes
 from zoo.memory import check_memory
 from zoo.schema import FIRST_KNOWN, PADDING, Schema
+from zoo.solvers.least_squares import conjugate_gradients, gram_axes
 
 # The fold-in's largest error, as a share of the exact vector, whatever the history.
 FOLD_IN_ERROR = 1e-5

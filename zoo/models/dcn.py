@@ -17,8 +17,8 @@ from keras import layers, ops
 from keras_rs.layers import FeatureCross
 
 from zoo.errors import UserError, unknown_name
+from zoo.families import Pairs
 from zoo.layers import mlp, query_and_item
-from zoo.recommender import Pairs
 from zoo.registry import register
 from zoo.schema import Schema
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from keras import layers
 
+from zoo.families import Pairs
 from zoo.layers import joined_mlp, query_and_item
-from zoo.recommender import Pairs
 from zoo.registry import register
 from zoo.schema import Schema
 

@@ -8,17 +8,17 @@ import numpy as np
 from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
-from zoo.cooccurrence import cooccurrences, positives
 from zoo.errors import UserError
+from zoo.families import ItemLogits
 from zoo.layers import item_to_item, liked_items
 from zoo.memory import check_memory
-from zoo.recommender import Catalogue
 from zoo.registry import register
 from zoo.schema import Schema
+from zoo.solvers.cooccurrence import cooccurrences, positives
 
 
 @register("ease", objective="closed_form", query=("history",), paper="arXiv:1905.03375", tiny={"l2": 10.0})
-def ease(schema: Schema, *, l2: float = 500.0) -> Catalogue:
+def ease(schema: Schema, *, l2: float = 500.0) -> ItemLogits:
     if l2 <= 0:
         raise UserError(f"ease: l2 must be above 0. Received: {l2}.")
     weights = item_to_item(schema.size("item"))
@@ -38,4 +38,4 @@ def ease(schema: Schema, *, l2: float = 500.0) -> Catalogue:
         np.fill_diagonal(inverse, 0)
         weights.set_weights([inverse])
 
-    return Catalogue(logits=weights(liked_items(schema)), closed_form=solve)
+    return ItemLogits(logits=weights(liked_items(schema)), closed_form=solve)

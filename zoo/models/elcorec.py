@@ -27,6 +27,7 @@ from keras import layers, ops
 from keras_rs.layers import FeatureCross
 
 from zoo.errors import unknown_name
+from zoo.families import Pairs, Towers
 from zoo.layers import (
     AttentionPooling,
     CoPropagation,
@@ -39,7 +40,6 @@ from zoo.layers import (
     query_and_item,
     unit_length,
 )
-from zoo.recommender import Pairs, Towers
 from zoo.registry import register
 from zoo.schema import PADDING, Schema
 

@@ -36,6 +36,7 @@ import keras
 from keras import ops
 
 from zoo.errors import UserError, check_like, unknown_name
+from zoo.families import Pairs, Recommender
 from zoo.layers import CatalogueRows
 from zoo.layers.interaction_graph import TARGET, InteractionGraph
 from zoo.layers.language import (
@@ -53,7 +54,6 @@ from zoo.layers.language import (
     preset_tokenizer,
     small_language_model,
 )
-from zoo.recommender import Pairs, Recommender
 from zoo.registry import register, spec
 from zoo.schema import Schema
 

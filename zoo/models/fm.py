@@ -9,8 +9,8 @@ Hparams:
     recent: How many of the last events of a history are pooled apart from all liked ones.
 """
 
+from zoo.families import Towers
 from zoo.layers import query_and_item
-from zoo.recommender import Towers
 from zoo.registry import register
 from zoo.schema import Schema
 

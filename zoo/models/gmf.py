@@ -6,8 +6,8 @@ Hparams:
     embedding_dim: Width of the user and item vectors, the paper's predictive factors.
 """
 
+from zoo.families import Towers
 from zoo.layers import Embedding, Weighted
-from zoo.recommender import Towers
 from zoo.registry import register
 from zoo.schema import Schema
 

@@ -14,13 +14,13 @@ Hparams:
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from zoo.cooccurrence import positives
 from zoo.errors import UserError
+from zoo.families import Towers
 from zoo.layers import Embedding, LeastSquaresFoldIn, liked_events
-from zoo.least_squares import solve_rows
-from zoo.recommender import Towers
 from zoo.registry import register
 from zoo.schema import FIRST_KNOWN, Schema
+from zoo.solvers.cooccurrence import positives
+from zoo.solvers.least_squares import solve_rows
 
 
 @register(

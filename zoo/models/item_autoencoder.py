@@ -11,8 +11,8 @@ Hparams:
 from keras import layers
 from keras.initializers import RandomNormal
 
+from zoo.families import Towers
 from zoo.layers import Dropout, Embedding, InteractionRows, largest_label
-from zoo.recommender import Towers
 from zoo.registry import register
 from zoo.schema import Schema
 

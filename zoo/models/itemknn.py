@@ -9,16 +9,16 @@ Hparams:
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from zoo.cooccurrence import cooccurrences, positives
 from zoo.errors import UserError
+from zoo.families import ItemLogits
 from zoo.layers import item_to_item, liked_items
-from zoo.recommender import Catalogue
 from zoo.registry import register
 from zoo.schema import Schema
+from zoo.solvers.cooccurrence import cooccurrences, positives
 
 
 @register("itemknn", objective="closed_form", query=("history",), paper="10.1145/371920.372071", tiny={"neighbors": 5})
-def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0) -> Catalogue:
+def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0) -> ItemLogits:
     if neighbors < 1 or shrinkage < 0:
         raise UserError(
             "itemknn: neighbors must be at least 1 and shrinkage at least 0. "
@@ -36,4 +36,4 @@ def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0) ->
             row[row < np.partition(row, last)[last]] = 0
         weights.set_weights([similarity.T])
 
-    return Catalogue(logits=weights(liked_items(schema)), closed_form=count)
+    return ItemLogits(logits=weights(liked_items(schema)), closed_form=count)

@@ -5,8 +5,8 @@ Hparams:
     recent: How many of the last events of a history have weights of their own.
 """
 
+from zoo.families import Pairs
 from zoo.layers import feature_values, linear_query, linear_terms
-from zoo.recommender import Pairs
 from zoo.registry import register
 from zoo.schema import Schema
 

@@ -8,8 +8,8 @@ Hparams:
 
 from keras import layers
 
+from zoo.families import Towers
 from zoo.layers import Dropout, Embedding
-from zoo.recommender import Towers
 from zoo.registry import register
 from zoo.schema import Schema
 

@@ -5,8 +5,8 @@ Hparams:
     biases: Whether users and items have biases.
 """
 
+from zoo.families import Towers
 from zoo.layers import Embedding
-from zoo.recommender import Towers
 from zoo.registry import register
 from zoo.schema import Schema
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from keras import layers
 
+from zoo.families import Pairs
 from zoo.layers import Embedding, joined_mlp
-from zoo.recommender import Pairs
 from zoo.registry import register
 from zoo.schema import Schema
 

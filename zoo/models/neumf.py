@@ -16,8 +16,8 @@ from typing import Any
 from keras import layers
 
 from zoo.errors import UserError, unknown_name
+from zoo.families import Pairs, Recommender
 from zoo.layers import Embedding, Weighted, joined_mlp
-from zoo.recommender import Pairs, Recommender
 from zoo.registry import register
 from zoo.schema import Schema
 

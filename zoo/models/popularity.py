@@ -4,14 +4,14 @@ import numpy as np
 from keras import ops
 from scipy.sparse import csr_matrix
 
+from zoo.families import ItemLogits
 from zoo.layers import Embedding
-from zoo.recommender import Catalogue
 from zoo.registry import register
 from zoo.schema import FIRST_KNOWN, Schema
 
 
 @register("popularity", objective="closed_form", query=("user",), tiny={})
-def popularity(schema: Schema) -> Catalogue:
+def popularity(schema: Schema) -> ItemLogits:
     user = schema.input("user")
     shares = Embedding(schema.size("item"), 1, trainable=False)
     everyone = ops.zeros_like(user)[:, None] + ops.arange(schema.size("item"), dtype="int32")
@@ -20,4 +20,4 @@ def popularity(schema: Schema) -> Catalogue:
         met = (interactions > 0).sum(axis=0)
         shares.set_weights([np.asarray(met, np.float32).reshape(-1, 1) / (interactions.shape[0] - FIRST_KNOWN)])
 
-    return Catalogue(logits=shares(everyone)[..., 0], closed_form=count)
+    return ItemLogits(logits=shares(everyone)[..., 0], closed_form=count)

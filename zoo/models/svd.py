@@ -16,11 +16,11 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 
 from zoo.errors import UserError
+from zoo.families import Towers
 from zoo.layers import Embedding, event_labels
-from zoo.least_squares import solve_rows
-from zoo.recommender import Towers
 from zoo.registry import register
 from zoo.schema import FIRST_KNOWN, Schema
+from zoo.solvers.least_squares import solve_rows
 
 
 @register(

@@ -18,8 +18,8 @@ from typing import Any
 from keras import layers
 
 from zoo.errors import UserError
+from zoo.families import Towers
 from zoo.layers import Embedding, FeatureNodes, HistoryPooling, mlp, unit_length
-from zoo.recommender import Towers
 from zoo.registry import register
 from zoo.schema import Schema
 

@@ -8,16 +8,16 @@ Hparams:
 
 from scipy.sparse import csr_matrix
 
-from zoo.cooccurrence import positives
 from zoo.errors import UserError
+from zoo.families import ItemLogits
 from zoo.layers import UserNeighbors, liked_items
-from zoo.recommender import Catalogue
 from zoo.registry import register
 from zoo.schema import Schema
+from zoo.solvers.cooccurrence import positives
 
 
 @register("userknn", objective="closed_form", query=("history",), paper="10.1145/312624.312682", tiny={"neighbors": 5})
-def userknn(schema: Schema, *, neighbors: int = 50) -> Catalogue:
+def userknn(schema: Schema, *, neighbors: int = 50) -> ItemLogits:
     if neighbors < 1:
         raise UserError(f"userknn: neighbors must be at least 1. Received: {neighbors}.")
     vote = UserNeighbors(schema.size("user"), schema.size("item"), neighbors)
@@ -25,4 +25,4 @@ def userknn(schema: Schema, *, neighbors: int = 50) -> Catalogue:
     def remember(interactions: csr_matrix) -> None:
         vote.set_liked(positives(interactions))
 
-    return Catalogue(logits=vote(liked_items(schema)), closed_form=remember)
+    return ItemLogits(logits=vote(liked_items(schema)), closed_form=remember)

@@ -9,6 +9,7 @@ from typing import Any
 from zoo.data.dataset import Dataset
 from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError, check_like, unknown_name
+from zoo.families import Recommender
 from zoo.objectives.base import EventObjective, Objective
 from zoo.objectives.bpr import BPR
 from zoo.objectives.full_softmax import FullSoftmax
@@ -19,7 +20,6 @@ from zoo.objectives.next_item import NextItem
 from zoo.objectives.pointwise import Pointwise
 from zoo.objectives.reconstruction import Reconstruction
 from zoo.objectives.sampled_softmax import SampledSoftmax
-from zoo.recommender import Recommender
 
 __all__ = ["OBJECTIVES", "Objective", "make_objective"]
 

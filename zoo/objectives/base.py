@@ -11,7 +11,7 @@ import tensorflow as tf
 from zoo.data.dataset import Dataset
 from zoo.data.examples import Events, in_random_order, make_examples
 from zoo.errors import UserError
-from zoo.recommender import Recommender
+from zoo.families import Recommender
 
 
 @dataclasses.dataclass(frozen=True)

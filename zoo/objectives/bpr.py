@@ -5,10 +5,10 @@ from __future__ import annotations
 import tensorflow as tf
 
 from zoo.data.dataset import Dataset
+from zoo.families import Recommender
 from zoo.objectives.base import Batch, EventObjective
 from zoo.objectives.samplers import ALPHA, CANDIDATES, make_sampler
 from zoo.objectives.scoring import check_l2, l2_penalty, score
-from zoo.recommender import Recommender
 
 
 class BPR(EventObjective):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from zoo.data.dataset import Dataset
+from zoo.families import ItemLogits, Recommender, Towers
 from zoo.objectives.base import Batch, EventObjective
-from zoo.recommender import Catalogue, Recommender, Towers
 from zoo.schema import FIRST_KNOWN
 
 
@@ -18,7 +18,7 @@ class FullSoftmax(EventObjective):
         dataset: The prepared data; interactions with a label above 0 are positives.
     """
 
-    families = (Towers, Catalogue)
+    families = (Towers, ItemLogits)
 
     def __init__(self, model: Recommender, dataset: Dataset) -> None:
         super().__init__(model, dataset)

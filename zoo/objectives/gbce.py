@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
+from zoo.families import Recommender
 from zoo.objectives.pointwise import Pointwise
-from zoo.recommender import Recommender
 from zoo.schema import FIRST_KNOWN
 
 

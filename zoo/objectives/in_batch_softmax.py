@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
+from zoo.families import Pairs, Recommender, Towers
 from zoo.objectives.base import Batch, EventObjective
 from zoo.objectives.met import MetItems
 from zoo.objectives.scoring import NEVER
-from zoo.recommender import Pairs, Recommender, Towers
 
 
 class InBatchSoftmax(EventObjective):

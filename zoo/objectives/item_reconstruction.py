@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
+from zoo.families import Recommender, Towers
 from zoo.objectives.base import Batch, Objective, wants_ratings
-from zoo.recommender import Recommender, Towers
 from zoo.schema import FIRST_KNOWN
 
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 from zoo.data.dataset import Dataset
 from zoo.data.examples import Examples
 from zoo.errors import UserError
+from zoo.families import Recommender, Towers
 from zoo.objectives.base import Batch, Objective
-from zoo.recommender import Recommender, Towers
 from zoo.schema import FIRST_KNOWN, PADDING
 
 

@@ -6,10 +6,10 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.data.examples import Events
+from zoo.families import Recommender
 from zoo.objectives.base import Batch, EventObjective, usual_feedback, wants_ratings
 from zoo.objectives.samplers import ALPHA, CANDIDATES, make_sampler
 from zoo.objectives.scoring import check_l2, l2_penalty, score
-from zoo.recommender import Recommender
 
 
 class Pointwise(EventObjective):

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.data.examples import Examples
+from zoo.families import ItemLogits, Recommender
 from zoo.objectives.base import Batch, Objective, is_binary, wants_ratings
-from zoo.recommender import Catalogue, Recommender
 from zoo.schema import FIRST_KNOWN, PADDING
 
 
@@ -23,7 +23,7 @@ class Reconstruction(Objective):
             left alone (AutoRec, Sedhain et al., 2015), or cross-entropy if the labels are 0 and 1.
     """
 
-    families = (Catalogue,)
+    families = (ItemLogits,)
 
     def __init__(self, model: Recommender, dataset: Dataset, feedback: str = "implicit") -> None:
         super().__init__(model, dataset)

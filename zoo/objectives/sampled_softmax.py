@@ -5,10 +5,10 @@ from __future__ import annotations
 import tensorflow as tf
 
 from zoo.data.dataset import Dataset
+from zoo.families import Pairs, Recommender, Towers
 from zoo.objectives.base import Batch, EventObjective
 from zoo.objectives.samplers import ALPHA, Shared, make_sampler
 from zoo.objectives.scoring import NEVER, score
-from zoo.recommender import Pairs, Recommender, Towers
 
 
 class SampledSoftmax(EventObjective):

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from zoo.data.examples import Events, TrainingEvents
 from zoo.errors import UserError, unknown_name
+from zoo.families import Recommender
 from zoo.objectives.base import Batch, check_at_least
 from zoo.objectives.met import MetItems, Sorted, unique_pairs
-from zoo.recommender import Recommender
 from zoo.schema import FIRST_KNOWN
 
 # Samplers that draw an item by a mass of its own, whoever asks; only these can share negatives over a batch.

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import UserError
+from zoo.families import Recommender, Towers
 from zoo.objectives.base import check_at_least
-from zoo.recommender import Recommender, Towers
 
 # The logit of what is no negative after all. Finite, for infinities become NaN where they meet.
 NEVER = float(np.finfo(np.float32).min)

@@ -22,8 +22,8 @@ import tensorflow as tf
 import zoo
 from zoo.cli import main
 from zoo.config import make_config, parse_settings
-from zoo.distribution import array_from_chief, cluster, from_chief, is_chief, make_strategy, meet
 from zoo.errors import UserError
+from zoo.training.distribution import array_from_chief, cluster, from_chief, is_chief, make_strategy, meet
 
 # Seconds; longer than any process here takes, however busy the machine.
 PATIENCE = 600
@@ -61,7 +61,7 @@ TOLERANCE = 1e-6
 # TensorFlow takes seconds to import: one process does so for all others, which then are processes of their own.
 FORK = """
 import json, os, sys
-import zoo.cli, zoo.training
+import zoo.cli, zoo.training.train
 names = {}
 for name, code in json.load(sys.stdin).items():
     child = os.fork()
@@ -87,7 +87,7 @@ for arguments, environment in {commands!r}:
 EXCHANGE = """
 import numpy as np
 from zoo.config import make_config
-from zoo.distribution import array_from_chief, from_chief, is_chief, make_strategy
+from zoo.training.distribution import array_from_chief, from_chief, is_chief, make_strategy
 with make_strategy(make_config("mf")).scope():
     arrays = dict(np.load("sent-{index}.npz"))
     texts = [from_chief(text) for text in arrays.pop("texts").tolist()]

@@ -10,8 +10,8 @@ from zoo.config import TrainConfig
 from zoo.errors import UserError, ZooError
 from zoo.objectives import make_objective
 from zoo.objectives.base import Objective
-from zoo.progress import ProgressBar
-from zoo.trainer import CHECKPOINT, Trainer
+from zoo.training.loop import CHECKPOINT, Trainer
+from zoo.training.progress import ProgressBar
 
 
 class Scripted(Objective):

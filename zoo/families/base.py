@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,7 @@ from keras import ops
 
 from zoo.arrays import load_arrays, save_arrays
 from zoo.errors import UserError
-from zoo.layers import CatalogueRows, InteractionRows
-from zoo.layers.language import Texts
-from zoo.schema import FIRST_KNOWN, PADDING, Schema
-from zoo.top_k import (
+from zoo.families.top_k import (
     NO_ITEM_SCORE,
     USUAL_EXCLUDED,
     best_of_catalogue,
@@ -29,12 +25,9 @@ from zoo.top_k import (
     group_size,
     overwrite_excluded,
 )
-
-# How much a pair network meets at once of the whole catalogue: items, and numbers that are repeated for each of them.
-ITEMS_AT_ONCE = 1024
-NUMBERS_AT_ONCE = 2**19
-# A graph has a copy of the network for every such chunk of the catalogue; this is how many layers all have together.
-MOST_LAYERS = 640
+from zoo.layers import CatalogueRows, InteractionRows
+from zoo.layers.language import Texts
+from zoo.schema import FIRST_KNOWN, PADDING, Schema
 
 WEIGHTS = "weights.npz"
 
@@ -350,244 +343,6 @@ class Recommender(keras.Model):
         return model
 
 
-class Towers(Recommender):
-    """A query tower and an item tower whose dot product is the score.
-
-    Args:
-        query: `[batch, dim]` symbolic query vector.
-        item: `[batch, dim]` symbolic item vector.
-        query_bias: `[batch, 1]` added to every score of a query.
-        item_bias: `[batch, 1]` added to every score of an item.
-        positions: `[batch, length, dim]` for sequence architectures: the query vector after every
-            event of the history, of which `query` is the last. The next-item objective trains them all.
-        closed_form: See `Recommender`.
-        pretrained: See `Recommender`.
-    """
-
-    def __init__(
-        self,
-        query: Any,
-        item: Any,
-        query_bias: Any | None = None,
-        item_bias: Any | None = None,
-        positions: Any | None = None,
-        closed_form: ClosedForm | None = None,
-        pretrained: Pretrained | None = None,
-    ) -> None:
-        # Biases become two more dimensions, so that a dot product of vectors is all there ever is.
-        query, item = map(_float32, _with_biases(query, query_bias, item, item_bias))
-        inputs = _sources([query, item])
-        super().__init__(inputs, ops.sum(query * item, axis=-1), closed_form, pretrained)
-        query_inputs = {name: inputs[name] for name in self.query_names}
-        self.parts.query = keras.Model(query_inputs, query)
-        self.parts.item = keras.Model(inputs["item"], item)
-        if positions is not None:
-            positions = positions if item_bias is None else _append_one(positions)
-            self.parts.positions = keras.Model(query_inputs, _float32(positions))
-
-    @property
-    def dim(self) -> int:
-        """The width of query and item vectors, biases included."""
-        return self.parts.query.output_shape[-1]
-
-    def encode_query(self, query: Mapping[str, Any], training: bool = False) -> Any:
-        """`[batch, dim]` query vectors."""
-        return self.parts.query({name: query[name] for name in self.query_names}, training=training)
-
-    def encode_positions(self, query: Mapping[str, Any], training: bool = False) -> Any:
-        """`[batch, length, dim]` query vectors after every event of the history."""
-        return self.parts.positions({name: query[name] for name in self.query_names}, training=training)
-
-    def encode_items(self, items: Any, training: bool = False) -> Any:
-        """`[n, dim]` item vectors of `[n]` items."""
-        return self.parts.item(items, training=training)
-
-    def encode_candidates(self, items: Any, training: bool = False) -> Any:
-        """`[batch, candidates, dim]` item vectors of `[batch, candidates]` items."""
-        vectors = self.encode_items(tf.reshape(items, [-1]), training=training)
-        return tf.reshape(vectors, [tf.shape(items)[0], tf.shape(items)[1], vectors.shape[-1]])
-
-    def encode_catalogue(self) -> list[Any]:
-        """The item matrix, `[num_items, dim]`."""
-        return [self.encode_items(tf.range(self.num_items))]
-
-    def score_encoded(self, query: Any, catalogue: list[Any], items: Any | None = None) -> Any:
-        """One matrix product with the item matrix, or dot products of each query with its own items."""
-        if items is None:
-            logits = tf.matmul(query, catalogue[0], transpose_b=True)
-        else:
-            logits = tf.linalg.matvec(tf.gather(catalogue[0], items), query)
-        return self.parts.rating_scale(logits)
-
-    def score_items(
-        self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
-    ) -> Any:
-        """Dot products of each query with its own items."""
-        query_vectors = self.encode_query(query, training=training)
-        if catalogue is not None:
-            return self.score_encoded(query_vectors, catalogue, items)
-        vectors = self.encode_candidates(items, training)
-        return self.parts.rating_scale(tf.linalg.matvec(vectors, query_vectors))
-
-    def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
-        """One matrix product of the queries with the shared items."""
-        query_vectors = self.encode_query(query, training=training)
-        logits = tf.matmul(query_vectors, self.encode_items(items, training=training), transpose_b=True)
-        if own is not None:
-            vectors = self.encode_candidates(own, training)
-            logits = tf.concat([tf.linalg.matvec(vectors, query_vectors), logits], axis=1)
-        return self.parts.rating_scale(logits)
-
-
-class Pairs(Recommender):
-    """A network over the encoded query and the encoded item.
-
-    Args:
-        query: What is encoded of the query: a symbolic tensor `[batch, ...]` or a list of them.
-        item: What is encoded of the item: a symbolic tensor `[batch, ...]` or a list of them.
-        logit: `[batch, 1]`, made of `query` and `item` and nothing else.
-        dot: A query vector and an item vector, `[batch, dim]` each, whose dot product is added to the logit.
-            Over many items it is one matrix product, which costs far less than a part of the network.
-        closed_form: See `Recommender`.
-        pretrained: See `Recommender`.
-        texts: For architectures that read words: sets the weights that hold them from the texts of the data.
-        resolved: Hparams as the recipe is to have them, where what was given names something outside of it.
-    """
-
-    def __init__(
-        self,
-        query: Any,
-        item: Any,
-        logit: Any,
-        dot: tuple[Any, Any] | None = None,
-        closed_form: ClosedForm | None = None,
-        pretrained: Pretrained | None = None,
-        texts: SetTexts | None = None,
-        resolved: Mapping[str, Any] | None = None,
-    ) -> None:
-        query, item = _listed(query), _listed(item)
-        pair = keras.Model([*query, *item], logit)
-        if dot is not None:
-            dot = _float32(dot[0]), _float32(dot[1])
-            query, item = [*query, dot[0]], [*item, dot[1]]
-            logit = _float32(logit) + ops.sum(dot[0] * dot[1], axis=-1, keepdims=True)
-        inputs = _sources([*query, *item])
-        super().__init__(inputs, logit, closed_form, pretrained)
-        self.parts.pair, self.parts.has_dot = pair, dot is not None
-        self.parts.texts, self.parts.resolved = texts, dict(resolved or {})
-        self.parts.query = keras.Model({name: inputs[name] for name in self.query_names}, query)
-        self.parts.item = keras.Model(inputs["item"], item)
-
-    def encode_query(self, query: Mapping[str, Any], training: bool = False) -> list[Any]:
-        """The encoded queries, `batch` rows each."""
-        return _listed(self.parts.query({name: query[name] for name in self.query_names}, training=training))
-
-    def encode_candidates(self, items: Any, training: bool = False) -> list[Any]:
-        """The encoded items of `[batch, candidates]` items, `[batch, candidates, ...]` each."""
-        rows = _listed(self.parts.item(tf.reshape(items, [-1]), training=training))
-        return [tf.reshape(row, tf.concat([tf.shape(items), tf.shape(row)[1:]], 0)) for row in rows]
-
-    def encode_catalogue(self) -> list[Any]:
-        """The encoded items, `num_items` rows each."""
-        return _listed(self.parts.item(tf.range(self.num_items)))
-
-    def score_encoded(self, query: Any, catalogue: list[Any], items: Any | None = None) -> Any:
-        """The pair network over every item, some items at a time so that memory stays bounded, or over some items."""
-        if items is not None:
-            return self._score(query, [tf.gather(rows, items) for rows in catalogue])
-        # What is encoded of a query is repeated for each item, and may be a vector for every event of a history.
-        of_a_query = sum(math.prod(part.shape[1:]) for part in query)
-        most_chunks = max(MOST_LAYERS // len(self.parts.pair.operations), 1)
-        size = max(min(ITEMS_AT_ONCE, NUMBERS_AT_ONCE // of_a_query), -(-self.num_items // most_chunks), 1)
-        chunks: list[Any] = []
-        for start in range(0, self.num_items, size):
-            # Each waits for the one before, for all at once would need the memory of the whole catalogue.
-            with tf.control_dependencies(chunks[-1:]):
-                chunk = catalogue if size >= self.num_items else [rows[start : start + size] for rows in catalogue]
-                chunks.append(self._score(query, chunk, shared=True))
-        return tf.concat(chunks, axis=1)
-
-    def score_items(
-        self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
-    ) -> Any:
-        """The pair network over each query and its own items."""
-        encoded = self.encode_query(query, training)
-        if catalogue is not None:
-            return self.score_encoded(encoded, catalogue, items)
-        return self._score(encoded, self.encode_candidates(items, training), training=training)
-
-    def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
-        """The pair network over every query and every shared item; each is encoded once."""
-        encoded = self.encode_query(query, training)
-        rows = _listed(self.parts.item(items, training=training))
-        scores = self._score(encoded, rows, shared=True, training=training)
-        if own is None:
-            return scores
-        return tf.concat([self._score(encoded, self.encode_candidates(own, training), training=training), scores], 1)
-
-    def _score(self, query: list[Any], candidates: list[Any], shared: bool = False, training: bool = False) -> Any:
-        """Every query with its own candidates, `[batch, number, ...]`, or with all shared ones, `[number, ...]`."""
-        first = 0 if shared else 1
-        batch, number = tf.shape(query[0])[0], tf.shape(candidates[0])[first]
-        dots: Any = 0.0
-        if self.parts.has_dot:
-            *query, vectors = query
-            *candidates, items = candidates
-            dots = _dots(vectors, items, shared)
-        queries = [_of_pairs(part[:, None], batch, number, tf.shape(part)[1:]) for part in query]
-        items = [_of_pairs(part, batch, number, tf.shape(part)[first + 1 :]) for part in candidates]
-        logits = tf.reshape(self.parts.pair([*queries, *items], training=training), [batch, number])
-        return self.parts.rating_scale(tf.cast(logits, tf.float32) + dots)
-
-
-class Catalogue(Recommender):
-    """A query to one logit an item of the catalogue.
-
-    Args:
-        logits: `[batch, num_items]` symbolic logits, columns in index order, padding and unknown included.
-        closed_form: See `Recommender`.
-        pretrained: See `Recommender`.
-    """
-
-    def __init__(
-        self, logits: Any, closed_form: ClosedForm | None = None, pretrained: Pretrained | None = None
-    ) -> None:
-        logits = _float32(logits)
-        inputs = _sources([logits])
-        query_inputs = dict(inputs)
-        item = keras.Input(shape=(), dtype="int32", name="item")
-        inputs["item"] = item
-        super().__init__(inputs, ops.take_along_axis(logits, item[:, None], axis=1), closed_form, pretrained)
-        self.parts.logits = keras.Model(query_inputs, logits)
-
-    def encode_query(self, query: Mapping[str, Any], training: bool = False) -> Any:
-        """`[batch, num_items]` logits, before they are made ratings."""
-        return self.parts.logits({name: query[name] for name in self.query_names}, training=training)
-
-    def encode_catalogue(self) -> list[Any]:
-        """Nothing: the items are the columns of the last layer."""
-        return []
-
-    def score_encoded(self, query: Any, catalogue: list[Any], items: Any | None = None) -> Any:
-        """The logits themselves, or the columns of some items."""
-        logits = query if items is None else tf.gather(query, items, axis=1, batch_dims=1)
-        return self.parts.rating_scale(logits)
-
-    def score_items(
-        self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
-    ) -> Any:
-        """The columns of the items."""
-        return self.score_encoded(self.encode_query(query, training=training), [], items)
-
-    def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
-        """The columns of the shared items."""
-        logits = self.encode_query(query, training=training)
-        scores = tf.gather(logits, items, axis=1)
-        if own is not None:
-            scores = tf.concat([tf.gather(logits, own, axis=1, batch_dims=1), scores], axis=1)
-        return self.parts.rating_scale(scores)
-
-
 class RatingScale(keras.layers.Layer):
     """`mean + std * logit`: the identity, until the labels are ratings and their mean and spread are set."""
 
@@ -616,39 +371,16 @@ def check_k(k: int, num_items: int) -> None:
         raise UserError(f"k must be between 1 and the {num_items - FIRST_KNOWN} items of the catalogue. Received: {k}.")
 
 
-def _sources(tensors: list[Any]) -> dict[str, Any]:
+def sources(tensors: list[Any]) -> dict[str, Any]:
     """The named inputs that symbolic tensors were made from."""
     return {source.name: source for tensor in tensors for source in keras.utils.get_source_inputs(tensor)}
 
 
-def _listed(tensors: Any) -> list[Any]:
+def listed(tensors: Any) -> list[Any]:
+    """One tensor or several, as a list."""
     return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
 
 
-def _with_biases(query: Any, query_bias: Any | None, item: Any, item_bias: Any | None) -> tuple[Any, Any]:
-    if query_bias is not None:
-        query, item = ops.concatenate([query, query_bias], -1), _append_one(item)
-    if item_bias is not None:
-        query, item = _append_one(query), ops.concatenate([item, item_bias], -1)
-    return query, item
-
-
-def _float32(tensor: Any) -> Any:
+def float32(tensor: Any) -> Any:
+    """The tensor in float32."""
     return tensor if tensor.dtype == "float32" else ops.cast(tensor, "float32")
-
-
-def _append_one(vectors: Any) -> Any:
-    return ops.concatenate([vectors, ops.ones_like(vectors[..., :1])], -1)
-
-
-def _dots(vectors: Any, items: Any, shared: bool) -> Any:
-    """Dot products of every `[batch, dim]` vector with the items of its row, or with all shared ones."""
-    if shared:
-        return tf.matmul(vectors, items, transpose_b=True)
-    return tf.reduce_sum(vectors[:, None] * items, axis=-1)
-
-
-def _of_pairs(part: Any, batch: Any, number: Any, shape: Any) -> Any:
-    """What queries or candidates have, once a pair: `[batch * number, *shape]`."""
-    pairs = tf.broadcast_to(part, tf.concat([[batch, number], shape], 0))
-    return tf.reshape(pairs, tf.concat([[-1], shape], 0))

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, random
 
-from zoo import least_squares
-from zoo.least_squares import gram_axes, solve_rows
+from zoo.solvers import least_squares
+from zoo.solvers.least_squares import gram_axes, solve_rows
 
 
 def exact(matrix, vectors, ridge, unobserved_weight=0.0):

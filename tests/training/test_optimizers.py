@@ -12,8 +12,8 @@ import zoo
 from zoo.config import TrainConfig
 from zoo.errors import UserError
 from zoo.objectives.base import Objective
-from zoo.optimizers import OPTIMIZERS, _dense_optimizers, learning_rate, make_optimizer, sum_duplicates
-from zoo.trainer import Trainer
+from zoo.training.loop import Trainer
+from zoo.training.optimizers import OPTIMIZERS, _dense_optimizers, learning_rate, make_optimizer, sum_duplicates
 
 ROWS, DIM = 8, 3
 # Of eight rows the first four are in every batch, the next two in some, the last two in none.

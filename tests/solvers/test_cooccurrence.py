@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from zoo import cooccurrence, memory
-from zoo.cooccurrence import cooccurrences, positives
+from zoo import memory
 from zoo.errors import UserError
+from zoo.solvers import cooccurrence
+from zoo.solvers.cooccurrence import cooccurrences, positives
 
 
 def test_the_examples_in_the_docstrings_hold():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from zoo.top_k import NO_ITEM_SCORE, best_of_catalogue, best_of_pool, group_size, overwrite_excluded
+from zoo.families.top_k import NO_ITEM_SCORE, best_of_catalogue, best_of_pool, group_size, overwrite_excluded
 
 # Few values, so that ties are common, and those of excluded and of impossible items among them.
 SCORES = st.sampled_from([NO_ITEM_SCORE, -np.inf, -1.5, 0.0, 0.25, 2.0, 3.0])

@@ -9,17 +9,17 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from zoo import recommender as recommender_module
 from zoo.errors import UserError
-from zoo.recommender import Catalogue, Pairs, Recommender, Towers
+from zoo.families import ItemLogits, Pairs, Recommender, Towers
+from zoo.families import pairs as pairs_module
+from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.schema import FIRST_KNOWN, PADDING
-from zoo.top_k import NO_ITEM_SCORE
 
 # One architecture of each family, and one with every kind of feature.
 FAMILIES = {
     "mf": ("ids", Towers),
     "ncf": ("ids", Pairs),
-    "autoencoder": ("ids", Catalogue),
+    "autoencoder": ("ids", ItemLogits),
     "elcorec": ("text", Towers),
 }
 EVERY = pytest.mark.parametrize("name", FAMILIES)
@@ -74,7 +74,7 @@ def brute_force(scores, k, exclude, candidates):
 
 
 def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(recommender_module).failed == 0
+    assert doctest.testmod(pairs_module).failed == 0
 
 
 # Scores
@@ -138,7 +138,7 @@ def test_pairs_score_the_same_in_small_chunks(datasets, models, queries, monkeyp
     expected = whole_catalogue(model, query)
     sizes = []
     score = Pairs._score
-    monkeypatch.setattr(recommender_module, "ITEMS_AT_ONCE", 5)
+    monkeypatch.setattr(pairs_module, "ITEMS_AT_ONCE", 5)
 
     def noted(self, query, rows, **rest):
         sizes.append(len(rows[0]))
@@ -148,7 +148,7 @@ def test_pairs_score_the_same_in_small_chunks(datasets, models, queries, monkeyp
     np.testing.assert_allclose(whole_catalogue(model, query), expected, atol=1e-6)
     assert sizes == [5, 5, 5, 5, 5, 5, 2]
     sizes.clear()
-    monkeypatch.setattr(recommender_module, "MOST_LAYERS", 2 * len(model.parts.pair.operations))
+    monkeypatch.setattr(pairs_module, "MOST_LAYERS", 2 * len(model.parts.pair.operations))
     np.testing.assert_allclose(whole_catalogue(model, query), expected, atol=1e-6)
     assert sizes == [16, 16]
 

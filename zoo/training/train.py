@@ -20,20 +20,20 @@ from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
 from zoo.data.prompt_texts import prompt_texts
 from zoo.data.streamed import FOLDER, StreamedDataset
-from zoo.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.figures import metric_names
 from zoo.evaluation.metrics import label_metrics, rating_metrics
 from zoo.evaluation.protocols import score_rows, score_rows_in_order
 from zoo.evaluation.ranking import per_user_ranking
 from zoo.evaluation.sampled import per_user_sampled_ranking
+from zoo.families import Recommender
 from zoo.files import check_free, parent_folder, publish, read_json
 from zoo.objectives import check_streamable, make_objective, streamable_objectives
-from zoo.progress import ProgressBar
-from zoo.recommender import Recommender
 from zoo.registry import build, spec, specs
 from zoo.run import MANIFEST, Run, default_protocol
-from zoo.trainer import CHECKPOINT, Trainer
+from zoo.training.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
+from zoo.training.loop import CHECKPOINT, Trainer
+from zoo.training.progress import ProgressBar
 
 # Metric watched on the validation part, by protocol.
 MONITORED = {

@@ -18,13 +18,13 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.config import TrainConfig
-from zoo.distribution import array_from_chief, from_chief, is_chief
 from zoo.errors import UserError, ZooError, unknown_name
 from zoo.evaluation.figures import gain
+from zoo.families import Recommender
 from zoo.memory import check_memory
 from zoo.objectives.base import Batch, Objective
-from zoo.optimizers import make_optimizer, sum_duplicates
-from zoo.recommender import Recommender
+from zoo.training.distribution import array_from_chief, from_chief, is_chief
+from zoo.training.optimizers import make_optimizer, sum_duplicates
 
 CHECKPOINT = "checkpoint.npz"
 

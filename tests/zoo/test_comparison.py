@@ -10,14 +10,14 @@ import pytest
 from sklearn.metrics import roc_auc_score, root_mean_squared_error
 
 import zoo
+from zoo.comparison import compare
 from zoo.config import make_config
 from zoo.errors import UserError
 from zoo.evaluation.bootstrap import cluster_interval, difference_interval
-from zoo.evaluation.comparison import compare
 from zoo.evaluation.protocols import evaluate, score_rows
 from zoo.run import Run
 from zoo.schema import Vocabulary
-from zoo.training import interaction_matrix
+from zoo.training.train import interaction_matrix
 
 CANNOT_TELL = "no difference that 200 resamples can tell"
 

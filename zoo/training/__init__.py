@@ -1,0 +1,1 @@
+"""From the name of an architecture and of a dataset to a run, by one training loop."""
