@@ -44,6 +44,7 @@ from zoo.errors import UserError, ZooError, unknown_name
 from zoo.families import Recommender
 from zoo.files import check_free, describe_files, list_files, published_folder, read_manifest
 from zoo.run import Run
+from zoo.saving import write_recommender
 from zoo.schema import FIRST_KNOWN, Vocabulary
 
 MANIFEST = "manifest.json"
@@ -397,7 +398,7 @@ def _named(format_name: str) -> Iterator[None]:
 def _write_model(model: Recommender, dataset: Dataset, folder: Path) -> None:
     """The trained model, what encodes raw values, and titles."""
     (folder / MODEL).mkdir()
-    model.save_to(folder / MODEL)
+    write_recommender(model, folder / MODEL)
     (folder / PREPROCESSING).mkdir()
     dataset.save_preprocessing(folder / PREPROCESSING)
     titles = [str(title) for title in dataset.titles[FIRST_KNOWN:]]

@@ -24,6 +24,7 @@ from zoo.families import Recommender, check_k
 from zoo.files import check_free
 from zoo.layers import CatalogueRows
 from zoo.registry import build
+from zoo.saving import read_preprocessing, read_recommender
 from zoo.schema import FIRST_KNOWN, UNKNOWN, Feature, Schema, Vocabulary
 
 # What the manifest says of the run, which stays as it was.
@@ -172,8 +173,8 @@ def load_trained(folder: Path) -> tuple[Recommender, Dataset]:
     for part in (MODEL, PREPROCESSING):
         if not (folder / part).is_dir():
             raise UserError(f"{folder}: has no folder {part}, which holds what was trained. Export the run anew.")
-    model = Recommender.load_from(folder / MODEL)
-    dataset = Dataset.load_preprocessing(folder / PREPROCESSING)
+    model = read_recommender(folder / MODEL)
+    dataset = read_preprocessing(folder / PREPROCESSING)
     ids_as_titles = map(str, dataset.vocabularies["item"].values)
     titles = json.loads((folder / TITLES).read_text(encoding="utf-8")) if (folder / TITLES).exists() else ids_as_titles
     dataset = dataclasses.replace(

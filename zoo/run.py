@@ -19,6 +19,7 @@ from zoo.evaluation.protocols import Evaluation, evaluate
 from zoo.families import Recommender
 from zoo.files import check_run, describe_files, published_folder, read_json, read_manifest
 from zoo.registry import spec
+from zoo.saving import read_dataset, read_recommender, write_recommender
 from zoo.schema import PADDING, UNKNOWN
 
 MANIFEST = "run.json"
@@ -190,7 +191,7 @@ class Run:
         """Writes the files of the run into an existing folder; `run.json`, which makes it a run, last."""
         (folder / "data").mkdir(exist_ok=True)
         self.dataset.save(folder / "data")
-        self.model.save_to(folder)
+        write_recommender(self.model, folder)
         _write_json(folder / "config.json", self.config.model_dump(mode="json"))
         _write_json(folder / "metrics.json", self.metrics)
         pd.DataFrame(self.history).to_csv(folder / "history.csv", index_label="epoch")
@@ -207,8 +208,8 @@ class Run:
         check_run(path)
         read_manifest(path, MANIFEST, "run", FORMAT, keys=())
         return cls(
-            model=Recommender.load_from(path),
-            dataset=Dataset.load(path / "data"),
+            model=read_recommender(path),
+            dataset=read_dataset(path / "data"),
             config=Config.model_validate(read_json(path / "config.json", "run")),
             history=pd.read_csv(path / "history.csv", index_col="epoch").to_dict("records"),  # type: ignore[arg-type]
             metrics=read_json(path / "metrics.json", "run"),

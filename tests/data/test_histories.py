@@ -14,6 +14,7 @@ from zoo.data.examples import make_examples
 from zoo.data.preparation import prepare
 from zoo.evaluation.protocols import score_rows
 from zoo.layers import largest_label
+from zoo.saving import read_dataset
 from zoo.schema import Schema
 
 NAMES = ["user", "history", "history_rating", "history_age"]
@@ -130,7 +131,7 @@ def test_what_came_later_is_no_time_ago():
 def test_a_dataset_that_was_saved_asks_the_same(tmp_path):
     data = dataset_of(3)
     data.save(tmp_path)
-    again, rows = Dataset.load(tmp_path), data.part("test")
+    again, rows = read_dataset(tmp_path), data.part("test")
     for name, values in data.queries_before(NAMES, rows).items():
         np.testing.assert_array_equal(again.queries_before(NAMES, again.part("test"))[name], values)
 

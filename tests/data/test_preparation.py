@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from zoo.data.dataset import Dataset, neutral
 from zoo.data.preparation import prepare
 from zoo.errors import UserError
+from zoo.saving import read_dataset
 
 ALL_TRAIN = {"name": "random", "valid": 0, "test": 0}
 
@@ -512,7 +513,7 @@ def test_a_dataset_comes_back_as_it_was_saved(tmp_path):
     data = prepared(frame, users, items, name="mine")
     data.facts["best"] = 0.5
     data.save(tmp_path)
-    loaded = Dataset.load(tmp_path)
+    loaded = read_dataset(tmp_path)
     assert (loaded.name, loaded.schema, loaded.notes, loaded.facts) == (
         "mine",
         data.schema,

@@ -17,6 +17,7 @@ from zoo.data import prepare
 from zoo.data.text import TEXT_ENCODERS, TfidfEncoder, encode_texts, text_encoder
 from zoo.data.text.pretrained import PretrainedEncoder
 from zoo.errors import UserError, ZooError
+from zoo.saving import read_preprocessing
 
 TEXTS = ["a red kettle", "a blue kettle", "the old man and the sea", "M", "", "Amélie"]
 
@@ -540,7 +541,7 @@ def test_a_feature_is_encoded_by_the_encoder_that_it_names(letters, tmp_path):
     assert items_with(WORDS[:3], encoder="letters:small", dim=2).schema["plot"].size == 2
     assert letters.loaded == 1
     data.save_preprocessing(tmp_path)
-    fitted = type(data).load_preprocessing(tmp_path).encoders["plot"]
+    fitted = read_preprocessing(tmp_path).encoders["plot"]
     np.testing.assert_array_equal(encode_texts(fitted, WORDS[:3]), data.items["plot"][2:])
 
 

@@ -21,6 +21,7 @@ from zoo.evaluation import sampled
 from zoo.evaluation.protocols import evaluate
 from zoo.evaluation.sampled import per_user_sampled_ranking
 from zoo.run import Run, default_protocol
+from zoo.saving import read_dataset
 from zoo.schema import FIRST_KNOWN
 from zoo.training.train import interaction_matrix
 
@@ -189,11 +190,11 @@ def test_it_is_the_default_for_a_part_with_candidates_only(small, datasets):
 
 def test_candidates_are_saved_with_the_data(small, datasets, tmp_path):
     small.save(tmp_path)
-    np.testing.assert_array_equal(Dataset.load(tmp_path).candidates["test"], small.candidates["test"])
+    np.testing.assert_array_equal(read_dataset(tmp_path).candidates["test"], small.candidates["test"])
     without = tmp_path / "without"
     without.mkdir()
     datasets["ids"].save(without)
-    assert Dataset.load(without).candidates == {}
+    assert read_dataset(without).candidates == {}
     assert not (without / "candidates.npz").exists()
 
 

@@ -19,6 +19,7 @@ from zoo.families import Pairs, Recommender, Towers
 from zoo.files import describe_files
 from zoo.layers import CatalogueRows, Embedding
 from zoo.registry import register
+from zoo.saving import read_recommender
 
 K = 10
 ITEM_FEATURES = ("title", "year", "genres")
@@ -219,7 +220,7 @@ def test_titles_are_those_of_the_new_catalogue(refreshed, items):
 
 
 def test_no_weight_is_trained_and_new_rows_are_those_of_the_unknown_item(refreshed, shop):
-    before, after = (Recommender.load_from(one.folder / "model") for one in (shop, refreshed.bundle))
+    before, after = (read_recommender(one.folder / "model") for one in (shop, refreshed.bundle))
     grown = 0
     for old, new in zip(before.weights, after.weights, strict=True):
         if "catalogue_rows" in old.path:

@@ -10,9 +10,10 @@ import tensorflow as tf
 
 import zoo
 from zoo.errors import UserError
-from zoo.families import ItemLogits, Pairs, Recommender, Towers
+from zoo.families import ItemLogits, Pairs, Towers
 from zoo.families import pairs as pairs_module
 from zoo.families.top_k import NO_ITEM_SCORE
+from zoo.saving import read_recommender, write_recommender
 from zoo.schema import FIRST_KNOWN, PADDING
 
 # One architecture of each family, and one with every kind of feature.
@@ -267,9 +268,9 @@ def test_inputs_that_no_query_needs_do_not_matter(models):
 @EVERY
 def test_a_saved_model_says_the_same(models, queries, name, tmp_path):
     model, query = models[name], queries[name]
-    model.save_to(tmp_path)
+    write_recommender(model, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.json", "weights.npz"]
-    again = Recommender.load_from(tmp_path)
+    again = read_recommender(tmp_path)
     assert type(again) is type(model)
     assert again.recipe.keys() == model.recipe.keys()
     assert again.schema == model.schema
@@ -279,8 +280,8 @@ def test_a_saved_model_says_the_same(models, queries, name, tmp_path):
 def test_the_rating_scale_is_saved_too(datasets, tmp_path):
     model = zoo.build("mf", datasets["ids"].schema, embedding_dim=2)
     model.set_rating_scale(3.0, 1.5)
-    model.save_to(tmp_path)
-    again = Recommender.load_from(tmp_path)
+    write_recommender(model, tmp_path)
+    again = read_recommender(tmp_path)
     assert again.scores_are_ratings
     assert again.score({"user": [1]}, [1]).tolist() == [3.0]
 
@@ -327,9 +328,9 @@ def test_query_inputs_come_in_the_order_of_the_schema(models):
 
 
 def test_weights_of_an_architecture_that_was_changed_since_are_refused(tmp_path):
-    zoo.build("mf", num_users=5, num_items=7, embedding_dim=4).save_to(tmp_path)
+    write_recommender(zoo.build("mf", num_users=5, num_items=7, embedding_dim=4), tmp_path)
     recipe = json.loads((tmp_path / "recipe.json").read_text())
     recipe["hparams"]["embedding_dim"] = 5
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     with pytest.raises(UserError, match="do not fit the architecture 'mf'"):
-        Recommender.load_from(tmp_path)
+        read_recommender(tmp_path)

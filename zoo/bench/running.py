@@ -169,7 +169,7 @@ def _rows(benchmark: str, job: Job, result: dict[str, Any]) -> list[Row]:
             epochs=str(result["epochs"]),
             machine=result["machine"],
             versions=result["versions"],
-            date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             digest=job.digest,
         )
         for metric, interval in result["metrics"].items()

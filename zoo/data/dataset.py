@@ -356,24 +356,11 @@ class Dataset:
         (folder / "dataset.json").write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Dataset:
-        """The dataset that `save` wrote."""
-        if cls is Dataset and (folder / STREAM).exists():
-            from zoo.data.streamed import StreamedDataset
-
-            return StreamedDataset.load(folder)
-        return cls(**cls._fields(folder))
-
-    @classmethod
-    def load_preprocessing(cls, folder: Path) -> Dataset:
-        """What `save_preprocessing` wrote, without interactions, users and items."""
-        return cls(**cls._fitted(folder), interactions=pd.DataFrame())
-
-    @classmethod
-    def _fields(cls, folder: Path) -> dict[str, Any]:
+    def fields_of(cls, folder: Path) -> dict[str, Any]:
+        """The arguments of the dataset that `save` wrote into a folder."""
         candidates = folder / "candidates.npz"
         return {
-            **cls._fitted(folder),
+            **cls.fitted_of(folder),
             "interactions": pd.read_parquet(folder / "interactions.parquet"),
             "users": load_arrays(folder / "users.npz"),
             "items": load_arrays(folder / "items.npz"),
@@ -382,7 +369,8 @@ class Dataset:
         }
 
     @staticmethod
-    def _fitted(folder: Path) -> dict[str, Any]:
+    def fitted_of(folder: Path) -> dict[str, Any]:
+        """The arguments that `save_preprocessing` wrote into a folder."""
         described = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         encoders: dict[str, dict[str, Any]] = described["encoders"]
         for key, array in load_arrays(folder / "encoders.npz").items():

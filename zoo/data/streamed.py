@@ -165,10 +165,11 @@ class StreamedDataset(Dataset):
         return dataclasses.replace(self, shards=self.shards.linked_in(folder / FOLDER))
 
     @classmethod
-    def _fields(cls, folder: Path) -> dict[str, Any]:
+    def fields_of(cls, folder: Path) -> dict[str, Any]:
+        """The arguments of the dataset that `save` wrote into a folder."""
         arrays = load_arrays(folder / STREAM)
         return {
-            **super()._fields(folder),
+            **super().fields_of(folder),
             "shards": Shards(folder / FOLDER, arrays["shards"]),
             "item_counts": arrays["items"],
             "positive_counts": arrays["positives"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +14,6 @@ import scipy.sparse
 import tensorflow as tf
 from keras import ops
 
-from zoo.arrays import load_arrays, save_arrays
 from zoo.errors import UserError
 from zoo.families.top_k import (
     NO_ITEM_SCORE,
@@ -28,8 +26,6 @@ from zoo.families.top_k import (
 from zoo.layers import CatalogueRows, InteractionRows
 from zoo.layers.language import Texts
 from zoo.schema import FIRST_KNOWN, PADDING, Schema
-
-WEIGHTS = "weights.npz"
 
 # Lists of item indices, of any batch size and any length.
 LIST = tf.TensorSpec((None, None), tf.int32)
@@ -317,30 +313,6 @@ class Recommender(keras.Model):
             compiled = tf.function(lambda *given: function(*given), input_signature=signature, autograph=False)
             self.parts.compiled[name] = compiled
         return self.parts.compiled[name]
-
-    def save_to(self, folder: Path) -> None:
-        """Writes `recipe.json` and `weights.npz` into an existing folder."""
-        recipe = json.dumps(self.recipe, indent=2, ensure_ascii=False)
-        (folder / "recipe.json").write_text(recipe, encoding="utf-8")
-        # In the order they were made in, which the recipe repeats; names would depend on what was built before.
-        weights = {f"{index:04d}": value for index, value in enumerate(self.get_weights())}
-        save_arrays(folder / WEIGHTS, weights, compressed=False)
-
-    @staticmethod
-    def load_from(folder: Path) -> Recommender:
-        """The recommender that `save_to` wrote. Raises a `UserError` if its architecture has changed since."""
-        from zoo.registry import build
-
-        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-        model = build(recipe["name"], Schema.from_json(recipe["schema"]), **recipe["hparams"])
-        weights = list(load_arrays(folder / WEIGHTS).values())
-        if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
-            raise UserError(
-                f"{folder}: its weights do not fit the architecture {recipe['name']!r} as it is now, "
-                "so it was changed since. Train anew, or use the version that made the run."
-            )
-        model.set_weights(weights)
-        return model
 
 
 class RatingScale(keras.layers.Layer):

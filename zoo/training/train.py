@@ -31,6 +31,7 @@ from zoo.files import check_free, parent_folder, publish, read_json
 from zoo.objectives import check_streamable, make_objective, streamable_objectives
 from zoo.registry import build, spec, specs
 from zoo.run import MANIFEST, Run, default_protocol
+from zoo.saving import read_dataset
 from zoo.training.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
 from zoo.training.loop import CHECKPOINT, Trainer
 from zoo.training.progress import ProgressBar
@@ -161,7 +162,7 @@ def _dataset_of_folder(config: Config, source: Any, unfinished: Path, resume: bo
     if (unfinished / "config.json").exists() and resume:
         if read_json(unfinished / "config.json", "run that was interrupted") != described:
             raise UserError(f"{unfinished}: the interrupted run has other settings. Repeat them, or --overwrite it.")
-        return Dataset.load(unfinished / "data")
+        return read_dataset(unfinished / "data")
     if unfinished.exists() and not (resume or overwrite):
         raise UserError(f"{unfinished}: an interrupted run. Pass --resume to finish it or --overwrite to drop it.")
     dataset = _dataset(config, source, unfinished.parent)

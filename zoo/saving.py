@@ -1,0 +1,60 @@
+"""Recommenders and datasets on disk: arrays and JSON, no pickles and no code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from zoo.arrays import load_arrays, save_arrays
+from zoo.data.dataset import STREAM, Dataset
+from zoo.data.streamed import StreamedDataset
+from zoo.errors import UserError
+from zoo.registry import build
+from zoo.schema import Schema
+
+if TYPE_CHECKING:
+    from zoo.families import Recommender
+
+RECIPE = "recipe.json"
+WEIGHTS = "weights.npz"
+
+
+def write_recommender(model: Recommender, folder: Path) -> None:
+    """Writes `recipe.json` and `weights.npz` into an existing folder."""
+    recipe = json.dumps(model.recipe, indent=2, ensure_ascii=False)
+    (folder / RECIPE).write_text(recipe, encoding="utf-8")
+    # In the order they were made in, which the recipe repeats; names would depend on what was built before.
+    weights = {f"{index:04d}": value for index, value in enumerate(model.get_weights())}
+    save_arrays(folder / WEIGHTS, weights, compressed=False)
+
+
+def read_recommender(folder: Path) -> Recommender:
+    """The recommender that `write_recommender` wrote.
+
+    Raises:
+        UserError: If its architecture has changed since.
+    """
+    recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    model = build(recipe["name"], Schema.from_json(recipe["schema"]), **recipe["hparams"])
+    weights = list(load_arrays(folder / WEIGHTS).values())
+    if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
+        raise UserError(
+            f"{folder}: its weights do not fit the architecture {recipe['name']!r} as it is now, "
+            "so it was changed since. Train anew, or use the version that made the run."
+        )
+    model.set_weights(weights)
+    return model
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """The dataset that `Dataset.save` wrote into a folder."""
+    kind = StreamedDataset if (folder / STREAM).exists() else Dataset
+    return kind(**kind.fields_of(folder))
+
+
+def read_preprocessing(folder: Path) -> Dataset:
+    """What `Dataset.save_preprocessing` wrote: a dataset without interactions, users and items."""
+    return Dataset(**Dataset.fitted_of(folder), interactions=pd.DataFrame())
