@@ -31,13 +31,13 @@ def list_models(
         quiet_tensorflow()
         print(markdown_table(found.values()))
         return
-    width = max(map(len, found))
+    width, learner_width = max(map(len, found)), max(len(one.learner) for one in found.values())
     for one in found.values():
-        print(f"{one.name:{width}}  {one.summary}")
+        print(f"{one.name:{width}}  {one.learner:{learner_width}}  {one.summary}")
 
 
 def info(name: Annotated[str, typer.Argument(help="A registered architecture.")], as_json: AsJson = False) -> None:
-    """Show what is known of an architecture: hparams, preset, objective, paper, results of benchmarks."""
+    """Show what is known of an architecture: hparams, preset, objective or solver, paper, results of benchmarks."""
     from zoo.config import preset
 
     one = spec(name)
@@ -47,7 +47,7 @@ def info(name: Annotated[str, typer.Argument(help="A registered architecture.")]
         print_json({**_facts(one), "preset": settings, "results": [line.to_json() for line in results]})
         return
     print(f"{one.name}: {one.summary}")
-    print(f"  objective  {one.objective}")
+    print(f"  objective  {one.objective}" if one.objective else f"  solver     {one.solver}")
     print(f"  query      {', '.join(one.query)}")
     print(f"  paper      {one.paper or '-'}")
     print(f"  file       {one.file}")
@@ -60,21 +60,21 @@ def info(name: Annotated[str, typer.Argument(help="A registered architecture.")]
 
 
 def markdown_table(found: Iterable[Spec]) -> str:
-    """A row an architecture: name, family, objective, what its query reads, what it is and what it reached."""
+    """A row an architecture: name, family, objective or solver, query, what it is and what it reached."""
     from zoo.bench.results import best_figures, read_rows, recorded_results
     from zoo.registry import build
 
     best = best_figures(read_rows(recorded_results()))
-    columns = ("name", "family", "objective", "query", "what it is", "best recorded figures")
+    columns = ("name", "family", "objective or solver", "query", "what it is", "best recorded figures")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for one in found:
-        family = type(build(one.name, **one.tiny)).__name__.lower()
+        family = build(one.name, **one.tiny).family
         source = f" [{one.paper}]" if one.paper else ""
         reached = [
             f"{figure.metric} {figure.mean:.4f} (`{figure.benchmark}`, {figure.protocol})"
             for figure in best.get(one.name, ())
         ]
-        cells = (f"`{one.name}`", family, one.objective, ", ".join(one.query), f"{one.summary}{source}")
+        cells = (f"`{one.name}`", family, one.learner, ", ".join(one.query), f"{one.summary}{source}")
         lines.append(f"| {' | '.join(cells)} | {'; '.join(reached) or '-'} |")
     return "\n".join(lines)
 
@@ -108,7 +108,8 @@ def _facts(one: Spec) -> dict[str, Any]:
     return {
         "name": one.name,
         "summary": one.summary,
-        "objective": one.objective,
+        "objective": one.objective or None,
+        "solver": one.solver or None,
         "query": list(one.query),
         "paper": one.paper,
         "ordered": one.ordered,

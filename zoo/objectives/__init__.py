@@ -61,9 +61,9 @@ def make_objective(name: str, model: Recommender, dataset: Dataset, options: Map
             raise unknown_name(f"option of objective {name!r}", option, valid)
         check_like(f"option {option!r} of objective {name!r}", value, valid[option])
     if not isinstance(model, kind.families):
-        families = " or ".join(family.__name__ for family in kind.families)
+        families = " or ".join(family.family for family in kind.families)
         raise UserError(
-            f"Objective {name!r} trains {families} architectures; {model.architecture!r} is {type(model).__name__}."
+            f"Objective {name!r} trains the family {families}; {model.architecture!r} is of the family {model.family}."
         )
     return kind(model, dataset, **options)
 
