@@ -1,0 +1,32 @@
+"""Every example in a docstring runs and gives what it says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import io
+import pkgutil
+
+import pytest
+
+import export
+import zoo
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def module_names() -> list[str]:
+    """Every module of the two packages but the one that runs the command when it is imported."""
+    packages = [(package.__path__, package.__name__) for package in (zoo, export)]
+    found = [module.name for path, name in packages for module in pkgutil.walk_packages(path, f"{name}.")]
+    return ["zoo", "export", *(name for name in found if name != "zoo.__main__")]
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_the_examples_of_a_module_run(name, monkeypatch, tmp_path):
+    # What an example writes goes into an empty folder.
+    monkeypatch.chdir(tmp_path)
+    for example in doctest.DocTestFinder().find(importlib.import_module(name), name):
+        said = io.StringIO()
+        runner = doctest.DocTestRunner(optionflags=FLAGS)
+        assert runner.run(example, out=said.write).failed == 0, said.getvalue()
