@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
-from export import quantization, tflite
+from export import quantization
 from export.endpoints import EndpointGraphs
+from export.formats.tflite import writer as tflite
 from zoo.errors import UserError
 from zoo.schema import Schema, Vocabulary
 

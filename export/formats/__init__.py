@@ -1,0 +1,1 @@
+"""The formats that an endpoint is written in."""
