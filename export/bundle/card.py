@@ -8,14 +8,14 @@ from typing import Any
 
 import yaml
 
-from export import tf_serving
 from export.bundle.measurements import BASELINE
 from export.endpoints import Endpoint
 from export.formats import saved_model
 from export.formats.onnx import examples as onnx_examples
 from export.formats.onnx import writer as onnx
 from export.formats.tflite import writer as tflite
-from export.serving_client import HISTORY
+from export.serving import tf_serving
+from export.serving.client import HISTORY
 from export.verification.queries import Values
 from zoo.errors import UserError
 from zoo.evaluation.figures import gain, is_headline
@@ -333,7 +333,7 @@ WRONG_REQUESTS = {
             "`INVALID_ARGUMENT` (REST: 400) with both dtypes",
         ],
         [
-            "`export.tf_serving.Client`",
+            "`export.serving.Client`",
             "`MissingInputError` that names the input; nothing is sent",
             "`WrongDtypeError` that names the input; nothing is sent",
         ],

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from export import quantization, tf_serving
 from export.bundle.card import model_card
 from export.bundle.measurements import artefact_facts, run_facts
 from export.endpoints import Endpoint, EndpointGraphs
-from export.formats import saved_model
+from export.formats import quantization, saved_model
 from export.formats.onnx import writer as onnx
 from export.formats.runtimes import ask
 from export.formats.tflite import writer as tflite
+from export.serving import tf_serving
 from export.verification.comparison import TOP, Check, Report, verify_artefacts
 from export.verification.queries import (
     Values,
