@@ -17,9 +17,9 @@ import yaml
 
 import export
 import zoo
+from export.bundle import measurements as facts
 from export.bundle.card import model_card
 from export.bundle.measurements import baseline_metrics, run_facts
-from export.bundle.publishing import measurements as facts
 from export.verification.queries import sample_requests
 from export.verification.reference import load_sample
 from zoo.data import prepare
