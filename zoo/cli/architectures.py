@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,9 +48,11 @@ def hparam_meanings(one: Spec) -> dict[str, str]:
 def _docstring(one: Spec) -> str:
     """The docstring of the builder, else that of its file."""
     tree = ast.parse(Path(one.file).read_text(encoding="utf-8"))
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == one.name]
-    found = [text for node in (*functions, tree) if (text := ast.get_docstring(node))]
-    return inspect.cleandoc(found[0]) if found else ""
+    places: list[ast.FunctionDef | ast.Module] = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == one.name
+    ]
+    found = (ast.get_docstring(place) for place in (*places, tree))
+    return next(filter(None, found), "")
 
 
 def markdown_table(found: Iterable[Spec]) -> str:
