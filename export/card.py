@@ -13,7 +13,7 @@ from export.endpoints import Endpoint
 from export.facts import BASELINE
 from export.queries import Values
 from export.serving import tf_serving
-from export.serving.client import HISTORY
+from export.serving.signatures import HISTORY
 from zoo.errors import UserError
 from zoo.evaluation.figures import gain, is_headline
 from zoo.families.top_k import NO_ITEM_SCORE

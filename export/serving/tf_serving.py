@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.serving.client import HISTORY, MAX_BATCH, SETS, predict_request
+from export.serving.signatures import HISTORY, MAX_BATCH, SETS
+from export.serving.transports import predict_request
 
 if TYPE_CHECKING:
     from export.endpoints import Endpoint, TensorInfo
