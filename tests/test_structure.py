@@ -43,7 +43,7 @@ LAYERS = (
 )
 
 # Words that are compared with something else than the name of an object: an expert, a sampler.
-OTHER_MEANINGS = {("zoo.models.elcorec_llm", "elcorec"), ("zoo.objectives.samplers", "popularity")}
+OTHER_MEANINGS = {("zoo.objectives.samplers", "popularity")}
 
 
 @functools.cache

@@ -192,10 +192,10 @@ def test_pairs_score_the_same_in_small_chunks(datasets, models, queries, monkeyp
     assert sizes == [16, 16]
 
 
-def test_the_graph_of_elcorec_has_the_recent_events_only(datasets):
+def test_elcorec_graph_has_the_recent_events_only(datasets):
     data = datasets["ids"]
-    hparams = {"propagation": "graph", "head": "cosine", "recent": 2, "embedding_dim": 4, "heads": 2, "units": 4}
-    model = shaken(zoo.build("elcorec", data.schema, **hparams))
+    hparams = {"head": "cosine", "recent": 2, "embedding_dim": 4, "heads": 2, "units": 4}
+    model = shaken(zoo.build("elcorec_graph", data.schema, **hparams))
     query = data.queries(model.query_names, np.arange(2, 8), "train")
     older = {**query, "history": query["history"].copy()}
     older["history"][:, :-2] = 5

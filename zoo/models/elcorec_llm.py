@@ -1,13 +1,13 @@
-"""A language model asked whether the user will like an item, told what the graph of `elcorec` knows (ELCoRec, 2024).
+"""A language model asked whether the user will like an item, told what `elcorec_graph` knows (ELCoRec, 2024).
 
 A prompt has the user's profile, the last events with their ratings, the earlier events whose items are nearest to
-the target, and the question. The expert, the graph of `elcorec` with `propagation="graph"`, has a vector for the
-target; it is projected to the width of the language model and put in the place of one token, the soft token. The
-score is the log-odds of the answers yes and no.
+the target, and the question. The expert, the graph of `elcorec_graph`, has a vector for the target. The vector is
+projected to the width of the language model and put in the place of one token, the soft token. The score is the
+log-odds of the answers yes and no.
 
-Given a trained run (`train.pretrained.elcorec`), the expert has its weights and keeps them, but drops ids in training
-as `expert` says; without one it is trained along. The language model starts from that of another run given one
-(`train.pretrained.elcorec_llm`).
+Given a trained run (`train.pretrained.elcorec_graph`), the expert has its weights and keeps them, but drops ids in
+training as `expert` says. Without such a run it is trained along. The language model starts from that of another run
+if it is given one (`train.pretrained.elcorec_llm`).
 
 Hparams:
     preset: A causal language model of keras-hub, as the name or the folder of a preset. Without one, a small GPT-2
@@ -23,7 +23,7 @@ Hparams:
     recent: How many of the last events are in the prompt.
     retrieved: How many earlier events, the nearest to the target by cosine of item texts; none without item texts.
     title_tokens: The most tokens of a title.
-    expert: The hparams of the graph that are not those of `elcorec` by default, e.g. `{"embedding_dim": 64}`.
+    expert: The hparams of the graph that are not those of `elcorec_graph` by default, e.g. `{"embedding_dim": 64}`.
     backbone: What a saved run remembers of the language model of its preset; not to be given.
 """
 
@@ -56,6 +56,9 @@ from zoo.layers.language import (
 from zoo.options import check_options
 from zoo.registry import register, spec
 from zoo.schema import Schema
+
+# The architecture whose graph is the expert.
+EXPERT = "elcorec_graph"
 
 
 @register(
@@ -154,10 +157,10 @@ def elcorec_llm(
         for name, model in trained.items():
             if name == "elcorec_llm":
                 language_model.start_from(model.get_layer("language_model"))
-            elif name != "elcorec":
-                raise unknown_name("architecture to start 'elcorec_llm' from", name, ("elcorec", "elcorec_llm"))
+            elif name != EXPERT:
+                raise unknown_name("architecture to start 'elcorec_llm' from", name, (EXPERT, "elcorec_llm"))
             elif not soft_token:
-                raise UserError("'elcorec_llm' with soft_token=False makes no use of a pretrained 'elcorec'.")
+                raise UserError(f"'elcorec_llm' with soft_token=False makes no use of a pretrained {EXPERT!r}.")
             else:
                 _check_fits(expert or {}, model)
                 frozen.freeze(model.get_layer(TARGET).output)
@@ -178,30 +181,25 @@ def _text_vectors(texts: Sequence[CatalogueRows], items: Any) -> Any:
 
 
 def _graph(schema: Schema, expert: Mapping[str, Any]) -> InteractionGraph:
-    """The graph of an `elcorec` with some hparams."""
-    usual, options = _of_graph(spec("elcorec").hparams), spec("elcorec").options
+    """The graph of an `elcorec_graph` with some hparams."""
+    usual, options = _of_graph(spec(EXPERT).hparams), spec(EXPERT).options
     check_options(expert, {name: options[name] for name in usual}, kind="hparam", of="expert")
     hparams = {**usual, **expert}
     return InteractionGraph(schema, dim=hparams.pop("embedding_dim"), **hparams)
 
 
 def _of_graph(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Those hparams of an `elcorec` that are about its graph."""
+    """Those hparams of an `elcorec_graph` that are about its graph."""
     names = {"embedding_dim", *inspect.signature(InteractionGraph).parameters}
     return {name: value for name, value in hparams.items() if name in names}
 
 
 def _check_fits(expert: Mapping[str, Any], trained: Recommender) -> None:
-    """Raises a `UserError` unless a trained `elcorec` has a graph like that of the expert."""
-    if trained.hparams["propagation"] != "graph":
-        raise UserError(
-            "'elcorec_llm' starts from an 'elcorec' with propagation='graph'. "
-            f"Received one with propagation={trained.hparams['propagation']!r}."
-        )
+    """Raises a `UserError` unless a trained `elcorec_graph` has a graph like that of the expert."""
     # Dropout has no weights.
-    usual, given = _of_graph(spec("elcorec").hparams), _of_graph(trained.hparams)
+    usual, given = _of_graph(spec(EXPERT).hparams), _of_graph(trained.hparams)
     if {**usual, **expert, "id_dropout": given["id_dropout"]} != given:
         needed = {name: value for name, value in given.items() if value != usual[name]}
         raise UserError(
-            f"The pretrained 'elcorec' has a graph of other hparams. Set hparams.expert={json.dumps(needed)}."
+            f"The pretrained {EXPERT!r} has a graph of other hparams. Set hparams.expert={json.dumps(needed)}."
         )
