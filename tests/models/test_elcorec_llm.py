@@ -227,7 +227,7 @@ def test_what_it_cannot_start_from_is_named(make_run, datasets, expert, tmp_path
     with pytest.raises(UserError, match=r'a graph of other hparams. Set hparams.expert=.*"units": 4'):
         train(datasets["text"], {"expert": {}}, train=pretrained)
     towers = make_run("elcorec", datasets["text"]).save(tmp_path / "towers")
-    with pytest.raises(UserError, match="Unknown architecture to start 'elcorec_llm' from 'elcorec'. Did you mean"):
+    with pytest.raises(UserError, match=r"Unknown architecture to start 'elcorec_llm' from 'elcorec'. Did you mean"):
         train(datasets["text"], train={"pretrained": {"elcorec": str(towers)}})
     popularity = make_run("popularity", datasets["text"]).save(tmp_path / "popularity")
     with pytest.raises(UserError, match="Unknown architecture to start 'elcorec_llm' from 'popularity'"):
