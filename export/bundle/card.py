@@ -8,11 +8,15 @@ from typing import Any
 
 import yaml
 
-from export import onnx, onnx_examples, saved_model, tf_serving, tflite
+from export.bundle.measurements import BASELINE
 from export.endpoints import Endpoint
-from export.facts import BASELINE
-from export.queries import Values
-from export.serving_client import HISTORY
+from export.formats import saved_model
+from export.formats.onnx import examples as onnx_examples
+from export.formats.onnx import writer as onnx
+from export.formats.tflite import writer as tflite
+from export.serving import tf_serving
+from export.serving.client import HISTORY
+from export.verification.queries import Values
 from zoo.errors import UserError
 from zoo.evaluation.figures import gain, is_headline
 from zoo.families.top_k import NO_ITEM_SCORE
@@ -329,7 +333,7 @@ WRONG_REQUESTS = {
             "`INVALID_ARGUMENT` (REST: 400) with both dtypes",
         ],
         [
-            "`export.tf_serving.Client`",
+            "`export.serving.Client`",
             "`MissingInputError` that names the input; nothing is sent",
             "`WrongDtypeError` that names the input; nothing is sent",
         ],

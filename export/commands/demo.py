@@ -31,7 +31,7 @@ def demo(
     check_free(out, overwrite, COMPARISON)
     plan = read_yaml(configs_folder() / "demo.yaml")
     quiet_tensorflow()
-    from export.bundle import export
+    from export.bundle.publishing import export
     from zoo.run import Run
 
     with published_folder(out, overwrite, COMPARISON) as folder:
