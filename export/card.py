@@ -14,7 +14,8 @@ from export.facts import BASELINE
 from export.queries import Values
 from export.serving_client import HISTORY
 from zoo.errors import UserError
-from zoo.evaluation.figures import gain, is_headline
+from zoo.evaluation.metrics import gain
+from zoo.evaluation.protocols import is_headline
 from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.registry import spec
 

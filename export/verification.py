@@ -14,7 +14,7 @@ from export.queries import Values, storable, stored
 from export.runtimes import Runtime, ask, open_runtime, quantization_of
 from zoo.arrays import load_arrays, save_arrays
 from zoo.config import ExportConfig
-from zoo.evaluation.metrics import ranking_metrics
+from zoo.evaluation.hits import ranking_metrics
 from zoo.families.top_k import NO_ITEM_SCORE
 
 REFERENCE = "reference.npz"

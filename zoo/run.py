@@ -15,10 +15,9 @@ from zoo.cold_start import NEIGHBORS, Neighbors, NewUser, check_usable, read_rec
 from zoo.config import Config
 from zoo.data.dataset import PARTS, Dataset, Part
 from zoo.errors import UserError
-from zoo.evaluation.protocols import Evaluation, evaluate
+from zoo.evaluation.protocols import Evaluation, default_protocol, evaluate
 from zoo.families import Recommender
 from zoo.files import check_run, describe_files, published_folder, read_json, read_manifest
-from zoo.registry import spec
 from zoo.saving import read_dataset, read_recommender, write_recommender
 from zoo.schema import PADDING, UNKNOWN
 
@@ -222,25 +221,6 @@ class Run:
         if unknown:
             raise UserError(f"{what}: {unknown[0]!r} is not an item of the catalogue.")
         return self.dataset.vocabularies["item"].index(ids or [self.dataset.vocabularies["item"].padding_value])
-
-
-def default_protocol(model: Recommender, config: Config, dataset: Dataset, part: Part = "test") -> str:
-    """The protocol that fits what a model was trained for: ranking, unless the labels are the targets.
-
-    Labels split in time are asked in the order of time of a model that reads histories. Where the data lists
-    candidates for the part, the ranking is of these, as the paper has it that they are from.
-    """
-    if model.scores_are_ratings:
-        return "ratings"
-    if _learns_labels(config, dataset):
-        return "ctr" if "history" in model.query_names and dataset.is_split_in_time else "labels"
-    return "sampled-ranking" if part in dataset.candidates else "full-ranking"
-
-
-def _learns_labels(config: Config, dataset: Dataset) -> bool:
-    objective = config.train.objective or spec(config.model).objective
-    feedback = config.train.options.get("feedback", "auto" if objective == "pointwise" else "implicit")
-    return dataset.has_binary_labels if feedback == "auto" else feedback == "explicit"
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

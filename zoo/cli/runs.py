@@ -10,6 +10,7 @@ import typer
 
 from zoo.cli.console import AsJson, Overwrite, interval_cells, print_json, print_table, quiet_tensorflow
 from zoo.errors import UserError
+from zoo.evaluation.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from zoo.run import Run
@@ -77,7 +78,7 @@ def train(
 
 def evaluate(
     run: RunFolder,
-    protocol: Annotated[str | None, typer.Option(help="full-ranking, sampled-ranking, ratings or labels.")] = None,
+    protocol: Annotated[str | None, typer.Option(help=f"One of {', '.join(PROTOCOLS)}.")] = None,
     part: Annotated[str, typer.Option(help="valid or test.")] = "test",
     as_json: AsJson = False,
 ) -> None:
@@ -141,7 +142,12 @@ def _print_notes(run: Run) -> None:
 
 def _print_evaluation(evaluation: dict[str, Any], run: Run) -> None:
     print(f"Protocol {evaluation['protocol']}: {evaluation['about']}")
-    rows = [(name, *interval_cells(interval)) for name, interval in evaluation["metrics"].items()]
-    for name, value in run.dataset.facts.items():
-        rows.append((name, f"{value:.4f}", ""))
-    print_table("", ["metric", "value", "95% interval"], rows)
+    without = evaluation["without_context"]
+    rows = [
+        (name, *interval_cells(interval), interval_cells(without[name])[0] if without else "")
+        for name, interval in evaluation["metrics"].items()
+    ]
+    rows += [(name, f"{value:.4f}", "", "") for name, value in run.dataset.facts.items()]
+    columns = ["metric", "value", "95% interval", "without context"]
+    shown = len(columns) if without else len(columns) - 1
+    print_table("", columns[:shown], [row[:shown] for row in rows])
