@@ -5,7 +5,7 @@ import argparse
 import tensorflow as tf
 
 import zoo
-from export import tfrs
+from export.serving import tfrs
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--data", default="movielens-sample")

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from export import onnx, quantization, saved_model, tf_serving, tflite
+from export import onnx, saved_model, tflite
 from export.card import model_card
 from export.endpoints import Endpoint, EndpointGraphs
 from export.facts import artefact_facts, run_facts
+from export.formats import quantization
 from export.queries import (
     Values,
     indexed,
@@ -29,6 +30,7 @@ from export.queries import (
     vocabularies_of,
 )
 from export.runtimes import KerasRuntime, ask
+from export.serving import tf_serving
 from export.verification import (
     LARGEST_BATCH,
     TOP,

@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
-from export import onnx, onnx_examples, saved_model, tf_serving, tflite
+from export import onnx, onnx_examples, saved_model, tflite
 from export.endpoints import Endpoint
 from export.facts import BASELINE
 from export.queries import Values
-from export.serving_client import HISTORY
+from export.serving import tf_serving
+from export.serving.client import HISTORY
 from zoo.errors import UserError
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import is_headline
@@ -330,7 +331,7 @@ WRONG_REQUESTS = {
             "`INVALID_ARGUMENT` (REST: 400) with both dtypes",
         ],
         [
-            "`export.tf_serving.Client`",
+            "`export.serving.Client`",
             "`MissingInputError` that names the input; nothing is sent",
             "`WrongDtypeError` that names the input; nothing is sent",
         ],

@@ -10,21 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from export.console import print_check
-from export.demo import demo
 from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
 from zoo.errors import UserError
 from zoo.files import check_free, check_run, read_json
 
 if TYPE_CHECKING:
     from export.verification import Check
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this package to the `zoo` command."""
-    app.command()(export)
-    app.command()(verify)
-    app.command()(refresh)
-    app.command()(demo)
 
 
 def export(

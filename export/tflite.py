@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
-from export import quantization
 from export.endpoints import Endpoint, EndpointGraphs, TensorInfo, unrolled
+from export.formats import quantization
 from zoo.errors import UserError, unknown_name
 from zoo.schema import FIRST_KNOWN, Vocabulary
 

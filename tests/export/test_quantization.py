@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
-from export import quantization, tflite
+from export import tflite
 from export.endpoints import EndpointGraphs
+from export.formats import quantization
+from export.formats.quantization.network import first_row
 from zoo.errors import UserError
 from zoo.schema import Schema, Vocabulary
 
@@ -250,7 +252,7 @@ def test_a_part_is_found_where_its_rows_are(before, length, width, seed):
     # Few different numbers, so that some rows are equal.
     whole = np.random.default_rng(seed).integers(0, 2, (50, width)).astype(np.float32)
     part = whole[before : before + length]
-    found = quantization._first_row(whole.view(np.uint8).ravel(), part.copy().view(np.uint8).ravel(), width)
+    found = first_row(whole.view(np.uint8).ravel(), part.copy().view(np.uint8).ravel(), width)
     assert found is not None
     assert found <= before
     np.testing.assert_array_equal(whole[found : found + length], part)
@@ -258,10 +260,10 @@ def test_a_part_is_found_where_its_rows_are(before, length, width, seed):
 
 def test_a_table_that_is_no_part_is_not_found():
     whole, part = np.arange(20, dtype=np.float32), np.array([2, 3, 4, 6], np.float32)
-    assert quantization._first_row(whole.view(np.uint8), part.view(np.uint8), 2) is None
+    assert first_row(whole.view(np.uint8), part.view(np.uint8), 2) is None
 
 
 def test_int8_without_the_inputs_of_an_endpoint_says_what_is_missing(network):
     content = (network[1] / tflite.FILE).read_bytes()
-    with pytest.raises(UserError, match=r"sample of every endpoint.*Received: \[\].*'recommend', 'score'"):
+    with pytest.raises(UserError, match=r"lacks endpoints.*Received: \[\].*every endpoint.*'recommend', 'score'"):
         quantization.quantize(content, "int8", {})

@@ -1,36 +1,31 @@
-"""The `zoo` command. Commands of other packages join by the entry point group `zoo.commands`."""
+"""The `zoo` command. `zoo.cli.loader` says how other packages and a user's own files add subcommands."""
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
-from zoo.cli.bench import bench
-from zoo.cli.compare import compare
 from zoo.cli.console import fail
-from zoo.cli.doctor import doctor
-from zoo.cli.models import info, list_models
-from zoo.cli.runs import evaluate, recommend, train
+from zoo.cli.loader import Commands, command
 from zoo.errors import UserError, ZooError
-from zoo.plugins import plugins
+
+__all__ = ["command", "main", "make_app"]
 
 
 def make_app() -> typer.Typer:
-    """The command with all its subcommands, those of other packages included."""
+    """The command with all its subcommands, each of which is imported when it is asked for."""
     app = typer.Typer(
         name="zoo",
-        help="Train recommenders, evaluate them, and export them with proof that they still say the same.",
+        help="Train recommenders, evaluate them, and export them with proof that they still say the same.\n\n"
+        "Start with `zoo demo`. Your own data: `zoo train`, `zoo evaluate`, `zoo compare`, `zoo export`.",
+        cls=Commands,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.command("list")(list_models)
-    for command in (info, train, evaluate, recommend, compare, bench):
-        app.command()(command)
-    for point in plugins("zoo.commands"):
-        point.load()(app)
-    app.command()(doctor)
+    app.callback()(_options)
     return app
 
 
@@ -48,3 +43,19 @@ def main() -> None:
         # Whoever read the output, e.g. `head`, has enough.
         sys.stderr.close()
         sys.exit(0)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from zoo import __version__
+
+        print(f"recozoo {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """The options of `zoo` itself."""

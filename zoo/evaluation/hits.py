@@ -16,8 +16,8 @@ from zoo.schema import PADDING
 class Hits(np.ndarray):
     """Whether the item at each rank is a held-out item of the user, bool `[num_users, num_ranks]`.
 
-    It is an array, with sums that ranking metrics share. Column k - 1 of each is the sum over the top k, so every cut is
-    read from the same sums. Each is taken when it is first asked for.
+    It is an array, with sums that ranking metrics share. Column k - 1 of each is the sum over the top k, so every cut
+    is read from the same sums. Each is taken when it is first asked for.
 
     Example:
 

@@ -1,7 +1,7 @@
 """Metrics of a user's ranking, cut at rank k.
 
-For one user, `hit[r]` is 1 if the item at rank r (from 1) is held out and 0 otherwise, and R is the number of items that
-are held out. All of them are read from the sums of `Hits`, which are taken once for all metrics and cuts.
+For one user, `hit[r]` is 1 if the item at rank r (from 1) is held out and 0 otherwise, and R is the number of items
+that are held out. All of them are read from the sums of `Hits`, which are taken once for all metrics and cuts.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def precision(hits: Hits, num_relevant: np.ndarray, k: int) -> np.ndarray:
 def ndcg(hits: Hits, num_relevant: np.ndarray, k: int) -> np.ndarray:
     """Normalized discounted cumulative gain: DCG / IDCG, both over the top k.
 
-    DCG is the sum of `hit[r] / log2(r + 1)`, and IDCG is that sum where min(R, k) hits are at the top. The gain is binary
-    (Järvelin and Kekäläinen, 2002, doi:10.1145/582415.582418).
+    DCG is the sum of `hit[r] / log2(r + 1)`, and IDCG is that sum where min(R, k) hits are at the top. The gain is
+    binary (Järvelin and Kekäläinen, 2002, doi:10.1145/582415.582418).
     """
     return hits.gain[:, k - 1] / hits.ideal_gain[num_relevant.clip(max=k) - 1]
 

@@ -13,15 +13,15 @@ import pytest
 import tensorflow as tf
 
 import export
-from export import tfrs
 from export.bundle import Options, publish_bundle
 from export.queries import sample_queries
 from export.runtimes import open_runtime
+from export.serving import tfrs
 from export.verification import load_reference
 from zoo.errors import UserError, ZooError
 
 K = 10
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "tfrs_index.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "tfrs_index.py"
 
 needs_extra = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("tensorflow_recommenders", "tf_keras")),

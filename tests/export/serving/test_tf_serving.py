@@ -35,9 +35,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_
 from tensorflow_serving.config import model_server_config_pb2
 from test_saved_model import decoded, make_calls, meta_graph, run_in_cpp, run_in_python, write_saved_model
 
-from export import tf_serving
 from export.endpoints import Endpoint, TensorInfo
-from export.tf_serving import (
+from export.serving import (
     Client,
     ClientError,
     MissingInputError,
@@ -47,7 +46,9 @@ from export.tf_serving import (
     UnavailableError,
     WrongDtypeError,
     WrongShapeError,
+    tf_serving,
 )
+from export.serving.client import predict_request
 from zoo.errors import UserError, ZooError
 
 # ------------------------------------------------------------------------------------------- the server
@@ -731,7 +732,7 @@ def test_a_client_is_made_from_a_bundle_its_manifest_or_its_endpoints(exported):
 
 def test_a_client_over_rest_does_not_import_tensorflow(exported):
     code = (
-        "import sys\nfrom export.tf_serving import Client\n"
+        "import sys\nfrom export.serving import Client\n"
         f"Client('http://localhost:1', {str(bundle_of(exported))!r})\nassert 'tensorflow' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
@@ -775,7 +776,7 @@ def padded_query(rows):
 def make_request(feed):
     dtypes = {info.name: info.dtype for info in toy_endpoints()[0].inputs}
     arrays = {key: np.asarray(value) for key, value in feed.items()}
-    return tf_serving.predict_request("toy", "recommend", dtypes, arrays)
+    return predict_request("toy", "recommend", dtypes, arrays)
 
 
 LISTS = st.lists(st.lists(st.sampled_from([*ITEMS, 99]), max_size=3), min_size=1, max_size=3)

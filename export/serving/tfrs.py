@@ -163,7 +163,7 @@ def _run(scratch: Path, request: dict[str, Any], vectors: np.ndarray, queries: V
     save_arrays(scratch / "queries.npz", {name: storable(values) for name, values in queries.items()})
     (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
     environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", "export.tfrs", str(scratch)]
+    command = [sys.executable, "-m", "export.serving.tfrs", str(scratch)]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode == NO_SCANN:
         asked = [line.partition(";")[0] for line in importlib.metadata.requires("scann") or () if "tensorflow" in line]

@@ -21,47 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.serving_client import (
-    HISTORY,
-    MAX_BATCH,
-    SETS,
-    Client,
-    ClientError,
-    MissingInputError,
-    Recommendations,
-    RequestError,
-    Scores,
-    ServerError,
-    TimedOutError,
-    UnavailableError,
-    Vectors,
-    WrongDtypeError,
-    WrongShapeError,
-    predict_request,
-)
+from export.serving.client import HISTORY, MAX_BATCH, SETS, predict_request
 
 if TYPE_CHECKING:
     from export.endpoints import Endpoint, TensorInfo
-
-__all__ = [
-    "BATCH_SIZES",
-    "Client",
-    "ClientError",
-    "MissingInputError",
-    "Recommendations",
-    "RequestError",
-    "Scores",
-    "ServerError",
-    "TimedOutError",
-    "UnavailableError",
-    "Vectors",
-    "WrongDtypeError",
-    "WrongShapeError",
-    "docker_command",
-    "grpc_example",
-    "rest_example",
-    "write",
-]
 
 CONFIG = "models.config"
 BATCHING = "batching.config"
@@ -78,7 +41,7 @@ max_enqueued_batches {{ value: 100 }}
 num_batch_threads {{ value: 4 }}
 {"".join(f"allowed_batch_sizes: {size}" + chr(10) for size in BATCH_SIZES)}\
 # Lists that differ in length are filled up with their own first value, so begin every `exclude` and
-# `candidates` with a column of padding, as export.tf_serving.Client does.
+# `candidates` with a column of padding, as export.serving.Client does.
 pad_variable_length_inputs: true
 """
 
@@ -179,7 +142,7 @@ def grpc_example(
     arguments = [f"{{{query}}}"] if query else []
     arguments += [f"{key}=[{_code(value)}]" for key, value in items.items() if value != []]
     return (
-        "from export.tf_serving import Client\n\n"
+        "from export.serving import Client\n\n"
         f"with Client({address!r}, {bundle!r}) as client:\n"
         f"    print(client.{endpoint.name}({', '.join(arguments)}))"
     )

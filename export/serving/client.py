@@ -1,4 +1,4 @@
-"""A typed client of a bundle's SavedModel in TF Serving, over REST or gRPC; use it as `export.tf_serving.Client`.
+"""A typed client of a bundle's SavedModel in TF Serving, over REST or gRPC; use it as `export.serving.Client`.
 
 The server's batching joins requests. Where their lists differ in length it fills the shorter tensor up with
 the tensor's own *first* value, whatever that is. So the client sends every `exclude` and `candidates` with a

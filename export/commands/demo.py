@@ -1,0 +1,5 @@
+"""`zoo demo`."""
+
+from export.demo import demo
+
+__all__ = ["demo"]

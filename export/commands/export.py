@@ -1,0 +1,5 @@
+"""`zoo export`."""
+
+from export.cli import export
+
+__all__ = ["export"]

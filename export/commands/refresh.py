@@ -1,0 +1,5 @@
+"""`zoo refresh`."""
+
+from export.cli import refresh
+
+__all__ = ["refresh"]

@@ -1,0 +1,5 @@
+"""`zoo verify`."""
+
+from export.cli import verify
+
+__all__ = ["verify"]

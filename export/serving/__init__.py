@@ -1,0 +1,31 @@
+"""Serves a bundle: what TF Serving reads, a typed client of it, and an index of tensorflow-recommenders."""
+
+from export.serving.client import (
+    Client,
+    ClientError,
+    MissingInputError,
+    Recommendations,
+    RequestError,
+    Scores,
+    ServerError,
+    TimedOutError,
+    UnavailableError,
+    Vectors,
+    WrongDtypeError,
+    WrongShapeError,
+)
+
+__all__ = [
+    "Client",
+    "ClientError",
+    "MissingInputError",
+    "Recommendations",
+    "RequestError",
+    "Scores",
+    "ServerError",
+    "TimedOutError",
+    "UnavailableError",
+    "Vectors",
+    "WrongDtypeError",
+    "WrongShapeError",
+]

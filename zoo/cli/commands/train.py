@@ -1,0 +1,68 @@
+"""`zoo train`: an architecture and data become a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
+from zoo.cli.runs import print_evaluation
+from zoo.errors import UserError
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="A registered architecture, or a YAML file with a key 'model'.")],
+    data: Annotated[str | None, typer.Option(help="A named dataset, or a CSV, TSV, Parquet or YAML file.")] = None,
+    data_root: Annotated[str | None, typer.Option(help="Folder of the files of a named dataset.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, e.g. train.epochs=3 or embedding_dim=16.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/MODEL-DATA.")] = None,
+    overwrite: Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish an interrupted run.")] = False,
+    workers: Annotated[
+        str | None, typer.Option(help="host:port of every worker, with commas; the same on each.")
+    ] = None,
+    worker: Annotated[int | None, typer.Option(help="Which of the workers this is, counted from 0.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train an architecture on data, evaluate it and save the run."""
+    from zoo.config import make_config, parse_settings
+    from zoo.files import check_free
+    from zoo.registry import spec
+
+    sections = parse_settings(settings or [])
+    if data_root is not None:
+        sections.setdefault("data", {})["data_root"] = data_root
+    if workers is not None:
+        sections.setdefault("train", {})["workers"] = workers.split(",")
+    if worker is not None:
+        sections.setdefault("train", {})["worker"] = worker
+    config = make_config(model, sections)
+    spec(config.model).check_hparams(config.hparams)
+    source = data or config.data.source
+    if source is None:
+        raise UserError("No data was given. Name a dataset or a file, e.g. --data movielens-sample.")
+    folder = out or Path("runs") / f"{config.model}-{Path(source).stem}"
+    check_free(folder, overwrite, "run.json")
+    quiet_tensorflow()
+    from zoo.training.train import train as train_run
+
+    run = train_run(model, source, out=folder, overwrite=overwrite, resume=resume, progress=not as_json, **sections)
+    if as_json:
+        print_json(
+            {
+                "run": str(run.folder) if run.folder else None,
+                "epochs": len(run.history),
+                "notes": run.dataset.notes,
+                "metrics": run.metrics,
+            }
+        )
+        return
+    for note in run.dataset.notes:
+        print(f"  {note}")
+    for evaluation in run.metrics.values():
+        print_evaluation(evaluation, run)
+    print(f"Saved to {run.folder}" if run.folder else "Worker 0 saves the run.")
