@@ -19,11 +19,13 @@ import numpy as np
 import pandas as pd
 
 import zoo
-from export import onnx, saved_model, tflite
-from export.bundle import FORMATS, export
+from export.bundle.publishing import FORMATS, export
 from export.endpoints import EndpointGraphs
-from export.queries import indexed, sample_queries, sample_requests, vocabularies_of
-from export.runtimes import quantization_of
+from export.formats import saved_model
+from export.formats.onnx import writer as onnx
+from export.formats.runtimes import quantization_of
+from export.formats.tflite import writer as tflite
+from export.verification.queries import indexed, sample_queries, sample_requests, vocabularies_of
 from zoo.cli.console import print_json, print_table
 from zoo.config import configs_folder, read_yaml
 from zoo.data import load_dataset

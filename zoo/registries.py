@@ -1,4 +1,4 @@
-"""Named objects, one a file: those of a package, of other installed packages, and of files that a user names."""
+"""Objects found by name. They come from a package, from other installed packages, and from files that a user names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -14,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from zoo.errors import UserError, unknown_name
 from zoo.plugins import plugins
 
-# Python files, and folders of them, that register objects of a user's own, separated as in PATH.
+# Names Python files, and folders of them, that register objects of a user's own. They are separated as in PATH.
 PLUGINS_VARIABLE = "ZOO_PLUGINS"
 
 
@@ -32,38 +33,59 @@ AnyNamed = TypeVar("AnyNamed", bound=Named)
 class Registry(Mapping[str, AnyNamed], Generic[AnyNamed]):
     """Objects of one kind by name, in the order of their names.
 
-    Nothing is imported before the first look. Then every module of the package is, each of which registers what is
-    in it, then the modules of the entry point group, then the files that `ZOO_PLUGINS` names.
+    Nothing is imported before the first look. That look imports every module of the package, then the modules of the
+    entry point group, then runs the files that `ZOO_PLUGINS` names. Each of them registers what is in it.
 
     Args:
         kind: What is registered, for error messages, e.g. `"protocol"`.
         package: The package whose modules each register an object, e.g. `"zoo.evaluation.protocols"`.
         group: The entry point group by which other installed packages add theirs, e.g. `"zoo.protocols"`.
 
+    Raises:
+        UserError: At the first look, if a file of `ZOO_PLUGINS` does not exist or fails, or two objects have one name.
+
     Example:
 
-    >>> PROTOCOLS: Registry[Protocol] = Registry("protocol", "zoo.evaluation.protocols", "zoo.protocols")
-    >>> PROTOCOLS["labels"].headline
-    'auc'
+    ```python
+    # zoo/evaluation/protocols/__init__.py
+    PROTOCOLS: Registry[Protocol] = Registry("protocol", "zoo.evaluation.protocols", "zoo.protocols")
+
+    # zoo/evaluation/protocols/labels.py, or a file that ZOO_PLUGINS names
+    PROTOCOLS.register(Labels())
+
+    # Anywhere
+    PROTOCOLS["labels"].headline
+    ```
     """
 
     def __init__(self, kind: str, package: str, group: str) -> None:
         self.kind, self._package, self._group = kind, package, group
         self._objects: dict[str, AnyNamed] = {}
+        self._homes: dict[str, str] = {}
         self._is_complete = False
 
     def register(self, made: AnyNamed) -> AnyNamed:
-        """Adds an object under its name, and returns it.
+        """Adds an object under its name.
+
+        Args:
+            made: The object. A file that is run again may replace its own.
+
+        Returns:
+            The object, so that this can be a decorator of a class.
 
         Raises:
-            UserError: If another object has the name already.
+            UserError: If an object of another file has the name already.
         """
-        other = self._objects.get(made.name)
-        # A file that is run again, as by two spellings of its path, registers the same object once more.
-        if other is not None and _home(other) != _home(made):
-            raise UserError(f"Two {self.kind}s are called {made.name!r}: in {_home(other)} and in {_home(made)}.")
+        home = _file_being_run()
+        other = self._homes.setdefault(made.name, home)
+        if other != home:
+            raise UserError(f"Two {self.kind}s are called {made.name!r}: in {other} and in {home}. Rename one of them.")
         self._objects[made.name] = made
         return made
+
+    def file_of(self, name: str) -> str:
+        """The file that registers the object of a name."""
+        return self._homes[self[name].name]
 
     def __getitem__(self, name: str) -> AnyNamed:
         self._discover()
@@ -104,33 +126,59 @@ def run_plugin_files() -> None:
     """Runs the files that `ZOO_PLUGINS` names, each once in a process.
 
     Raises:
-        UserError: If a file does not exist.
+        UserError: If a file does not exist, is not Python, or fails.
     """
     for place in filter(None, os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep)):
         path = Path(place).resolve()
         if not path.exists():
-            raise UserError(f"{PLUGINS_VARIABLE} names {place!r}, which does not exist.")
+            raise UserError(f"{PLUGINS_VARIABLE} names {place!r}, which does not exist. Correct the path.")
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
             run_file(file, "zoo_plugins")
 
 
 def run_file(file: Path, prefix: str) -> None:
-    """Runs a Python file as a module named after its path, unless that was done before."""
+    """Runs a Python file as a module named after its path, unless that was done before.
+
+    Args:
+        file: The file.
+        prefix: The beginning of the name of the module.
+
+    Raises:
+        UserError: If the file is not Python or fails. The message has the file, the line and what Python says.
+    """
     name = f"{prefix}_{file.stem}_{abs(hash(str(file)))}"
     if name in sys.modules:
         return
     found = importlib.util.spec_from_file_location(name, file)
-    assert found is not None
-    assert found.loader is not None
+    if found is None or found.loader is None:
+        raise UserError(f"{file} is not a Python file. Give a file whose name ends with .py, or a folder of them.")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
     try:
         found.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
-        raise
+        if isinstance(error, UserError) or not isinstance(error, Exception):
+            raise
+        raise _failure(file, error) from error
 
 
-def _home(made: object) -> str:
-    """The module that an object, or its class, is defined in."""
-    return str(getattr(made, "__module__", type(made).__module__))
+def _failure(file: Path, error: Exception) -> UserError:
+    """The error for a file that fails: where it does, and what Python says."""
+    line: int | None = None
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        line, said = error.lineno, f"{type(error).__name__}: {error.msg}"
+    else:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        line, said = lines[-1] if lines else None, "".join(traceback.format_exception_only(error)).strip()
+    where = f"{file}, line {line}" if line else str(file)
+    return UserError(f"{where}: {said}. Correct the file, then try again.")
+
+
+def _file_being_run() -> str:
+    """The file whose top level leads to this call; the name of its module where there is no file, as in a notebook."""
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    file = frame.f_globals.get("__file__")
+    return str(Path(file).resolve()) if file else str(frame.f_globals["__name__"])

@@ -42,8 +42,8 @@ def write(folder: Path, items: int) -> None:
     import numpy as np
 
     import zoo
-    from export import onnx
     from export.endpoints import EndpointGraphs
+    from export.formats.onnx import writer as onnx
     from zoo.schema import Schema, Vocabulary
 
     model = zoo.build("gmf", Schema.of_ids(num_users=USERS, num_items=items), embedding_dim=DIM)

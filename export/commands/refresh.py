@@ -1,5 +1,60 @@
-"""`zoo refresh`."""
+"""`zoo refresh`: another catalogue in a bundle."""
 
-from export.cli import refresh
+from __future__ import annotations
 
-__all__ = ["refresh"]
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from export.console import print_check, silent
+from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
+from zoo.errors import UserError
+from zoo.files import read_json
+
+
+def refresh(
+    bundle: Annotated[Path, typer.Argument(help="The folder of a bundle.")],
+    items: Annotated[Path, typer.Option(help="The whole new catalogue: a CSV, TSV or Parquet file.")],
+    out: Annotated[Path | None, typer.Option(help="The folder of the new bundle; by default the old one's.")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--columns", help="Names for columns, name in the file=name here: sku=item.")
+    ] = None,
+    k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives; by default as before.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put new, changed and withdrawn items into a bundle without training, and verify and publish it again."""
+    named = _renames(columns or ())
+    read_json(bundle / "manifest.json", "bundle")
+    quiet_tensorflow()
+    from export.bundle.refresh import refresh as refresh_bundle
+
+    report = silent if as_json else print_check
+    done = refresh_bundle(bundle, items, out, columns=named, k=k, overwrite=overwrite, report=report)
+    if not done.changes:
+        print(f"Warning: {items} is the catalogue that {bundle} has already. Nothing was published.", file=sys.stderr)
+    if as_json:
+        print_json(
+            {
+                "bundle": str(out or bundle) if done.changes else str(bundle),
+                "version": done.bundle.version,
+                "published": bool(done.changes),
+                "items": done.changes.counts,
+                "checks": done.bundle.manifest["checks"] if done.changes else [],
+            }
+        )
+    else:
+        print(f"Items: {done.changes}")
+        if done.changes:
+            print(f"Published {out or bundle}, version {done.bundle.version}")
+
+
+def _renames(columns: Sequence[str]) -> dict[str, str]:
+    renames = dict(column.rpartition("=")[::2] for column in columns)
+    for column, name in renames.items():
+        if not column or not name:
+            raise UserError(f"--columns: expected name in the file=name here. Received: {column or name!r}.")
+    return renames

@@ -1,5 +1,27 @@
-"""`zoo verify`."""
+"""`zoo verify`: the proof of a bundle, once more."""
 
-from export.cli import verify
+from __future__ import annotations
 
-__all__ = ["verify"]
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from export.console import print_check, silent
+from zoo.cli.console import AsJson, print_json, quiet_tensorflow
+from zoo.files import read_json
+
+
+def verify(bundle: Annotated[Path, typer.Argument(help="The folder of a bundle.")], as_json: AsJson = False) -> None:
+    """Check the files of a bundle and ask every artefact again what the trained model answered."""
+    read_json(bundle / "manifest.json", "bundle")
+    quiet_tensorflow()
+    from export.bundle.publishing import open_bundle
+    from export.bundle.publishing import verify as verify_bundle
+
+    opened = open_bundle(bundle)
+    if not as_json:
+        print(f"ok  {len(opened.manifest['files'])} files have the SHA-256 that the manifest says")
+    checks = verify_bundle(opened, silent if as_json else print_check)
+    if as_json:
+        print_json({"bundle": str(bundle), "checks": [check.to_json() for check in checks]})

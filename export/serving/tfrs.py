@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from export.bundle import Bundle
-    from export.queries import Values
-    from export.verification import Check
+    from export.bundle.publishing import Bundle
+    from export.verification.comparison import Check
+    from export.verification.queries import Values
     from zoo.families import Recommender
     from zoo.run import Run
     from zoo.schema import Vocabulary
@@ -74,8 +74,8 @@ def write(
     >>> write("bundles/mf", "indexes/mf", k=20)
     >>> answer = tf.saved_model.load("indexes/mf").signatures["recommend"](user=tf.constant([15]))
     """
-    from export.refresh import load_trained
-    from export.verification import load_reference
+    from export.bundle.refresh import load_trained
+    from export.verification.reference import load_reference
     from zoo.errors import UserError, ZooError, unknown_name
     from zoo.files import check_free, published_folder
 
@@ -125,7 +125,7 @@ def _check_packages(index: str) -> None:
 
 def _bundle_of(source: Any, scratch: Path) -> Bundle:
     """The bundle; of a run, one made for this."""
-    from export.bundle import Bundle, export, open_bundle
+    from export.bundle.publishing import Bundle, export, open_bundle
     from zoo.run import Run
 
     if isinstance(source, Run) or (not isinstance(source, Bundle) and (Path(source) / "run.json").exists()):
@@ -155,7 +155,7 @@ def _recommended_items(bundle: Bundle, item: Vocabulary) -> np.ndarray:
 
 def _run(scratch: Path, request: dict[str, Any], vectors: np.ndarray, queries: Values) -> Values:
     """Has the index made by a process of its own, and gives its answers to some queries."""
-    from export.queries import storable, stored
+    from export.verification.queries import storable, stored
     from zoo.arrays import load_arrays, save_arrays
     from zoo.errors import UserError, ZooError
 
@@ -186,8 +186,9 @@ def _compare(
     answers: Values,
 ) -> Check:
     """Compares the answers of the index with the trained model's."""
-    from export.runtimes import KerasRuntime, ask
-    from export.verification import compare, compare_quantized
+    from export.formats.runtimes import ask
+    from export.verification.comparison import compare, compare_quantized
+    from export.verification.reference import KerasRuntime
 
     item = vocabularies["item"]
     nothing = item.lookup(np.zeros((len(answers["items"]), 1), np.int32))

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 import export
-from export import onnx, tflite
-from export.bundle import Options, open_bundle, verify
+from export.bundle.publishing import Options, open_bundle, verify
 from export.endpoints import DEFAULT_K, Endpoint, EndpointGraphs
-from export.verification import BATCH_SIZES, Check
+from export.formats.onnx import writer as onnx
+from export.formats.tflite import writer as tflite
+from export.verification.comparison import BATCH_SIZES, Check
 from zoo.config import ExportConfig
 from zoo.data import prepare
 from zoo.data.dataset import Dataset
@@ -385,7 +386,9 @@ def swapped_users(content: bytes) -> bytes:
 
 
 def test_a_failed_verification_does_not_speak_of_publishing(damaged, monkeypatch):
-    monkeypatch.setattr("export.verification.compare", lambda *given: Check("onnx", "score", 1, 1, "error", 1.0, 0.5))
+    monkeypatch.setattr(
+        "export.verification.comparison.compare", lambda *given: Check("onnx", "score", 1, 1, "error", 1.0, 0.5)
+    )
     with pytest.raises(ZooError) as raised:
         verify(damaged)
     assert "published" not in str(raised.value)

@@ -17,11 +17,11 @@ import yaml
 
 import export
 import zoo
-from export import facts
-from export.card import model_card
-from export.facts import baseline_metrics, run_facts
-from export.queries import sample_requests
-from export.verification import load_sample
+from export.bundle import measurements as facts
+from export.bundle.card import model_card
+from export.bundle.measurements import baseline_metrics, run_facts
+from export.verification.queries import sample_requests
+from export.verification.reference import load_sample
 from zoo.data import prepare
 from zoo.schema import Vocabulary
 

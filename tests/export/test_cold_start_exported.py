@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from export.refresh import refresh
-from export.runtimes import open_runtime
+from export.bundle.refresh import refresh
+from export.formats.runtimes import open_runtime
 from zoo.cold_start import read_records
 
 FORMATS = ("saved_model", "onnx", "tflite")

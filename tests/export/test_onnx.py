@@ -12,9 +12,10 @@ import pytest
 import tensorflow as tf
 from onnx import numpy_helper
 
-from export import onnx as writer
 from export.endpoints import EndpointGraphs
-from export.runtimes import KerasRuntime, OnnxRuntime
+from export.formats.onnx import writer
+from export.formats.runtimes import OnnxRuntime
+from export.verification.reference import KerasRuntime
 from zoo.errors import UserError
 
 ENDPOINTS = ("recommend", "score", "embed_query", "embed_items")

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import export
-from export.refresh import refresh
-from export.runtimes import open_runtime
-from export.verification import load_sample
+from export.bundle.refresh import refresh
+from export.formats.runtimes import open_runtime
+from export.verification.reference import load_sample
 from zoo.errors import UserError
 from zoo.families import Pairs, Recommender, Towers
 from zoo.files import describe_files

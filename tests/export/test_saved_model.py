@@ -16,8 +16,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from export import saved_model
 from export.endpoints import Endpoint, EndpointGraphs
+from export.formats import saved_model
 from zoo.data import prepare
 from zoo.schema import Vocabulary
 

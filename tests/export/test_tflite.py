@@ -16,8 +16,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 import zoo
-from export import tflite
 from export.endpoints import EndpointGraphs
+from export.formats.tflite import writer as tflite
 from zoo.data import prepare
 from zoo.errors import UserError
 from zoo.families import Towers

@@ -12,21 +12,13 @@ import pandas as pd
 import pytest
 
 import export
-from export import saved_model, tflite, verification
 from export.endpoints import Endpoint, EndpointGraphs, TensorInfo
-from export.queries import encoded_ids, sample_queries, verification_queries
-from export.runtimes import KerasRuntime
-from export.verification import (
-    BATCH_SIZES,
-    REFERENCE,
-    SAMPLE,
-    compare,
-    compare_quantized,
-    load_reference,
-    load_sample,
-    verify_artefacts,
-    write_reference,
-)
+from export.formats import saved_model
+from export.formats.tflite import writer as tflite
+from export.verification import comparison as verification
+from export.verification.comparison import BATCH_SIZES, compare, compare_quantized, verify_artefacts
+from export.verification.queries import encoded_ids, sample_queries, verification_queries
+from export.verification.reference import REFERENCE, SAMPLE, KerasRuntime, load_reference, load_sample, write_reference
 from zoo.config import ExportConfig
 from zoo.data import prepare
 from zoo.families import Recommender

@@ -13,11 +13,11 @@ import pytest
 import tensorflow as tf
 
 import export
-from export.bundle import Options, publish_bundle
-from export.queries import sample_queries
-from export.runtimes import open_runtime
+from export.bundle.publishing import Options, publish_bundle
+from export.formats.runtimes import open_runtime
 from export.serving import tfrs
-from export.verification import load_reference
+from export.verification.queries import sample_queries
+from export.verification.reference import load_reference
 from zoo.errors import UserError, ZooError
 
 K = 10

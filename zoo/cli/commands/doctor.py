@@ -40,7 +40,7 @@ def _check(name: str, ok: bool, found: Any) -> dict[str, Any]:
 
 
 def _python() -> dict[str, Any]:
-    return _check("python", (3, 10) <= sys.version_info[:2] < (3, 13), f"{platform.python_version()} (3.10 to 3.12)")
+    return _check("python", (3, 11) <= sys.version_info[:2] < (3, 14), f"{platform.python_version()} (3.11 to 3.13)")
 
 
 def _package(name: str) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from export.bundle import MANIFEST, MODEL, PREPROCESSING, TITLES, Bundle, open_bundle, publish_bundle
-from export.queries import Values
-from export.verification import Report, load_sample
+from export.bundle.publishing import MANIFEST, MODEL, PREPROCESSING, TITLES, Bundle, open_bundle, publish_bundle
+from export.verification.comparison import Report
+from export.verification.queries import Values
+from export.verification.reference import load_sample
 from zoo.cold_start import encode_column, feature_names
 from zoo.data.dataset import Dataset, neutral
 from zoo.data.preparation import read_side_tables

@@ -8,12 +8,15 @@ from typing import Any
 
 import yaml
 
-from export import onnx, onnx_examples, saved_model, tflite
+from export.bundle.measurements import BASELINE
 from export.endpoints import Endpoint
-from export.facts import BASELINE
-from export.queries import Values
+from export.formats import saved_model
+from export.formats.onnx import examples as onnx_examples
+from export.formats.onnx import writer as onnx
+from export.formats.tflite import writer as tflite
 from export.serving import tf_serving
 from export.serving.client import HISTORY
+from export.verification.queries import Values
 from zoo.errors import UserError
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import is_headline

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from export.endpoints import UNKNOWN_PREFIX, Endpoint
-from export.queries import Values, storable, stored
-from export.runtimes import Runtime, ask, open_runtime, quantization_of
-from zoo.arrays import load_arrays, save_arrays
+from export.formats.runtimes import Runtime, ask, open_runtime, quantization_of
+from export.verification.queries import Values
+from export.verification.reference import LARGEST_BATCH, Reference, load_reference, load_sample
 from zoo.config import ExportConfig
 from zoo.evaluation.hits import ranking_metrics
 from zoo.families.top_k import NO_ITEM_SCORE
 
-REFERENCE = "reference.npz"
-SAMPLE = "sample.npz"
 # Queries a call, and how many of a group are asked in such calls: in calls of any size the first ones, which are the
 # edges of the schema and some random queries, and in the largest calls all of them.
-BATCH_SIZES = {1: 100, 3: 100, 64: None}
-LARGEST_BATCH = max(BATCH_SIZES)
+BATCH_SIZES = {1: 100, 3: 100, LARGEST_BATCH: None}
 # The ranks that quantized artefacts are judged by.
 TOP = 10
 # In a call of `recommend` these are lists of any length.
 LISTS = ("exclude", "candidates", "items")
-
-# Inputs and the trained model's answers, in groups of lists of like length, by endpoint.
-Reference = Mapping[str, list[tuple[Values, Values]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,43 +72,6 @@ class Check:
 
 
 Report = Callable[[Check], None]
-
-
-def write_reference(model: Runtime, queries: Mapping[str, list[Values]], folder: Path) -> None:
-    """Asks the trained model and stores queries and answers, in raw values, as `reference.npz`.
-
-    Args:
-        model: The trained model.
-        queries: For each endpoint the groups of queries that `verification_queries` made.
-        folder: Where the file goes.
-    """
-    arrays: dict[str, np.ndarray] = {}
-    for endpoint, groups in queries.items():
-        for number, inputs in enumerate(groups):
-            parts = {"inputs": inputs, "outputs": ask(model, endpoint, inputs, LARGEST_BATCH)}
-            for part, values in parts.items():
-                arrays |= {f"{endpoint}/{number}/{part}/{name}": storable(value) for name, value in values.items()}
-    save_arrays(folder / REFERENCE, arrays)
-
-
-def load_reference(folder: Path) -> Reference:
-    """What `write_reference` stored."""
-    reference: dict[str, dict[str, tuple[Values, Values]]] = {}
-    for key, values in load_arrays(folder / REFERENCE).items():
-        endpoint, group, part, name = key.split("/")
-        pair = reference.setdefault(endpoint, {}).setdefault(group, ({}, {}))
-        pair[part == "outputs"][name] = stored(values)
-    return {endpoint: list(groups.values()) for endpoint, groups in reference.items()}
-
-
-def save_sample(sample: Values, folder: Path) -> None:
-    """Stores the queries of real users as `sample.npz`."""
-    save_arrays(folder / SAMPLE, {name: storable(values) for name, values in sample.items()})
-
-
-def load_sample(folder: Path) -> Values:
-    """What `save_sample` stored."""
-    return {name: stored(values) for name, values in load_arrays(folder / SAMPLE).items()}
 
 
 def verify_artefacts(

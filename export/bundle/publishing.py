@@ -16,12 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from export import onnx, saved_model, tflite
-from export.card import model_card
+from export.bundle.card import model_card
+from export.bundle.measurements import artefact_facts, run_facts
 from export.endpoints import Endpoint, EndpointGraphs
-from export.facts import artefact_facts, run_facts
-from export.formats import quantization
-from export.queries import (
+from export.formats import quantization, saved_model
+from export.formats.onnx import writer as onnx
+from export.formats.runtimes import ask
+from export.formats.tflite import writer as tflite
+from export.serving import tf_serving
+from export.verification.comparison import TOP, Check, Report, verify_artefacts
+from export.verification.queries import (
     Values,
     indexed,
     sample_queries,
@@ -29,17 +33,7 @@ from export.queries import (
     verification_queries,
     vocabularies_of,
 )
-from export.runtimes import KerasRuntime, ask
-from export.serving import tf_serving
-from export.verification import (
-    LARGEST_BATCH,
-    TOP,
-    Check,
-    Report,
-    save_sample,
-    verify_artefacts,
-    write_reference,
-)
+from export.verification.reference import LARGEST_BATCH, KerasRuntime, save_sample, write_reference
 from zoo.config import ExportConfig, change_export
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError, ZooError, unknown_name
@@ -181,9 +175,9 @@ def export(
         quantize: Some of `"float16"`, `"dynamic"` (8-bit weights), `"int8"` (8-bit weights and layers): the smaller
             TFLite files to write too.
         batch: The batch size of TFLite files, for delegates and runtimes that need fixed sizes; lists then have
-            the fixed length `export.tflite.LIST_LENGTH`. By default any size goes.
+            the fixed length `export.formats.tflite.writer.LIST_LENGTH`. By default any size goes.
         allow_flex: Whether TFLite files may need the Flex delegate, where an operator is not built in.
-        opset: The operator set of ONNX files, from `export.onnx.OLDEST_OPSET` to `LATEST_OPSET`.
+        opset: The operator set of ONNX files, from 16 to 21.
         limits: What quantized artefacts may lose, by the names of `zoo.config.ExportConfig`; by default what the
             config of the run says.
         overwrite: Whether a bundle that is there may be replaced. The new one's version is one more, and the former

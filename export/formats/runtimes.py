@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from export import onnx, saved_model, tflite
-from export.endpoints import UNKNOWN_PREFIX, Endpoint, TensorInfo, describe, offered_items
-from export.queries import Values, Vocabularies, batches, encoded_ids, encoded_numbers
+from export.endpoints import UNKNOWN_PREFIX, Endpoint, TensorInfo
+from export.formats import saved_model
+from export.formats.onnx import writer as onnx
+from export.formats.tflite import writer as tflite
+from export.verification.queries import Values, batches, encoded_ids
 from zoo.errors import UserError
-from zoo.families import Recommender
-from zoo.families.top_k import NO_ITEM_SCORE
-from zoo.schema import PADDING, UNKNOWN, Vocabulary
+from zoo.schema import Vocabulary
 
 
 class Runtime(Protocol):
@@ -24,64 +24,6 @@ class Runtime(Protocol):
 
     def run(self, endpoint: str, inputs: Values) -> Values:
         """The outputs of an endpoint by name, in raw values."""
-
-
-class KerasRuntime:
-    """The trained model itself, which every artefact is compared with.
-
-    Items are masked and ranked one after the other in the plainest way, so that nothing is shared with the
-    exported ranking, and items are encoded by their tower, not looked up in a stored matrix.
-
-    Args:
-        model: The recommender.
-        vocabularies: Its vocabularies.
-        k: How many items `recommend` gives.
-        withdrawn: Item indices that are never recommended.
-    """
-
-    def __init__(self, model: Recommender, vocabularies: Vocabularies, k: int, withdrawn: Sequence[int] = ()) -> None:
-        self._model, self._vocabularies, self._k = model, vocabularies, k
-        self._endpoints = {endpoint.name: endpoint for endpoint in describe(model, vocabularies, k)}
-        self._offered = offered_items(model.num_items, [PADDING, UNKNOWN, *withdrawn])
-        self._catalogue = model.encode_catalogue()
-
-    def run(self, endpoint: str, inputs: Values) -> Values:
-        """The outputs of an endpoint by name."""
-        infos = self._endpoints[endpoint].inputs
-        indices = {
-            info.name: encoded_ids(inputs[info.name], self._vocabularies[info.vocabulary])
-            for info in infos
-            if info.vocabulary
-        }
-        answer = self._answer(endpoint, inputs, indices)
-        unknown = {f"{UNKNOWN_PREFIX}{name}": (index == UNKNOWN).astype(np.int32) for name, index in indices.items()}
-        return {**answer, **unknown}
-
-    def _answer(self, endpoint: str, inputs: Values, indices: Values) -> Values:
-        model: Any = self._model
-        if endpoint == "embed_items":
-            return {"vectors": np.asarray(model.encode_items(indices["items"]))}
-        features = [model.schema[name] for name in model.query_names]
-        query = {f.name: indices[f.name] if f.is_indexed else encoded_numbers(f, inputs[f.name]) for f in features}
-        if endpoint == "embed_query":
-            return {"vectors": np.asarray(model.encode_query(query))}
-        if endpoint == "score":
-            return {"scores": model.score(query, indices["items"])}
-        return self._recommend(query, indices["exclude"], indices["candidates"])
-
-    def _recommend(self, query: Values, exclude: np.ndarray, candidates: np.ndarray) -> Values:
-        import tensorflow as tf
-
-        scores = np.array(self._model.score_catalogue(query, self._catalogue))
-        for row, (left_out, chosen) in enumerate(zip(exclude, candidates, strict=True)):
-            allowed = self._offered.copy()
-            if chosen.any():
-                allowed &= np.isin(np.arange(len(allowed)), chosen)
-            allowed[left_out] = False
-            scores[row, ~allowed] = NO_ITEM_SCORE
-        best, items = (values.numpy() for values in tf.math.top_k(scores, self._k))
-        items = np.where(best > NO_ITEM_SCORE, items, PADDING)
-        return {"items": self._vocabularies["item"].lookup(items), "scores": best}
 
 
 class SavedModelRuntime:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import zoo
-from export import onnx, saved_model, tflite
 from export.endpoints import Endpoint
-from export.queries import Values, batches
-from export.runtimes import Runtime, open_runtime, quantization_of
+from export.formats import saved_model
+from export.formats.onnx import writer as onnx
+from export.formats.runtimes import Runtime, open_runtime, quantization_of
+from export.formats.tflite import writer as tflite
+from export.verification.queries import Values, batches
 from zoo.bench.worker import machine
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.named import list_datasets

@@ -1,0 +1,120 @@
+"""The trained model as what artefacts are compared with, and its answers as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.endpoints import UNKNOWN_PREFIX, describe, offered_items
+from export.formats.runtimes import Runtime, ask
+from export.verification.queries import Values, Vocabularies, encoded_ids, encoded_numbers, storable, stored
+from zoo.arrays import load_arrays, save_arrays
+from zoo.families import Recommender
+from zoo.families.top_k import NO_ITEM_SCORE
+from zoo.schema import PADDING, UNKNOWN
+
+REFERENCE = "reference.npz"
+SAMPLE = "sample.npz"
+# The most queries of a call.
+LARGEST_BATCH = 64
+
+# Inputs and the trained model's answers, in groups of lists of like length, by endpoint.
+Reference = Mapping[str, list[tuple[Values, Values]]]
+
+
+class KerasRuntime:
+    """The trained model itself, which every artefact is compared with.
+
+    Items are masked and ranked one after the other in the plainest way, so that nothing is shared with the
+    exported ranking, and items are encoded by their tower, not looked up in a stored matrix.
+
+    Args:
+        model: The recommender.
+        vocabularies: Its vocabularies.
+        k: How many items `recommend` gives.
+        withdrawn: Item indices that are never recommended.
+    """
+
+    def __init__(self, model: Recommender, vocabularies: Vocabularies, k: int, withdrawn: Sequence[int] = ()) -> None:
+        self._model, self._vocabularies, self._k = model, vocabularies, k
+        self._endpoints = {endpoint.name: endpoint for endpoint in describe(model, vocabularies, k)}
+        self._offered = offered_items(model.num_items, [PADDING, UNKNOWN, *withdrawn])
+        self._catalogue = model.encode_catalogue()
+
+    def run(self, endpoint: str, inputs: Values) -> Values:
+        """The outputs of an endpoint by name."""
+        infos = self._endpoints[endpoint].inputs
+        indices = {
+            info.name: encoded_ids(inputs[info.name], self._vocabularies[info.vocabulary])
+            for info in infos
+            if info.vocabulary
+        }
+        answer = self._answer(endpoint, inputs, indices)
+        unknown = {f"{UNKNOWN_PREFIX}{name}": (index == UNKNOWN).astype(np.int32) for name, index in indices.items()}
+        return {**answer, **unknown}
+
+    def _answer(self, endpoint: str, inputs: Values, indices: Values) -> Values:
+        model: Any = self._model
+        if endpoint == "embed_items":
+            return {"vectors": np.asarray(model.encode_items(indices["items"]))}
+        features = [model.schema[name] for name in model.query_names]
+        query = {f.name: indices[f.name] if f.is_indexed else encoded_numbers(f, inputs[f.name]) for f in features}
+        if endpoint == "embed_query":
+            return {"vectors": np.asarray(model.encode_query(query))}
+        if endpoint == "score":
+            return {"scores": model.score(query, indices["items"])}
+        return self._recommend(query, indices["exclude"], indices["candidates"])
+
+    def _recommend(self, query: Values, exclude: np.ndarray, candidates: np.ndarray) -> Values:
+        import tensorflow as tf
+
+        scores = np.array(self._model.score_catalogue(query, self._catalogue))
+        for row, (left_out, chosen) in enumerate(zip(exclude, candidates, strict=True)):
+            allowed = self._offered.copy()
+            if chosen.any():
+                allowed &= np.isin(np.arange(len(allowed)), chosen)
+            allowed[left_out] = False
+            scores[row, ~allowed] = NO_ITEM_SCORE
+        best, items = (values.numpy() for values in tf.math.top_k(scores, self._k))
+        items = np.where(best > NO_ITEM_SCORE, items, PADDING)
+        return {"items": self._vocabularies["item"].lookup(items), "scores": best}
+
+
+def write_reference(model: Runtime, queries: Mapping[str, list[Values]], folder: Path) -> None:
+    """Asks the trained model and stores queries and answers, in raw values, as `reference.npz`.
+
+    Args:
+        model: The trained model.
+        queries: For each endpoint the groups of queries that `verification_queries` made.
+        folder: Where the file goes.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for endpoint, groups in queries.items():
+        for number, inputs in enumerate(groups):
+            parts = {"inputs": inputs, "outputs": ask(model, endpoint, inputs, LARGEST_BATCH)}
+            for part, values in parts.items():
+                arrays |= {f"{endpoint}/{number}/{part}/{name}": storable(value) for name, value in values.items()}
+    save_arrays(folder / REFERENCE, arrays)
+
+
+def load_reference(folder: Path) -> Reference:
+    """What `write_reference` stored."""
+    reference: dict[str, dict[str, tuple[Values, Values]]] = {}
+    for key, values in load_arrays(folder / REFERENCE).items():
+        endpoint, group, part, name = key.split("/")
+        pair = reference.setdefault(endpoint, {}).setdefault(group, ({}, {}))
+        pair[part == "outputs"][name] = stored(values)
+    return {endpoint: list(groups.values()) for endpoint, groups in reference.items()}
+
+
+def save_sample(sample: Values, folder: Path) -> None:
+    """Stores the queries of real users as `sample.npz`."""
+    save_arrays(folder / SAMPLE, {name: storable(values) for name, values in sample.items()})
+
+
+def load_sample(folder: Path) -> Values:
+    """What `save_sample` stored."""
+    return {name: stored(values) for name, values in load_arrays(folder / SAMPLE).items()}
