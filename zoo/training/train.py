@@ -171,7 +171,7 @@ def _train(
 ) -> Run:
     keras.utils.set_random_seed(config.train.seed)
     model = _build(config, dataset, config.train.precision)
-    _check_evaluation(config, model, dataset)
+    _check_ks(config, model, dataset)
     if model.closed_form is not None:
         if config.train.objective or config.train.options:
             raise UserError(f"{config.model!r} is solved in closed form; it takes no train.objective or train.options.")
@@ -257,6 +257,9 @@ def _fit(
 
 def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[Callable[[], dict[str, float]], str]:
     """What gives the validation metrics, and the one to watch."""
+    # What the test part lacks would be found out only after training.
+    for part in ("valid", "test"):
+        _check_fit(_protocol(config, model, dataset, part), model, dataset, part)
     is_validated = not dataset.part("valid").empty
     protocol, ks = _protocol(config, model, dataset, "valid"), config.evaluate.ks
     names = [LOSS, *(protocol.validation_names(ks) if is_validated else ())]
@@ -266,20 +269,20 @@ def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[C
     return (lambda: protocol.validate(model, dataset, ks)) if is_validated else dict, monitor
 
 
-def _check_evaluation(config: Config, model: Recommender, dataset: Dataset) -> None:
-    """Raises a `UserError` for what would fail only after training, when the model is evaluated."""
+def _check_ks(config: Config, model: Recommender, dataset: Dataset) -> None:
     reason = _protocol(config, model, dataset, "test").misfit_of_ks(dataset, config.evaluate.ks)
     if reason is not None:
         raise UserError(reason)
 
 
 def _protocol(config: Config, model: Recommender, dataset: Dataset, part: Part) -> Protocol:
-    """The protocol by which a part is evaluated, which fits."""
-    protocol = PROTOCOLS[config.evaluate.protocol or default_protocol(model, config, dataset, part)]
+    return PROTOCOLS[config.evaluate.protocol or default_protocol(model, config, dataset, part)]
+
+
+def _check_fit(protocol: Protocol, model: Recommender, dataset: Dataset, part: Part) -> None:
     reason = None if dataset.part(part).empty else protocol.misfit(model, dataset, part)
     if reason is not None:
         raise UserError(reason)
-    return protocol
 
 
 def interaction_matrix(dataset: Dataset, positive_only: bool = True) -> scipy.sparse.csr_matrix:
