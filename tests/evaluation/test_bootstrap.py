@@ -8,7 +8,7 @@ import pytest
 from zoo.errors import UserError
 from zoo.evaluation import bootstrap
 from zoo.evaluation.bootstrap import Interval, cluster_interval, difference_interval, mean_interval, mean_intervals
-from zoo.evaluation.statistics import row_statistics
+from zoo.evaluation.figures import row_statistics
 
 
 def statistic_of(kind, metric, labels, scores):

@@ -12,7 +12,8 @@ from sklearn.metrics import ndcg_score
 
 from zoo.errors import UserError
 from zoo.evaluation import hits as module
-from zoo.evaluation.hits import hits_of, ranking_metrics
+from zoo.evaluation.figures import ranking_metrics
+from zoo.evaluation.hits import hits_of
 
 NAMES = ("hr", "recall", "precision", "ndcg", "map", "mrr")
 

@@ -12,8 +12,8 @@ from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, roc_a
 
 from zoo.errors import UserError
 from zoo.evaluation import statistics
+from zoo.evaluation.figures import row_metrics, row_statistics
 from zoo.evaluation.protocols import PROTOCOLS
-from zoo.evaluation.statistics import row_metrics, row_statistics
 
 
 def label_statistics(labels, logits, is_cold=None):

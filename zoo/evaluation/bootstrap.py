@@ -138,7 +138,7 @@ def cluster_interval(
 
     Example:
 
-    >>> from zoo.evaluation.statistics import row_statistics
+    >>> from zoo.evaluation.figures import row_statistics
     >>> rows = {"label": np.array([1.0, 2.0, 3.0]), "score": np.array([2.0, 1.0, 3.0])}
     >>> rmse = row_statistics("ratings", rows)["rmse"]
     >>> interval = cluster_interval(rmse, groups=np.array(["ann", "ann", "bob"]))

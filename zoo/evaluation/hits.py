@@ -1,15 +1,12 @@
-"""Which items of a ranking are hits, and the ranking metrics of every user."""
+"""Which items of a ranking are hits, and the sums over them that ranking metrics share."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 
 import numpy as np
 
 from zoo.errors import UserError
-from zoo.evaluation.metrics import RankingMetric, metrics_of
-from zoo.evaluation.metrics.base import RANKING
 from zoo.schema import PADDING
 
 
@@ -118,63 +115,3 @@ def is_among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
         return np.zeros(values.shape, dtype=bool)
     places = np.searchsorted(known, values)
     return known[np.minimum(places, len(known) - 1)] == values
-
-
-def ranking_metrics(hits: np.ndarray, num_relevant: np.ndarray, ks: Iterable[int] = (10,)) -> dict[str, np.ndarray]:
-    """The ranking metrics of every user, at every cut; the mean over users is the figure to report.
-
-    Args:
-        hits: Whether the item at each rank is a held-out item of the user, bool `[num_users, num_ranks]`.
-        num_relevant: Held-out items of each user, int `[num_users]`, each at least 1.
-        ks: The cuts.
-
-    Returns:
-        A float64 array `[num_users]` for every metric and k, by names such as `"ndcg@10"`. The formulas are in
-        `zoo.evaluation.metrics.ranking`.
-
-    Raises:
-        UserError: If a cut is below 1 or deeper than the ranks given, if the shapes do not match, or
-            if a user has no held-out items or more hits than held-out items.
-
-    Example:
-
-    >>> hits = np.array([[True, False, True], [False, True, False]])
-    >>> metrics = ranking_metrics(hits, num_relevant=np.array([2, 4]), ks=(3,))
-    >>> metrics["recall@3"]
-    array([1.  , 0.25])
-    >>> metrics["mrr@3"].mean().item()
-    0.75
-    """
-    hits, num_relevant, ks = np.asarray(hits, dtype=bool), np.asarray(num_relevant), tuple(ks)
-    _check_ranking(hits, num_relevant, ks)
-    summed = hits.view(Hits)
-    return {
-        f"{metric.name}@{k}": np.asarray(metric.function(summed, num_relevant, k), dtype=np.float64)
-        for k in ks
-        for metric in metrics_of(RANKING)
-        if isinstance(metric, RankingMetric)
-    }
-
-
-def _check_ranking(hits: np.ndarray, num_relevant: np.ndarray, ks: tuple[int, ...]) -> None:
-    if hits.ndim != 2 or num_relevant.shape != hits.shape[:1]:
-        raise UserError(
-            "Expected hits [num_users, num_ranks] and num_relevant [num_users]. "
-            f"Received shapes: {hits.shape}, {num_relevant.shape}."
-        )
-    for k in ks:
-        if not 1 <= k <= hits.shape[1]:
-            raise UserError(f"Expected a cut-off k from 1 to the {hits.shape[1]} ranks given. Received: {k}.")
-    if (num_relevant < 1).any():
-        user = int(np.argmax(num_relevant < 1))
-        raise UserError(
-            f"Expected at least 1 held-out item for every user. Received: {num_relevant[user]} in row {user}."
-        )
-    # An item ranked twice, or a held-out pair that was not counted, would put recall above 1 without a word.
-    too_many = hits.sum(axis=1) > num_relevant
-    if too_many.any():
-        user = int(np.argmax(too_many))
-        raise UserError(
-            f"Expected at most {num_relevant[user]} hits in row {user}, its number of held-out items. "
-            f"Received: {hits[user].sum()}."
-        )

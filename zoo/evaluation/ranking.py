@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.errors import UserError
-from zoo.evaluation.hits import hits_of, is_among, ranking_metrics
+from zoo.evaluation.figures import ranking_metrics
+from zoo.evaluation.hits import hits_of, is_among
 
 if TYPE_CHECKING:
     from zoo.data.dataset import Dataset, Part, Sequences

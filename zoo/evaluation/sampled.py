@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.errors import UserError
-from zoo.evaluation.hits import ranking_metrics
+from zoo.evaluation.figures import ranking_metrics
 from zoo.evaluation.ranking import items_to_find, queries_of_users
 from zoo.schema import PADDING
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
-
-from zoo.errors import UserError
-from zoo.evaluation.metrics import RowMetric, metrics_of
 
 # A metric of a fixed set of rows, as a function of one weight per row. A row of weight 2 counts as if it
 # were there twice, so a bootstrap resample is a call with other weights and nothing is sorted anew.
@@ -80,58 +77,3 @@ def auc_statistic(is_positive: np.ndarray, scores: np.ndarray) -> Statistic | No
         return float(np.sum(of_positives * beaten) / pairs)
 
     return auc
-
-
-def row_statistics(kind: str, rows: Mapping[str, np.ndarray]) -> dict[str, Statistic]:
-    """The metrics of single interactions, as functions of row weights.
-
-    Args:
-        kind: The kind of metrics, `"labels"` or `"ratings"`.
-        rows: `label` and `score` of every interaction, and whatever else metrics may read (`is_cold`), `[num_rows]`.
-
-    Returns:
-        A `Statistic` by metric. A metric that these rows leave undefined is left out, as an AUC where all labels are
-        the same.
-
-    Raises:
-        UserError: If the shapes differ, there are no rows, a value is not finite, or a label is not of the kind.
-
-    Example:
-
-    >>> rows = {"label": np.array([3.0, 5.0]), "score": np.array([4.0, 5.0])}
-    >>> row_statistics("ratings", rows)["mae"](np.array([1, 3]))
-    0.25
-    """
-    labels, scores = _checked_rows(rows["label"], rows["score"])
-    checked = {**rows, "label": labels, "score": scores}
-    found = {
-        metric.name: metric.function(checked)
-        for metric in metrics_of(kind, checked.keys())
-        if isinstance(metric, RowMetric)
-    }
-    return {name: statistic for name, statistic in found.items() if statistic is not None}
-
-
-def row_metrics(kind: str, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The metrics of single interactions, each of which counts once; for arguments and errors see `row_statistics`.
-
-    Example:
-
-    >>> row_metrics("ratings", {"label": np.array([3.0, 5.0]), "score": np.array([4.0, 4.0])})
-    {'rmse': 1.0, 'mae': 1.0}
-    """
-    return {name: statistic(np.ones(len(rows["label"]))) for name, statistic in row_statistics(kind, rows).items()}
-
-
-def _checked_rows(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    labels, scores = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
-    if labels.ndim != 1 or labels.shape != scores.shape or not labels.size:
-        raise UserError(
-            "Expected one label and one score for each of at least 1 row. "
-            f"Received shapes: {labels.shape}, {scores.shape}."
-        )
-    for what, values in (("label", labels), ("score", scores)):
-        if not np.isfinite(values).all():
-            row = int(np.argmin(np.isfinite(values)))
-            raise UserError(f"Expected finite {what}s. Received: {values[row]} in row {row}.")
-    return labels, scores

@@ -189,7 +189,7 @@ class RowProtocol(Protocol):
 
     def statistics(self, rows: Mapping[str, np.ndarray]) -> dict[str, Statistic]:
         """The metrics of `Evaluation.rows` as functions of row weights; those that are undefined are left out."""
-        from zoo.evaluation.statistics import row_statistics
+        from zoo.evaluation.figures import row_statistics
 
         return row_statistics(self.kind, rows)
 
@@ -219,7 +219,7 @@ class RowProtocol(Protocol):
 
     def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
         """The metrics of label and score; further columns are not looked at between epochs."""
-        from zoo.evaluation.statistics import row_metrics
+        from zoo.evaluation.figures import row_metrics
 
         rows = dataset.part("valid")
         scores = self.scores(model, dataset, rows, "valid")
