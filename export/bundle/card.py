@@ -15,7 +15,7 @@ from export.formats.onnx import examples as onnx_examples
 from export.formats.onnx import writer as onnx
 from export.formats.tflite import writer as tflite
 from export.serving import tf_serving
-from export.serving.client import HISTORY
+from export.serving.signatures import HISTORY
 from export.verification.queries import Values
 from zoo.errors import UserError
 from zoo.evaluation.metrics import gain

@@ -67,7 +67,7 @@ def baseline_metrics(run: Run) -> dict[str, Any]:
     if not named or run.config.model == BASELINE or isinstance(run.dataset, StreamedDataset):
         return {}
     model: Any = zoo.build(BASELINE, run.dataset.schema)
-    model.closed_form(interaction_matrix(run.dataset, positive_only=False))
+    model.solver(interaction_matrix(run.dataset, positive_only=False))
     for key, names in named.items():
         protocol, part = key.split("/")
         evaluation = evaluate(model, run.dataset, protocol, part, settings.ks, settings.resamples)  # type: ignore[arg-type]
