@@ -15,7 +15,7 @@ import zoo
 from zoo.data import prepare
 from zoo.data.prompt_texts import prompt_texts
 from zoo.errors import UserError
-from zoo.layers.language import NO_TOKEN, WordTokenizer
+from zoo.layers.prompts import NO_TOKEN, WordTokenizer
 from zoo.registry import build, spec
 
 keras_hub = pytest.importorskip("keras_hub")

@@ -25,8 +25,9 @@ from zoo.families.top_k import (
     overwrite_excluded,
 )
 from zoo.layers.data import data_layers
-from zoo.layers.language import Texts
+from zoo.layers.prompts import Texts
 from zoo.layers.rating_scale import RatingScale
+from zoo.registry import build
 from zoo.schema import FIRST_KNOWN, PADDING, Schema
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Recipe(TypedDict):
     """What builds a model again, JSON-ready."""
 
     name: str
-    hparams: dict[str, JsonValue]
+    hparams: dict[str, Any]
     schema: list[dict[str, JsonValue]]
 
 
@@ -116,6 +117,30 @@ class Recommender(keras.Model):
         """What builds this model again, JSON-ready."""
         hparams = json.loads(json.dumps(self.hparams))
         return {"name": self.architecture, "hparams": hparams, "schema": self.schema.to_json()}
+
+    def get_config(self) -> dict[str, object]:
+        """The recipe, from which `keras.saving.load_model` builds the model again."""
+        return dict(self.recipe)
+
+    @classmethod
+    def from_config(cls, config: Recipe, custom_objects: Mapping[str, object] | None = None) -> Recommender:
+        """Builds the architecture that a recipe describes.
+
+        Args:
+            config: The recipe, as `get_config` gives it.
+            custom_objects: Those of Keras. A recipe needs none.
+
+        Returns:
+            A recommender without what was trained.
+
+        Example:
+
+        >>> import zoo
+        >>> model = zoo.build("mf", num_users=5, num_items=7, embedding_dim=4)
+        >>> type(model).from_config(model.get_config()).recipe == model.recipe
+        True
+        """
+        return build(config["name"], Schema.from_json(config["schema"]), **config["hparams"])
 
     @property
     def num_items(self) -> int:

@@ -38,21 +38,17 @@ from keras import ops
 from zoo.errors import UserError, unknown_name
 from zoo.families import Pairs, Recommender
 from zoo.layers import CatalogueRows
+from zoo.layers.frozen import Frozen
 from zoo.layers.interaction_graph import TARGET, InteractionGraph
 from zoo.layers.language import (
-    NO_TOKEN,
-    Encode,
-    Frozen,
     LanguageModel,
-    NearestEvents,
-    PromptTables,
-    WordTokenizer,
     described,
     from_description,
     preset_language_model,
     preset_tokenizer,
     small_language_model,
 )
+from zoo.layers.prompts import NO_TOKEN, Encode, NearestEvents, PromptTables, Texts, WordTokenizer
 from zoo.options import check_options
 from zoo.registry import register, spec
 from zoo.schema import Schema
@@ -91,8 +87,8 @@ def elcorec_llm(
     recent: int = 5,
     retrieved: int = 5,
     title_tokens: int = 5,
-    expert: Mapping[str, Any] | None = None,
-    backbone: Mapping[str, Any] | None = None,
+    expert: Mapping[str, object] | None = None,
+    backbone: Mapping[str, object] | None = None,
 ) -> Pairs:
     least = {"recent": (recent, 0), "retrieved": (retrieved, 0), "lora_rank": (lora_rank, 0)}
     for name, (value, lowest) in {**least, "title_tokens": (title_tokens, 1)}.items():
@@ -143,7 +139,10 @@ def elcorec_llm(
     def tokenizer(groups: list[Sequence[str]]) -> Encode:
         return preset_tokenizer(preset) if preset else WordTokenizer(groups, vocabulary)
 
-    language_model = LanguageModel(network, tables, tokenizer, soft_place, lora_rank, name="language_model")
+    def fill(texts: Texts) -> list[int]:
+        return tables.set(texts, tokenizer)
+
+    language_model = LanguageModel(network, soft_place, lora_rank, fill, name="language_model")
     if soft_token:
         graph = _graph(schema, expert or {})
         frozen = Frozen(graph.query, graph.item, graph.target)
@@ -174,13 +173,13 @@ def elcorec_llm(
     )
 
 
-def _text_vectors(texts: Sequence[CatalogueRows], items: Any) -> Any:
+def _text_vectors(texts: Sequence[CatalogueRows], items: keras.KerasTensor) -> keras.KerasTensor:
     """The vectors of the texts of `[batch, ...]` items side by side; encoders give unit ones."""
     vectors = [rows(items) for rows in texts]
     return ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
 
 
-def _graph(schema: Schema, expert: Mapping[str, Any]) -> InteractionGraph:
+def _graph(schema: Schema, expert: Mapping[str, object]) -> InteractionGraph:
     """The graph of an `elcorec_graph` with some hparams."""
     usual, options = _of_graph(spec(EXPERT).hparams), spec(EXPERT).options
     check_options(expert, {name: options[name] for name in usual}, kind="hparam", of="expert")
@@ -194,7 +193,7 @@ def _of_graph(hparams: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in hparams.items() if name in names}
 
 
-def _check_fits(expert: Mapping[str, Any], trained: Recommender) -> None:
+def _check_fits(expert: Mapping[str, object], trained: Recommender) -> None:
     """Raises a `UserError` unless a trained `elcorec_graph` has a graph like that of the expert."""
     # Dropout has no weights.
     usual, given = _of_graph(spec(EXPERT).hparams), _of_graph(trained.hparams)
