@@ -65,7 +65,7 @@ def baseline_metrics(run: Run) -> dict[str, Any]:
     if not named or run.config.model == BASELINE or isinstance(run.dataset, StreamedDataset):
         return {}
     model: Any = zoo.build(BASELINE, run.dataset.schema)
-    model.closed_form(interaction_matrix(run.dataset, positive_only=False))
+    model.solver(interaction_matrix(run.dataset, positive_only=False))
     settings, found = run.config.evaluate, {}
     for key in named:
         protocol, part = key.split("/")

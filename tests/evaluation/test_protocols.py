@@ -26,7 +26,7 @@ def small(datasets):
 def popularity(small):
     """Item scores that are the shares of users who met each item."""
     model = zoo.build("popularity", small.schema)
-    model.closed_form(interaction_matrix(small))
+    model.solver(interaction_matrix(small))
     return model
 
 

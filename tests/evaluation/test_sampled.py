@@ -138,8 +138,8 @@ def small(datasets):
 
 def model_of(name, data):
     model = zoo.build(name, data.schema, **zoo.info(name).tiny)
-    if model.closed_form is not None:
-        model.closed_form(interaction_matrix(data))
+    if model.solver is not None:
+        model.solver(interaction_matrix(data))
     return model
 
 

@@ -26,8 +26,8 @@ def run_of(name, data, *, weights=None, **settings):
     """A run of a model with the weights of its closed form, or random ones of a seed."""
     hparams = zoo.info(name).tiny
     model = zoo.build(name, data.schema, **hparams)
-    if model.closed_form is not None:
-        model.closed_form(interaction_matrix(data))
+    if model.solver is not None:
+        model.solver(interaction_matrix(data))
     else:
         rng = np.random.default_rng(weights)
         for weight in model.trainable_weights:

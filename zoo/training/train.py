@@ -183,18 +183,19 @@ def _train(
 ) -> Run:
     keras.utils.set_random_seed(config.train.seed)
     model = _build(config, dataset, config.train.precision)
+    model.adapt(
+        items=dataset.items,
+        interactions=lambda: interaction_matrix(dataset),
+        texts=lambda: prompt_texts(dataset),
+    )
     _check_ks(config, model, dataset)
-    if model.closed_form is not None:
+    if model.solver is not None:
         if config.train.objective or config.train.options:
             raise UserError(f"{config.model!r} is solved in closed form; it takes no train.objective or train.options.")
         started = time.perf_counter()
-        model.closed_form(interaction_matrix(dataset, positive_only=False))
+        model.solver(interaction_matrix(dataset, positive_only=False))
         history: list[dict[str, float]] = [{"seconds": time.perf_counter() - started}]
     else:
-        if model.reads_interactions:
-            model.set_interactions(interaction_matrix(dataset))
-        if model.set_texts is not None:
-            model.set_texts(prompt_texts(dataset))
         _start_from_pretrained(config, model, dataset)
         history = _fit(config, model, dataset, folder, progress, callbacks)
     if config.train.precision != "float32":
@@ -218,11 +219,9 @@ def _build(config: Config, dataset: Dataset, precision: str) -> Recommender:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = build(config.model, dataset.schema, **config.hparams)
+        return build(config.model, dataset.schema, **config.hparams)
     finally:
         keras.config.set_dtype_policy(before)
-    model.set_catalogue(dataset.items)
-    return model
 
 
 def _start_from_pretrained(config: Config, model: Recommender, dataset: Dataset) -> None:
