@@ -352,6 +352,23 @@ def test_stock_keras_trains_and_summarizes_it(datasets, name):
     assert f"Trainable params: {trained:,} " in "\n".join(lines)
 
 
+def test_keras_saves_and_loads_what_stock_keras_compiled_and_trained(datasets, tmp_path):
+    data = datasets["ids"]
+    model = zoo.build("mf", data.schema, embedding_dim=4)
+    rows = data.part("train")
+    inputs = {"user": rows["user"].to_numpy(), "item": rows["item"].to_numpy()}
+    labels = (rows["label"] > 3).to_numpy(np.float32)
+    model.compile(keras.optimizers.Adam(0.05), keras.losses.BinaryCrossentropy(from_logits=True))
+    model.fit(inputs, labels, batch_size=64, epochs=1, verbose=0)
+    model.save(tmp_path / "mf.keras")
+    again = keras.saving.load_model(tmp_path / "mf.keras")
+    for before, after in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(before, after)
+    # The state of the optimizer is there too, so training goes on as it would have.
+    histories = [one.fit(inputs, labels, batch_size=64, shuffle=False, verbose=0).history for one in (model, again)]
+    assert histories[0]["loss"] == pytest.approx(histories[1]["loss"], rel=1e-6)
+
+
 @EVERY
 def test_the_networks_of_a_family_are_not_counted_as_layers_of_its_model(models, name):
     model = models[name]
