@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 
@@ -364,3 +365,20 @@ def test_a_run_of_another_format_is_refused(saved, tmp_path):
     (tmp_path / "run" / "run.json").write_text(json.dumps({**manifest, "format": 99}))
     with pytest.raises(UserError, match="written in format 99; this version reads 1"):
         zoo.load(tmp_path / "run")
+
+
+# Summaries
+
+
+def test_a_run_and_its_evaluation_are_printed_as_short_summaries(run):
+    noted = dataclasses.replace(run, metrics={}, folder=None)
+    assert repr(noted) == f"<Run of {run.config.model} on {run.dataset.name}: not evaluated>"
+    evaluation = noted.evaluate()
+    figure = f"{evaluation.metrics['ndcg@10'].mean:.4f}"
+    assert repr(noted) == f"<Run of {run.config.model} on {run.dataset.name}: full-ranking/test ndcg@10 {figure}>"
+    assert str(noted).splitlines()[1:] == str(evaluation).splitlines()
+    assert str(evaluation).splitlines()[0] == f"full-ranking: {evaluation.about}"
+    (line,) = [line for line in str(evaluation).splitlines() if "ndcg@10" in line]
+    assert line.split() == ["ndcg@10", *str(evaluation.metrics["ndcg@10"]).split()]
+    assert repr(evaluation).startswith(f"<Evaluation by full-ranking of {len(evaluation.users)} users: hr@10 ")
+    assert max(map(len, (repr(noted), str(noted), repr(evaluation), str(evaluation)))) < 1000
