@@ -41,8 +41,8 @@ class Comparison:
 
     Args:
         protocol: The protocol.
-        about: What was done, in one sentence.
-        runs: What the runs are called.
+        about: One sentence on what was asked, with its numbers.
+        runs: The names of the runs.
         metrics: For every metric the interval of each run, in their order.
         differences: Every other run against the first one.
         settings: The settings in which the runs differ: dotted setting to the value of each run.

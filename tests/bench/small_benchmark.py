@@ -44,7 +44,7 @@ def with_pretrained():
 
 
 def asking(evaluate=None, **entry):
-    """The changes that have `mf-4` asked to be better than `pop`, less what is said here."""
+    """The changes that have `mf-4` asked to be better than `pop`, minus what is said here."""
     margin = {"model": "mf", "margins": {"pop": {"auc": 0.1}}}
     return {
         "evaluate": {"protocol": "labels"} if evaluate is None else evaluate,

@@ -40,7 +40,7 @@ def test_a_model_may_have_another_source_and_one_of_its_features_left_out(benchm
     assert (mf.source, mf.label_threshold, mf.features) == ("other.csv", 3, {"title": "ignore"})
 
 
-def test_what_varies_makes_a_job_of_each_value(benchmark_of):
+def test_each_value_of_a_varied_setting_makes_a_job(benchmark_of):
     benchmark = benchmark_of(changed(vary={"data.options.num_items": [30, 40]}, seeds=[0]))
     made = [job for job in jobs(benchmark) if job.label == "pop"]
     assert [job.variant for job in made] == ["data.options.num_items=30", "data.options.num_items=40"]
@@ -81,7 +81,7 @@ def test_the_digest_is_another_one_when_a_setting_is(benchmark_of, change, is_an
     assert (before.folder != after.folder) == is_another
 
 
-def test_what_weights_are_taken_from_comes_first_with_the_same_seed(benchmark_of):
+def test_jobs_that_give_weights_come_first_with_the_same_seed(benchmark_of):
     made = jobs(benchmark_of(with_pretrained()), only=["all"])
     assert [str(job) for job in made] == [
         f"{label} seed {seed}" for seed in (0, 1) for label in ("one", "other", "all")
@@ -90,7 +90,7 @@ def test_what_weights_are_taken_from_comes_first_with_the_same_seed(benchmark_of
     assert len(jobs(benchmark_of(with_pretrained()))) == 6
 
 
-def test_other_settings_of_what_weights_are_taken_from_make_another_digest(benchmark_of):
+def test_other_settings_of_a_job_that_gives_weights_make_another_digest(benchmark_of):
     before = {str(job): job.digest for job in jobs(benchmark_of(with_pretrained()))}
     said = with_pretrained()
     said["models"]["one"]["train"]["epochs"] = 2
@@ -134,9 +134,9 @@ def test_other_settings_of_what_weights_are_taken_from_make_another_digest(bench
         ({"vary": {"data.options.fold": []}}, "'vary.data.options.fold'. .*at least 1"),
         ({"vary": {"date.options.fold": [1]}}, "Unknown setting 'date'. Did you mean 'data'"),
         ({"models__pop__targets": {"hr@10": 0.5}}, "Unknown metric in 'targets' 'hr@10'. Did you mean 'hr@5'"),
-        ({"models__pop__source": ""}, "models.pop: has targets but no 'source'"),
+        ({"models__pop__source": ""}, "models.pop: has targets and no 'source'"),
         ({"models__mf-4__pretrained": {"mf": "pp"}}, "Unknown label in 'pretrained' 'pp'"),
-        ({"models__mf-4__pretrained": {"gmf": "pop"}}, "'pretrained' wants 'gmf', but 'pop' is 'popularity'"),
+        ({"models__mf-4__pretrained": {"gmf": "pop"}}, "'pretrained' wants 'gmf', and 'pop' is 'popularity'"),
         ({"models__mf-4__pretrained": {"mf": "mf-4"}}, "'pretrained' goes in a circle: mf-4 -> mf-4"),
         (asking(margins={"popp": {"auc": 0.1}}), "models.mf-4: Unknown label in 'margins' 'popp'. Did you mean 'pop'"),
         (asking(margins={"pop": {"acu": 0.1}}), "Unknown metric in 'margins.pop' 'acu'. Did you mean 'auc'"),

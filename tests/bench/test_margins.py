@@ -47,7 +47,7 @@ def test_a_margin_is_the_mean_gain_over_seeds(margins_of):
     assert (margin.label, margin.other, margin.least, margin.seeds) == ("mf-4", "pop", 0.625, 2)
     assert margin.interval.mean == (1 + 0.25) / 2
     assert margin.verdict == "met"
-    # Of user 2 alone seed 1 gains nothing, and of user 3 alone it gains 1.
+    # Seed 1 gains nothing for user 2 only, and 1 for user 3 only.
     assert (margin.interval.low, margin.interval.high) == (0.5, 1.0)
 
 
@@ -93,7 +93,7 @@ def test_only_seeds_that_ran_of_both_are_compared(margins_of):
 
 
 @pytest.mark.parametrize("ran", ["own", "others", "neither"])
-def test_a_margin_of_what_did_not_run_says_so(margins_of, ran):
+def test_a_margin_of_a_job_that_did_not_run_says_so(margins_of, ran):
     own, others = ({0: rows_of(RIGHT)} if ran == which else {} for which in ("own", "others"))
     margin = margins_of(own, others, {"auc": 0.0})["auc"]
     assert (margin.verdict, margin.is_met, margin.interval, margin.seeds) == ("not run", None, None, 0)

@@ -41,7 +41,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
         (f"{','.join(COLUMNS)}\n1,2\n", r"results\.csv, row 2: expected 19 values. Received: 2"),
     ],
 )
-def test_what_is_no_table_of_results_is_an_error(tmp_path, text, message):
+def test_a_file_that_is_no_table_of_results_is_an_error(tmp_path, text, message):
     (tmp_path / "results.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         read_rows(tmp_path / "results.csv")

@@ -43,14 +43,14 @@ def test_every_metric_of_every_job_is_a_row(benchmark_of, worked, tmp_path):
     assert row.digest == jobs(benchmark_of(TINY))[0].digest
 
 
-def test_what_has_ended_is_not_run_again(benchmark_of, worked, tmp_path):
+def test_a_job_that_has_ended_is_not_run_again(benchmark_of, worked, tmp_path):
     first, _ = run_all(benchmark_of(TINY), tmp_path, only=["pop"])
     again, _ = run_all(benchmark_of(TINY), tmp_path)
     assert worked == ["pop seed 0", "pop seed 1", "mf-4 seed 0", "mf-4 seed 1"]
     assert again[:4] == first
 
 
-def test_what_another_process_adds_to_the_table_meanwhile_stays(benchmark_of, worked, tmp_path, monkeypatch):
+def test_rows_that_another_process_adds_meanwhile_stay(benchmark_of, worked, tmp_path, monkeypatch):
     benchmark, run = benchmark_of(TINY), running._run_in_process
 
     def run_beside_another(job, *arguments):
@@ -72,7 +72,7 @@ def test_another_setting_makes_old_rows_void(benchmark_of, worked, tmp_path):
     assert rows == read_rows(tmp_path / "results.csv")
 
 
-def test_what_fails_leaves_the_others(benchmark_of, worked, tmp_path):
+def test_a_job_that_fails_leaves_the_others(benchmark_of, worked, tmp_path):
     worked.failing = ("pop",)
     rows, failed = run_all(benchmark_of(TINY), tmp_path)
     assert [str(job) for job in failed] == ["pop seed 0", "pop seed 1"]

@@ -120,7 +120,7 @@ def test_the_peak_of_memory_is_that_of_this_process():
     assert block.sum() == len(block)
 
 
-def test_the_worker_leaves_what_was_said_of_each_test_interaction(tmp_path, benchmark_of):
+def test_the_worker_keeps_the_answer_about_each_test_interaction(tmp_path, benchmark_of):
     frame = pd.DataFrame({"user": np.repeat(np.arange(12), 8), "item": np.tile(np.arange(8), 12)})
     frame = frame.assign(rating=1 + (frame["user"] * 3 + frame["item"] * 5) % 5, timestamp=range(96))
     frame.to_csv(tmp_path / "clicks.csv", index=False)

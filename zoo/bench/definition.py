@@ -1,4 +1,4 @@
-"""What a benchmark file says, checked, and the jobs that come of it."""
+"""Benchmark files, read and checked, and the jobs that they ask for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Entry(_Section):
     hparams: dict[str, object] = Field(default_factory=dict, description="Its hparams.")
     train: dict[str, object] = Field(default_factory=dict, description="Its section `train` of the config.")
     data: dict[str, object] = Field(
-        default_factory=dict, description="What its data has beyond, or in place of, that of the benchmark."
+        default_factory=dict, description="Settings of its data beside, or in place of, those of the benchmark."
     )
     seeds: tuple[Seed, ...] | None = Field(None, min_length=1, description="Seeds in place of the benchmark's.")
     pretrained: dict[str, Label] = Field(
@@ -71,7 +71,7 @@ class Job:
         label: The label of the model.
         variant: The varied settings, e.g. `"data.options.fold=1"`; empty where nothing varies.
         seed: The seed.
-        config: All settings but the weights to start from.
+        config: All settings except the weights to start from.
         digest: The SHA-256 of all settings, the preset's and those of pretrained models included.
         pretrained: Architecture to the job that its weights come from.
         is_compared: Whether a margin is about its label, so that what it says of each interaction is kept.
@@ -87,7 +87,7 @@ class Job:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What tells its rows of the results from those of other jobs, as they are written."""
+        """The columns that tell its rows of the results from those of other jobs."""
         return self.label, self.variant, str(self.seed)
 
     @property
@@ -200,7 +200,7 @@ def _config(benchmark: Benchmark, label: str, variant: Mapping[str, object], see
 
 
 def _digest(config: Config, pretrained: Mapping[str, Job]) -> str:
-    # What is at its default is left out, so that a setting which is new does not make old figures void.
+    # Settings at their default are left out, so that a new setting does not make old figures void.
     described = config.model_dump(mode="json", exclude_defaults=True)
     described["pretrained"] = {name: job.digest for name, job in pretrained.items()}
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
@@ -256,7 +256,7 @@ def _check_entry(benchmark: Benchmark, label: str) -> None:
         if metric not in known:
             raise unknown_name("metric in 'targets'", metric, known)
     if entry.targets and not entry.source:
-        raise UserError("has targets but no 'source' that says where they are from.")
+        raise UserError("has targets and no 'source'. Say in it where they are from.")
     for other in entry.margins:
         _check_margins(benchmark, label, other, config, known)
 
@@ -295,5 +295,8 @@ def _check_pretrained(benchmark: Benchmark, label: str, before: tuple[str, ...])
         if other not in benchmark.models:
             raise unknown_name("label in 'pretrained'", other, benchmark.models)
         if benchmark.models[other].model != name:
-            raise UserError(f"'pretrained' wants {name!r}, but {other!r} is {benchmark.models[other].model!r}.")
+            raise UserError(
+                f"'pretrained' wants {name!r}, and {other!r} is {benchmark.models[other].model!r}. "
+                f"Name a label of {name!r}."
+            )
         _check_pretrained(benchmark, other, (*before, label))

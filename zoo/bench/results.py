@@ -21,7 +21,7 @@ class Row:
 
     Args:
         benchmark: The benchmark.
-        dataset: What the data calls itself.
+        dataset: The name that the data has.
         protocol: The protocol of the evaluation.
         label: The label of the model in the benchmark.
         model: The architecture.

@@ -88,7 +88,7 @@ def _folder(job: Job, out: Path) -> Path:
 
 
 def _check_data(pending: Sequence[Job], jobs: Sequence[Job], data_root: Path | None) -> None:
-    """Loads the data of the first job of each source that is pending, but not the further data of other jobs."""
+    """Loads the data of the first job of each source that is pending, and not the further data of other jobs."""
     from zoo.data import load_dataset
 
     firsts: dict[str, Job] = {}
@@ -114,7 +114,7 @@ def _make_folders(out: Path) -> None:
 
 
 def _run_in_process(job: Job, out: Path, data_root: Path | None, progress: bool) -> JobResult:
-    """What `zoo.bench.worker.run_job` gives, from a process whose memory is its own."""
+    """The result of `zoo.bench.worker.run_job` in a process of its own, whose memory is only its own."""
     config = job.config.model_copy(deep=True)
     for other in job.pretrained.values():
         if not _folder(other, out).exists():

@@ -21,7 +21,7 @@ PACKAGES = ("tensorflow", "keras", "recozoo", "numpy")
 
 
 class JobDescription(TypedDict):
-    """What is to be run: a resolved `zoo.config.Config`, the folder of the run, and whether progress is shown."""
+    """A job to run: a resolved `zoo.config.Config`, the folder of the run, and whether progress is shown."""
 
     config: dict[str, Any]
     folder: str
@@ -29,7 +29,7 @@ class JobDescription(TypedDict):
 
 
 class JobResult(EvaluationJson):
-    """An evaluation and what it took, for a table of results."""
+    """An evaluation with its costs, for a table of results."""
 
     dataset: str
     train_seconds: float
@@ -46,17 +46,17 @@ def run_job(job: JobDescription) -> JobResult:
     Its answers about single test interactions, if the protocol asks about such, are kept in the folder of the run.
 
     Args:
-        job: What is to be run.
+        job: The job to run.
 
     Returns:
-        The evaluation and what it took.
+        The evaluation with its costs.
     """
     from zoo.bench.margins import save_test_rows
     from zoo.run import Run
     from zoo.training.train import train
 
     folder, settings = Path(job["folder"]), dict(job["config"])
-    if (folder / "run.json").exists():  # trained, but ended before the table had it
+    if (folder / "run.json").exists():  # it was trained, and ended before the table had it
         run = Run.load(folder)
     else:
         run = train(settings.pop("model"), out=folder, resume=True, progress=job["progress"], **settings)

@@ -56,7 +56,7 @@ class SampledRanking(RankingProtocol):
     def per_user(
         self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], with_context: bool
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """What `per_user_sampled_ranking` gives."""
+        """The metrics that `per_user_sampled_ranking` gives."""
         from zoo.evaluation.sampled import per_user_sampled_ranking
 
         return per_user_sampled_ranking(model, dataset, part, ks, with_context)
