@@ -18,12 +18,13 @@ from zoo.errors import UserError
 from zoo.evaluation.protocols import Evaluation, evaluate
 from zoo.families import Recommender
 from zoo.files import check_run, describe_files, published_folder, read_json, read_manifest
+from zoo.objectives import OBJECTIVES
 from zoo.registry import spec
 from zoo.saving import read_dataset, read_recommender, write_recommender
 from zoo.schema import PADDING, UNKNOWN
 
 MANIFEST = "run.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass
@@ -238,9 +239,8 @@ def default_protocol(model: Recommender, config: Config, dataset: Dataset, part:
 
 
 def _learns_labels(config: Config, dataset: Dataset) -> bool:
-    objective = config.train.objective or spec(config.model).objective
-    feedback = config.train.options.get("feedback", "auto" if objective == "pointwise" else "implicit")
-    return dataset.has_binary_labels if feedback == "auto" else feedback == "explicit"
+    name = config.train.objective or spec(config.model).objective
+    return name in OBJECTIVES and OBJECTIVES[name].learns_labels(config.train.options, dataset)
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

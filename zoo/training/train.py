@@ -182,7 +182,7 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Run:
     keras.utils.set_random_seed(config.train.seed)
-    model = _build(config, dataset, config.train.precision)
+    model = _build(config, dataset, config.train.dtype_policy)
     _check_ks(config, model, dataset)
     if model.closed_form is not None:
         if config.train.objective or config.train.options:
@@ -197,7 +197,7 @@ def _train(
             model.set_texts(prompt_texts(dataset))
         _start_from_pretrained(config, model, dataset)
         history = _fit(config, model, dataset, folder, progress, callbacks)
-    if config.train.precision != "float32":
+    if config.train.dtype_policy != "float32":
         # What is evaluated, saved and exported computes as a caller would expect.
         exact = _build(config, dataset, "float32")
         exact.set_weights(model.get_weights())
@@ -214,9 +214,9 @@ def _train(
     return run
 
 
-def _build(config: Config, dataset: Dataset, precision: str) -> Recommender:
+def _build(config: Config, dataset: Dataset, dtype_policy: str) -> Recommender:
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
+    keras.config.set_dtype_policy(dtype_policy)
     try:
         model = build(config.model, dataset.schema, **config.hparams)
     finally:
