@@ -15,10 +15,11 @@ from export.formats.onnx import examples as onnx_examples
 from export.formats.onnx import writer as onnx
 from export.formats.tflite import writer as tflite
 from export.serving import tf_serving
-from export.serving.client import HISTORY
+from export.serving.signatures import HISTORY
 from export.verification.queries import Values
 from zoo.errors import UserError
-from zoo.evaluation.figures import gain, is_headline
+from zoo.evaluation.metrics import gain
+from zoo.evaluation.protocols import is_headline
 from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.registry import spec
 

@@ -443,7 +443,7 @@ def _manifest(
         "format": FORMAT,
         "version": version,
         "recipe": model.recipe,
-        "family": type(model).__name__.lower(),
+        "family": model.family,
         "k": graphs.k,
         "formats": list(options.formats),
         "artefacts": list(options.artefacts),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import zoo
 from export.endpoints import EndpointGraphs
 from export.formats import quantization
-from export.formats.quantization.network import first_row
+from export.formats.quantization.parts import first_row
 from export.formats.tflite import writer as tflite
 from zoo.errors import UserError
 from zoo.schema import Schema, Vocabulary

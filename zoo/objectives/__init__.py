@@ -40,9 +40,9 @@ def make_objective(name: str, model: Recommender, dataset: Dataset, options: Map
         check_streamable(name)
     check_options(options, options_of(kind, without=("model", "dataset")), of=f"objective {name!r}")
     if not isinstance(model, kind.families):
-        families = " or ".join(family.__name__ for family in kind.families)
+        families = " or ".join(family.family for family in kind.families)
         raise UserError(
-            f"Objective {name!r} trains {families} architectures; {model.architecture!r} is {type(model).__name__}. "
+            f"Objective {name!r} trains the family {families}; {model.architecture!r} is of the family {model.family}. "
             "Choose another by train.objective, or leave it out."
         )
     return kind(model, dataset, **options)
