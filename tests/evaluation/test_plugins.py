@@ -110,10 +110,10 @@ def said(folder):
     return json.loads((folder / "said.json").read_text())
 
 
-def test_the_help_lists_the_protocol(folder):
-    assert "by-half, ctr, full-ranking, labels, ratings, sampled-ranking" in " ".join(
-        run(folder, "-m", "zoo", "evaluate", "--help").replace("│", " ").split()
-    )
+def test_the_help_lists_the_protocol_with_its_question(folder):
+    words = " ".join(run(folder, "-m", "zoo", "evaluate", "--help").replace("│", " ").split())
+    assert "by-half: How good is the lower half of a list?" in words
+    assert all(f"{name}: " in words for name in ("ctr", "full-ranking", "labels", "ratings", "sampled-ranking"))
 
 
 def test_early_stopping_watches_the_metric_by_default_and_when_it_is_named(said):
