@@ -178,7 +178,7 @@ def test_the_id_of_a_table_may_be_called_id():
         ({"label_threshold": "3"}, "Expected label_threshold as a number. Received: '3'"),
         ({"seed": "x"}, "Expected seed as an integer"),
         ({"split": 3}, "Expected split as a name"),
-        ({"split": {"name": "random", "valid": "x"}}, "Received: valid='x'"),
+        ({"split": {"name": "random", "valid": "x"}}, "'x' is not a number: option 'valid' of split 'random'"),
     ],
 )
 def test_arguments_of_a_wrong_type_are_errors(options, message):

@@ -23,7 +23,7 @@ from zoo.config import TrainConfig
 from zoo.data import chunks, load_dataset, prepare, stream_preparation, streamed
 from zoo.data.examples import Examples, StreamedExamples
 from zoo.data.stream_preparation import prepare_stream
-from zoo.data.stream_splits import Sample
+from zoo.data.stream_splits.sample import Sample
 from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
 from zoo.objectives import make_objective, streamable_objectives
@@ -330,8 +330,8 @@ def test_a_sample_can_be_asked_for_instead_of_a_given_split(tmp_path):
         ("given", "The split 'given' needs a column 'split'"),
         ({"name": "sample", "user": 5}, "Unknown option of split 'sample' of a stream 'user'. Did you mean 'users'?"),
         ({"name": "sample", "users": 0}, "Expected users of at least 1 in the sample. Received: 0."),
-        ({"name": "sample", "users": 0.1}, "Expected users of at least 1 in the sample. Received: 0.1."),
-        ({"name": "sample", "seed": "x"}, "Expected seed as an integer of at least 0. Received: 'x'."),
+        ({"name": "sample", "users": 0.1}, "0.1 is not an integer: option 'users' of split 'sample' of a stream"),
+        ({"name": "sample", "seed": "x"}, "'x' is not an integer: option 'seed' of split 'sample' of a stream"),
         ({"name": "sample", "valid": 0.5, "test": 0.5}, "leave a share for train. Received: valid=0.5, test=0.5."),
     ],
 )

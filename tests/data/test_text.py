@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from zoo.data import prepare
-from zoo.data.text import TEXT_ENCODERS, TfidfEncoder, encode_texts, text_encoder
+from zoo.data.text import TEXT_ENCODERS, encode_texts, text_encoder
 from zoo.data.text.pretrained import PretrainedEncoder
+from zoo.data.text.tfidf import TfidfEncoder
 from zoo.errors import UserError, ZooError
 from zoo.saving import read_preprocessing
 
@@ -103,7 +104,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def letters(home, monkeypatch):
-    monkeypatch.setitem(TEXT_ENCODERS, "letters", LettersEncoder)
+    TEXT_ENCODERS.register(LettersEncoder)
     monkeypatch.setattr(LettersEncoder, "loaded", 0)
     monkeypatch.setattr(LettersEncoder, "asked", [])
     return LettersEncoder
