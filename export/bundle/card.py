@@ -18,7 +18,8 @@ from export.serving import tf_serving
 from export.serving.signatures import HISTORY
 from export.verification.queries import Values
 from zoo.errors import UserError
-from zoo.evaluation.figures import gain, is_headline
+from zoo.evaluation.metrics import gain
+from zoo.evaluation.protocols import is_headline
 from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.registry import spec
 

@@ -19,7 +19,7 @@ from zoo.bench.worker import machine
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.named import list_datasets
 from zoo.data.streamed import StreamedDataset
-from zoo.evaluation.protocols import evaluate
+from zoo.evaluation.protocols import PROTOCOLS, evaluate
 from zoo.training.train import interaction_matrix
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def run_facts(run: Run) -> dict[str, Any]:
 def baseline_metrics(run: Run) -> dict[str, Any]:
     """The metrics of recommending what is popular, by the protocols, parts and ranks of the run's own metrics.
 
-    Popularity ranks items and says nothing of ratings or of the probability of a label, so there is nothing for the
-    protocol `ratings` and only the AUC for `labels`. Nor is there anything for data that was streamed, whose training
-    interactions a run does not keep.
+    Popularity orders items and says nothing of ratings or of the probability of a label, so there are only the metrics
+    that read the order of the scores. There are none for data that was streamed, because a run does not keep its
+    training interactions.
 
     Args:
         run: The run.
@@ -61,18 +61,19 @@ def baseline_metrics(run: Run) -> dict[str, Any]:
     Returns:
         Metrics by protocol and part, in the form of `Run.metrics`.
     """
-    named = [key for key in run.metrics if not key.startswith("ratings/")]
+    settings, found = run.config.evaluate, {}
+    told = {key: PROTOCOLS[key.split("/")[0]].popularity_names(settings.ks) for key in run.metrics}
+    named = {key: names for key, names in told.items() if names}
     if not named or run.config.model == BASELINE or isinstance(run.dataset, StreamedDataset):
         return {}
     model: Any = zoo.build(BASELINE, run.dataset.schema)
     model.solver(interaction_matrix(run.dataset, positive_only=False))
-    settings, found = run.config.evaluate, {}
-    for key in named:
+    for key, names in named.items():
         protocol, part = key.split("/")
         evaluation = evaluate(model, run.dataset, protocol, part, settings.ks, settings.resamples)  # type: ignore[arg-type]
-        found[key] = evaluation.to_json()
-        for name in ("log_loss", "accuracy"):
-            found[key]["metrics"].pop(name, None)
+        described = evaluation.to_json()
+        metrics = {name: interval for name, interval in described["metrics"].items() if name in names}
+        found[key] = {**described, "metrics": metrics}
     return found
 
 

@@ -14,7 +14,7 @@ from export.formats.runtimes import Runtime, ask, open_runtime, quantization_of
 from export.verification.queries import Values
 from export.verification.reference import LARGEST_BATCH, Reference, load_reference, load_sample
 from zoo.config import ExportConfig
-from zoo.evaluation.metrics import ranking_metrics
+from zoo.evaluation.figures import ranking_metrics
 from zoo.families.top_k import NO_ITEM_SCORE
 
 # Queries a call, and how many of a group are asked in such calls: in calls of any size the first ones, which are the

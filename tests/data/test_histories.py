@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from zoo.data.dataset import Dataset
 from zoo.data.examples import make_examples
 from zoo.data.preparation import prepare
-from zoo.evaluation.protocols import score_rows
+from zoo.evaluation.scores import score_rows
 from zoo.layers import largest_label
 from zoo.saving import read_dataset
 from zoo.schema import Schema

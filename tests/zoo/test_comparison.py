@@ -14,7 +14,8 @@ from zoo.comparison import compare
 from zoo.config import make_config
 from zoo.errors import UserError
 from zoo.evaluation.bootstrap import cluster_interval, difference_interval
-from zoo.evaluation.protocols import evaluate, score_rows
+from zoo.evaluation.protocols import evaluate
+from zoo.evaluation.scores import score_rows
 from zoo.run import Run
 from zoo.schema import Vocabulary
 from zoo.training.train import interaction_matrix
