@@ -1,10 +1,12 @@
-"""Files of MovieLens that are small enough to read in a test, and a home without a cache."""
+"""Small files of MovieLens, a home without a cache, and streams of several pieces."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+from zoo.data import chunks, stream_preparation
 
 
 @pytest.fixture
@@ -48,3 +50,32 @@ def write_ml_100k():
 def write_ml_1m():
     """Writes the files of MovieLens 1M into a folder."""
     return _write_ml_1m
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Chunks, blocks and shards so small that these data have several of each."""
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 70)
+    monkeypatch.setattr(stream_preparation, "BLOCK_ROWS", 90)
+    monkeypatch.setattr(stream_preparation, "SHARD_ROWS", 64)
+
+
+@pytest.fixture
+def scratch(tmp_path) -> Path:
+    """The folder that streams put their files into."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("1 2 3")
+    return tmp_path / "model"
