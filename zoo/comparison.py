@@ -10,7 +10,8 @@ import numpy as np
 
 from zoo.data.dataset import Dataset, Part
 from zoo.errors import UserError, unknown_name
-from zoo.evaluation.bootstrap import Interval, cluster_interval, difference_interval
+from zoo.evaluation.bootstrap import cluster_interval, difference_interval
+from zoo.evaluation.interval import Interval
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import PROTOCOLS, Evaluation, default_protocol, evaluate
 from zoo.evaluation.ranking import KNOWN_BEFORE

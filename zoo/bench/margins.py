@@ -13,7 +13,8 @@ import numpy as np
 
 from zoo.arrays import load_arrays, save_arrays
 from zoo.bench.definition import Benchmark, Job, jobs
-from zoo.evaluation.bootstrap import Interval, cluster_interval
+from zoo.evaluation.bootstrap import cluster_interval
+from zoo.evaluation.interval import Interval
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import PROTOCOLS, RowProtocol
 from zoo.evaluation.statistics import Statistic
