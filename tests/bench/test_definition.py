@@ -124,7 +124,7 @@ def test_other_settings_of_a_job_that_gives_weights_make_another_digest(benchmar
         ({"evaluate": {"protocl": "labels"}}, "'protocl'. Did you mean 'protocol'"),
         ({"evaluate": {"protocol": "label"}}, "Unknown protocol 'label'. Did you mean 'labels'"),
         ({"seeds": []}, "'seeds'. .*at least 1"),
-        ({"seeds": [-1]}, r"-1 is not valid: 'seeds\[0\]'\. .*greater than or equal to 0"),
+        ({"seeds": [-1]}, r"-1 is not valid: 'seeds\[0\]'\. Expected: at least 0"),
         ({"models": {}}, "'models'. .*at least 1"),
         ({"models": ["mf"]}, "'models'. Expected: keys and values"),
         ({"models__pop": "popularity"}, "'popularity' is not keys and values: 'models.pop'. Give keys of: model,"),
