@@ -96,7 +96,9 @@ def zoo_seconds(users: int, items: int, epochs: int) -> list[float]:
     data = Dataset("random interactions", schema, {}, rows, titles=np.array([]))
     model = zoo.build("mf", schema, embedding_dim=DIM)
     objective = make_objective("pointwise", model, data, {"negatives": NEGATIVES})
-    config = TrainConfig(epochs=1 + epochs, batch_size=BATCH, steps_per_call=STEPS, optimizer="adam", patience=None)
+    config = TrainConfig(
+        epochs=1 + epochs, batch_size=BATCH, steps_per_execution=STEPS, optimizer="adam", patience=None
+    )
     history = Trainer(model, objective, config, dict, "loss").fit().history
     return [epoch["seconds"] / STEPS for epoch in history[1:]]
 

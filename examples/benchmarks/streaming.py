@@ -77,7 +77,7 @@ def calls(data, objective):
     from zoo.training.loop import Trainer
 
     model = build("mf", data.schema, embedding_dim=64)
-    config = TrainConfig(epochs=1, batch_size=BATCH_SIZE, steps_per_call=STEPS_PER_CALL)
+    config = TrainConfig(epochs=1, batch_size=BATCH_SIZE, steps_per_execution=STEPS_PER_CALL)
     trainer = Trainer(model, make_objective(objective, model, data, {}), config, dict, "loss")
     started = time.perf_counter()
     for call in trainer._calls():
