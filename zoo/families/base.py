@@ -27,7 +27,6 @@ from zoo.families.top_k import (
 from zoo.layers.data import data_layers
 from zoo.layers.prompts import Texts
 from zoo.layers.rating_scale import RatingScale
-from zoo.registry import build
 from zoo.schema import FIRST_KNOWN, PADDING, Schema
 
 if TYPE_CHECKING:
@@ -89,6 +88,8 @@ class Recommender(keras.Model):
     """
 
     family: ClassVar[str]
+    # Builds a recipe. `zoo.saving` sets it, because families know no registry of architectures.
+    rebuild: ClassVar[Callable[[Recipe], Recommender]]
 
     def __init__(
         self,
@@ -135,12 +136,12 @@ class Recommender(keras.Model):
 
         Example:
 
-        >>> import zoo
+        >>> import zoo.saving
         >>> model = zoo.build("mf", num_users=5, num_items=7, embedding_dim=4)
         >>> type(model).from_config(model.get_config()).recipe == model.recipe
         True
         """
-        return build(config["name"], Schema.from_json(config["schema"]), **config["hparams"])
+        return cls.rebuild(config)
 
     @property
     def num_items(self) -> int:
