@@ -27,7 +27,7 @@ class Batch:
         seed: `[2]` int32 seed of everything drawn in this step, the same on every replica.
         rows: `[n]` int32 places of these examples in the whole batch.
         size: Scalar int32, the examples of the whole batch over all replicas.
-        whole: `[size]` example numbers of the whole batch, for what pits its examples against each other.
+        whole: `[size]` example numbers of the whole batch, for objectives that compare its examples with each other.
             Where it is not given, each replica's share is a batch of its own for such an objective.
 
     Example:

@@ -12,7 +12,7 @@ from zoo.errors import UserError
 from zoo.families import Recommender, Towers
 from zoo.objectives.base import check_at_least
 
-# The logit of what is no negative after all. Finite, for infinities become NaN where they meet.
+# The logit of what is no negative after all. Finite, because two infinities make a NaN.
 NEVER = float(np.finfo(np.float32).min)
 
 

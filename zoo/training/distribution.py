@@ -2,7 +2,7 @@
 
 Every worker is a process that is started with the same settings and sees the same data. Each step's batch is dealt
 to the workers and their gradients are summed, so that all of them hold the same weights after every step, and what
-several learn is what one would have learnt from the whole batch. The first worker, the chief, alone writes files.
+several learn is what one would have learnt from the whole batch. Only the first worker, the chief, writes files.
 
 TensorFlow notices within half a minute that a worker is gone. Nothing can be trained without it, so the others end
 with an error, and all are started again with `resume`.
@@ -99,7 +99,7 @@ def cluster(config: TrainConfig) -> tuple[list[str], int]:
         config: The training settings.
 
     Returns:
-        The workers, none where there is but this process, and the index of this one.
+        The workers, none if there is only this process, and the index of this one.
 
     Raises:
         UserError: If an address is no `host:port` or comes twice, or this worker's own place is not known.

@@ -199,7 +199,7 @@ class Trainer:
         logs = {"loss": float(np.average([loss for loss, _ in losses], weights=[n for _, n in losses]))}
         logs["seconds"] = time.perf_counter() - started
         with self._averaged():
-            # All workers go by the figures of one, for they must stop after the same epoch.
+            # All workers go by the figures of one, because they must stop after the same epoch.
             logs.update(from_chief(self.validate() if is_chief() else {}))
             self.progress.epoch += 1
             self.progress.history.append(logs)
@@ -212,7 +212,7 @@ class Trainer:
     def _calls(self) -> Iterator[tuple[ExampleTensors, int, int]]:
         """The examples of each call of an epoch, its first step and how many steps it has."""
         size, step = self.config.batch_size, 0
-        # The order of an epoch depends on the seed and its number alone, so a resumed run repeats it.
+        # The order of an epoch depends only on the seed and its number, so a resumed run repeats it.
         seed = [self.config.seed, self.progress.epoch]
         for examples in self.objective.epoch(seed, size * self.config.steps_per_execution):
             number = len(tf.nest.flatten(examples)[0])
@@ -342,7 +342,7 @@ class Trainer:
     def _save(self) -> None:
         assert self.folder is not None
         unfinished = self.folder / f"unfinished-{CHECKPOINT}"
-        # One array at a time, for all of them together may be larger than what memory is left.
+        # One array at a time, because all of them together may be larger than what memory is left.
         with zipfile.ZipFile(unfinished, "w") as archive:
             for name, array in self._arrays():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:

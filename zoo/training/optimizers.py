@@ -1,6 +1,6 @@
 """Keras optimizers that update embedding tables by row, so that a step costs what its batch costs.
 
-The gradient of a table is zero but for the rows that a batch looked up. A dense optimizer still walks over the
+The gradient of a table is zero except in the rows that a batch looked up. A dense optimizer still walks over the
 whole table; these update the looked-up rows and leave all others, and their moments, untouched. Rows that are
 looked up more than once have their gradients summed first.
 
@@ -50,7 +50,7 @@ class RowWise(keras.optimizers.Optimizer):
         self.decay, self.l2 = decay, l2
 
     def update_step(self, gradient: Gradient, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
-        """Updates one variable. A `tf.IndexedSlices` gradient updates its rows alone; see `takes_duplicates`."""
+        """Updates one variable. A `tf.IndexedSlices` gradient updates its rows only; see `takes_duplicates`."""
         rate = tf.cast(learning_rate, variable.dtype)
         if not isinstance(gradient, tf.IndexedSlices):
             if self.l2:
@@ -225,7 +225,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def sum_duplicates(gradient: Gradient) -> Gradient:
-    """Sums what a sparse gradient has of the same row; leaves a dense one alone."""
+    """Sums what a sparse gradient has of the same row; leaves a dense one as it is."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     rows, place = tf.unique(gradient.indices)
