@@ -94,9 +94,10 @@ def compare(
 
     Example:
 
-    >>> comparison = compare(["runs/mf", "runs/ease"])
-    >>> comparison.differences[0].verdict
-    'better'
+    ```python
+    comparison = compare(["runs/mf", "runs/ease"])
+    comparison.differences[0].verdict  # 'better'
+    ```
     """
     if len(runs) < 2:
         raise UserError(f"Expected at least 2 runs to compare. Received: {len(runs)}.")

@@ -87,8 +87,9 @@ def margins(benchmark: Benchmark, runs: Path, labels: Iterable[str]) -> list[Mar
 
     Example:
 
-    >>> [margin.verdict for margin in margins(benchmark, Path("bench/ctr/runs"), ["ml-100k.elcorec"])]
-    ['met']
+    ```python
+    [margin.verdict for margin in margins(benchmark, Path("bench/ctr/runs"), ["ml-100k.elcorec"])]  # ['met']
+    ```
     """
     wanted = set(labels)
     found: list[Margin] = []

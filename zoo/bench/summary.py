@@ -54,8 +54,9 @@ def summarize(benchmark: Benchmark | None, rows: Iterable[Row]) -> list[Line]:
 
     Example:
 
-    >>> [line.verdict for line in summarize(benchmark, rows)]
-    ['met']
+    ```python
+    [line.verdict for line in summarize(benchmark, rows)]  # ['met']
+    ```
     """
     lines = []
     for figure in figures(rows):
