@@ -24,7 +24,7 @@ SCORES_AT_ONCE = 2**23
 # A pair network has a whole row of numbers for every user and item. Those of more users would not stay in the caches.
 USERS_OF_PAIRS = 16
 
-# What is known of a user when a part is predicted.
+# The parts that are known of a user when a part is predicted.
 KNOWN_BEFORE: dict[Part, tuple[Part, ...]] = {
     "valid": ("train", "query"),
     "test": ("train", "query", "valid"),
@@ -105,7 +105,7 @@ def queries_of_users(
 
 
 def items_to_find(dataset: Dataset, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a ranking should find: held-out items with a label above 0 that their user had not seen before.
+    """The items that a ranking should find: held-out items with a label above 0 that their user had not seen before.
 
     Args:
         dataset: The prepared data.
