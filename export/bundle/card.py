@@ -17,6 +17,7 @@ from export.formats.tflite import writer as tflite
 from export.serving import tf_serving
 from export.serving.signatures import HISTORY
 from export.verification.queries import Values
+from zoo.data.datasets import DATASETS
 from zoo.errors import UserError
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import is_headline
@@ -36,13 +37,6 @@ TITLES = {
     "tflite-float16": "TFLite (float16)",
     "tflite-dynamic": "TFLite (8-bit weights)",
     "tflite-int8": "TFLite (8-bit weights and layers)",
-}
-MOVIELENS = "https://grouplens.org/datasets/movielens/"
-MOVIELENS_TERMS = f"GroupLens's: for research, not to be sold or passed on without permission; see <{MOVIELENS}>"
-DATA_TERMS = {
-    **dict.fromkeys(("ml-100k", "ml-1m", "ml-1m-ncf"), MOVIELENS_TERMS),
-    "movielens-sample": f"a sample of MovieLens, so {MOVIELENS_TERMS}",
-    "synthetic": "none, for the data was generated",
 }
 
 
@@ -79,17 +73,17 @@ def model_card(manifest: Manifest, requests: Mapping[str, Values], name: str) ->
 
 
 def _header(manifest: Manifest, name: str) -> str:
-    source = manifest.get("source")
+    source = manifest.get("source") or ""
     architecture = manifest["recipe"]["name"]
     tags = ["recommender-systems", "recozoo", "keras", *(tag for f in manifest["formats"] for tag in TAGS[f])]
-    is_public = source in DATA_TERMS and source != "synthetic"
+    published_at = DATASETS[source].url if source in DATASETS else ""
     header: dict[str, Any] = {
         "license": "other",
         "license_name": "data-dependent",
-        **({"license_link": MOVIELENS} if is_public else {}),
+        **({"license_link": published_at} if published_at else {}),
         "library_name": "keras",
         "tags": [*tags, architecture],
-        **({"datasets": [source]} if is_public else {}),
+        **({"datasets": [source]} if published_at else {}),
         "model-index": [{"name": name, "results": _results(manifest)}],
     }
     if not manifest["metrics"]:
@@ -134,14 +128,15 @@ def _summary(architecture: str) -> str:
 
 
 def _data(manifest: Manifest) -> list[str]:
-    data, source = manifest["data"], manifest.get("source")
+    data, source = manifest["data"], manifest.get("source") or ""
+    terms = DATASETS[source].terms if source in DATASETS else "not stated"
     interactions = sum((manifest.get("interactions") or {}).values())
     counts = [f"{data['users']:,} users", f"{data['items']:,} items"]
     counts += [f"{interactions:,} interactions"] if interactions else []
     lines = [
         f"{_listed(counts)}; ids of others are unknown.",
         *data["notes"],
-        f"Licence of the data: {DATA_TERMS.get(source or '', 'not stated')}. Recozoo grants no rights to the data nor "
+        f"Licence of the data: {terms}. Recozoo grants no rights to the data nor "
         "to a model trained on it; who publishes this bundle states the licence in the header of this file.",
     ]
     return ["## Data", "\n".join(f"- {line}" for line in lines)]

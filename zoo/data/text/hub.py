@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.data.text import TEXT_ENCODERS
 from zoo.data.text.pretrained import Encode, PretrainedEncoder
 from zoo.errors import UserError, unknown_name
 
@@ -21,6 +22,7 @@ BATCH_SIZE = 32
 MAX_TOKENS = 256
 
 
+@TEXT_ENCODERS.register
 class KerasHubEncoder(PretrainedEncoder):
     """The mean of a keras-hub backbone's last hidden states over the tokens of a text, of length one.
 
@@ -29,9 +31,10 @@ class KerasHubEncoder(PretrainedEncoder):
 
     Example:
 
-    >>> encoder = text_encoder("keras-hub:bert_tiny_en_uncased")
-    >>> encoder.fit(["a red kettle", "a blue kettle"])["width"]
-    128
+    ```python
+    encoder = text_encoder("keras-hub:bert_tiny_en_uncased")
+    encoder.fit(["a red kettle", "a blue kettle"])["width"]  # 128
+    ```
     """
 
     name = "keras-hub"
