@@ -12,7 +12,8 @@ from zoo.evaluation.figures import ranking_metrics
 from zoo.evaluation.hits import hits_of, is_among
 
 if TYPE_CHECKING:
-    from zoo.data.dataset import Dataset, Part, Sequences
+    from zoo.data.dataset import Dataset, Part
+    from zoo.data.sequences import Sequences
     from zoo.families import Recommender
 
 # Users ranked in one call: as many as keep the scores of a call below SCORES_AT_ONCE, within these bounds. More would

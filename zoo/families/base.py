@@ -65,8 +65,7 @@ class _Untracked:
 class Recommender(keras.Model):
     """What every architecture becomes: a Keras model of (query, item) to a logit, and a ranker.
 
-    Called as a Keras model it takes a dictionary of the query inputs and `item`, and gives `[batch]`
-    scores. Subclasses say how the whole catalogue is scored. All ids are indices.
+    A call takes a dictionary of the query inputs and `item`, and gives `[batch]` scores. All ids are indices.
 
     Args:
         inputs: Symbolic inputs by name, `item` among them.
