@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 import zoo
+from export.bundle.manifest import ArtefactFacts, Evaluated, Measured, RunFacts
 from export.endpoints import Endpoint
-from export.formats import saved_model
-from export.formats.onnx import writer as onnx
-from export.formats.runtimes import Runtime, open_runtime, quantization_of
-from export.formats.tflite import writer as tflite
-from export.verification.queries import Values, batches
+from export.formats.base import Runtime, find_artefact, open_runtime
+from export.values import Values, batches
 from zoo.bench.worker import machine
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.named import list_datasets
@@ -30,7 +28,7 @@ BASELINE = "popularity"
 WARM_UP, LEAST_CALLS, SECONDS = 3, 5, 0.3
 
 
-def run_facts(run: Run) -> dict[str, Any]:
+def run_facts(run: Run) -> RunFacts:
     """What the model card says of a run besides its metrics.
 
     Args:
@@ -48,7 +46,7 @@ def run_facts(run: Run) -> dict[str, Any]:
     }
 
 
-def baseline_metrics(run: Run) -> dict[str, Any]:
+def baseline_metrics(run: Run) -> dict[str, Evaluated]:
     """The metrics of recommending what is popular, by the protocols, parts and ranks of the run's own metrics.
 
     Popularity ranks items and says nothing of ratings or of the probability of a label, so there is nothing for the
@@ -66,37 +64,39 @@ def baseline_metrics(run: Run) -> dict[str, Any]:
         return {}
     model: Any = zoo.build(BASELINE, run.dataset.schema)
     model.closed_form(interaction_matrix(run.dataset, positive_only=False))
-    settings, found = run.config.evaluate, {}
+    settings = run.config.evaluate
+    found: dict[str, Evaluated] = {}
     for key in named:
         protocol, part = key.split("/")
         evaluation = evaluate(model, run.dataset, protocol, part, settings.ks, settings.resamples)  # type: ignore[arg-type]
-        found[key] = evaluation.to_json()
+        made: Evaluated = cast(Evaluated, evaluation.to_json())
         for name in ("log_loss", "accuracy"):
-            found[key]["metrics"].pop(name, None)
+            made["metrics"].pop(name, None)
+        found[key] = made
     return found
 
 
 def artefact_facts(
     folder: Path, endpoints: tuple[Endpoint, ...], artefacts: tuple[str, ...], version: str, requests: Values
-) -> dict[str, Any]:
+) -> ArtefactFacts:
     """Size and latency of every artefact of a bundle, on this machine.
 
     Args:
         folder: The bundle.
         endpoints: Its endpoints.
         artefacts: Its artefacts.
-        version: The version of its SavedModel.
+        version: The version of the bundle.
         requests: Raw requests to `recommend`; each is a call of its own.
 
     Returns:
         For the manifest: `"machine"` in words, and by artefact `"bytes"`, `"milliseconds"` (the median of the
         calls, raw ids in and out) and `"calls"`.
     """
-    measured = {}
+    measured: dict[str, Measured] = {}
     for artefact in artefacts:
         times = _call_times(open_runtime(folder, artefact, endpoints, version), requests)
         measured[artefact] = {
-            "bytes": _size(folder, artefact, version),
+            "bytes": find_artefact(artefact)[1].size(folder, version),
             "milliseconds": float(np.median(times)) * 1000,
             "calls": len(times),
         }
@@ -121,13 +121,3 @@ def _call_times(runtime: Runtime, requests: Values) -> list[float]:
         runtime.run("recommend", queries[len(times) % len(queries)])
         times.append(time.perf_counter() - started)
     return times
-
-
-def _size(folder: Path, artefact: str, version: str) -> int:
-    if artefact == saved_model.NAME:
-        files = folder.glob(f"{saved_model.NAME}/{version}/**/*")
-    elif artefact == onnx.NAME:
-        files = folder.glob(f"{onnx.NAME}/*")
-    else:
-        files = folder.glob(f"{tflite.NAME}/{tflite.file_name(quantization_of(artefact))}")
-    return sum(path.stat().st_size for path in files if path.is_file())

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from export.bundle.publishing import Bundle
+    from export.bundle.bundle import Bundle
+    from export.values import Values
     from export.verification.comparison import Check
-    from export.verification.queries import Values
     from zoo.families import Recommender
     from zoo.run import Run
     from zoo.schema import Vocabulary
@@ -125,7 +125,8 @@ def _check_packages(index: str) -> None:
 
 def _bundle_of(source: Any, scratch: Path) -> Bundle:
     """The bundle; of a run, one made for this."""
-    from export.bundle.publishing import Bundle, export, open_bundle
+    from export.bundle.bundle import Bundle, open_bundle
+    from export.bundle.publishing import export
     from zoo.run import Run
 
     if isinstance(source, Run) or (not isinstance(source, Bundle) and (Path(source) / "run.json").exists()):
@@ -155,7 +156,7 @@ def _recommended_items(bundle: Bundle, item: Vocabulary) -> np.ndarray:
 
 def _run(scratch: Path, request: dict[str, Any], vectors: np.ndarray, queries: Values) -> Values:
     """Has the index made by a process of its own, and gives its answers to some queries."""
-    from export.verification.queries import storable, stored
+    from export.values import storable, stored
     from zoo.arrays import load_arrays, save_arrays
     from zoo.errors import UserError, ZooError
 
@@ -186,7 +187,7 @@ def _compare(
     answers: Values,
 ) -> Check:
     """Compares the answers of the index with the trained model's."""
-    from export.formats.runtimes import ask
+    from export.formats.base import ask
     from export.verification.comparison import compare, compare_quantized
     from export.verification.reference import KerasRuntime
 
