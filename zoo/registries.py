@@ -83,6 +83,10 @@ class Registry(Mapping[str, AnyNamed], Generic[AnyNamed]):
         self._objects[made.name] = made
         return made
 
+    def file_of(self, name: str) -> str:
+        """The file that registers the object of a name."""
+        return self._homes[self[name].name]
+
     def __getitem__(self, name: str) -> AnyNamed:
         self._discover()
         if name not in self._objects:

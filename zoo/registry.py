@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import UserError, check_like, unknown_name
+from zoo.errors import UserError, unknown_name
 from zoo.plugins import plugins
 
 if TYPE_CHECKING:
     from zoo.families import Recommender
+    from zoo.options import Option
     from zoo.schema import Role, Schema
 
 MODELS_FOLDER = Path(__file__).parent / "models"
@@ -38,6 +39,7 @@ class Spec:
         objective: The objective it trains with by default.
         query: The roles its query side reads.
         hparams: Its hparams with their defaults.
+        annotations: The annotations of its hparams, as types or as their source text, where there are any.
         tiny: Hparams that make it small, for tests.
         summary: One line on what it is.
         paper: Where it comes from.
@@ -56,13 +58,33 @@ class Spec:
     ordered: bool = False
     file: str = ""
     module: str = ""
+    # Types where the file was run, their text where it was only read.
+    annotations: Mapping[str, object] = dataclasses.field(default_factory=dict, compare=False)
 
-    def check_hparams(self, hparams: Mapping[str, Any]) -> None:
-        """Raises a `UserError` if an hparam is unknown, with the valid ones, or of another kind than its default."""
-        for name, value in hparams.items():
-            if name not in self.hparams:
-                raise unknown_name(f"hparam of {self.name!r}", name, self.hparams)
-            check_like(f"hparam {name!r} of {self.name!r}", value, self.hparams[name])
+    @property
+    def options(self) -> dict[str, Option]:
+        """The type and the default of each hparam."""
+        from zoo.options import MISSING, Option
+
+        return {name: Option(self.annotations.get(name, MISSING), default) for name, default in self.hparams.items()}
+
+    def check_hparams(self, hparams: Mapping[str, object]) -> None:
+        """Raises a `UserError` for an unknown hparam, or for a value that is not of its hparam's type.
+
+        Args:
+            hparams: Values by the names of hparams.
+
+        Raises:
+            UserError: With the near names, or with the place of the wrong value, e.g. `hidden[0]`.
+
+        Example:
+
+        >>> spec("ncf").check_hparams({"hidden": [64, 32]})
+        """
+        # Pydantic takes its time to be imported, and a list of architectures needs no check.
+        from zoo.options import check_options
+
+        check_options(hparams, self.options, kind="hparam", of=repr(self.name))
 
 
 def register(
@@ -100,17 +122,18 @@ def register(
         function = inspect.unwrap(builder)
         _check_name(name, function.__name__, f"{inspect.getsourcefile(function)}")
         module = sys.modules.get(function.__module__)
-        hparams = {
-            parameter.name: parameter.default
+        keywords = [
+            parameter
             for parameter in inspect.signature(function).parameters.values()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        }
+        ]
         _builders[name] = builder
         _registered[name] = Spec(
             name=name,
             objective=objective,
             query=tuple(query),
-            hparams=hparams,
+            hparams={one.name: one.default for one in keywords},
+            annotations={one.name: one.annotation for one in keywords if one.annotation is not one.empty},
             tiny=dict(tiny),
             summary=_first_line(function.__doc__ or (module.__doc__ if module else None)),
             paper=paper,
@@ -266,7 +289,15 @@ def _spec_of(decorator: ast.Call, function: ast.FunctionDef, docstring: str | No
             for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
             if default is not None
         }
-        return Spec(name=name, hparams=hparams, summary=_first_line(docstring), file=str(file), **keywords)
+        annotations = {one.arg: ast.unparse(one.annotation) for one in arguments.kwonlyargs if one.annotation}
+        return Spec(
+            name=name,
+            hparams=hparams,
+            annotations=annotations,
+            summary=_first_line(docstring),
+            file=str(file),
+            **keywords,
+        )
     except (ValueError, IndexError, TypeError) as error:
         raise UserError(
             f"{file}, line {decorator.lineno}: the arguments of @register and the hparams' defaults "

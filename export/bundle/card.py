@@ -16,7 +16,7 @@ from export.endpoints import Endpoint
 from export.formats.base import FORMATS, Call, Format, find_artefact
 from export.markdown import size, table
 from export.rendering import render
-from export.serving.client import HISTORY
+from export.serving.signatures import HISTORY
 from export.values import Values
 from export.verification.comparison import Check
 from zoo.errors import UserError

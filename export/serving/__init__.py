@@ -1,16 +1,14 @@
 """Serves a bundle: what TF Serving reads, a typed client of it, and an index of tensorflow-recommenders."""
 
-from export.serving.client import (
-    Client,
+from export.serving.answers import Recommendations, Scores, Vectors
+from export.serving.client import Client
+from export.serving.errors import (
     ClientError,
     MissingInputError,
-    Recommendations,
     RequestError,
-    Scores,
     ServerError,
     TimedOutError,
     UnavailableError,
-    Vectors,
     WrongDtypeError,
     WrongShapeError,
 )

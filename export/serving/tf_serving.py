@@ -1,13 +1,16 @@
-"""What TF Serving reads beside and inside a SavedModel, how to call it, and a typed client.
+"""The files that TF Serving reads beside and inside a SavedModel, and examples of requests.
 
-`models.config` says where the model is, `batching.config` how requests are joined, and the warm-up requests
-in `assets.extra` are run by the server before a version takes traffic.
+`models.config` says where the model is. `batching.config` says how requests are joined. The server runs the warm-up
+requests in `assets.extra` before a version takes traffic.
 
-What is wrong with a request the client finds before it is sent. Sent without it, a missing input is answered
-"input size does not match signature" by the server (over REST "Missing named input"), a wrong type "Expects
-arg[0] to be string but int64 is provided" (over REST "is not of expected type"), a wrong shape "is not
-compatible with expected shape" and other numbers of rows "Inputs differ in their number of rows". Where the
-server joins requests, an error of one is the error of all that were joined with it.
+`export.serving.Client` reports a faulty request before sending it. The server answers other callers as follows:
+
+- A missing input: "input size does not match signature", over REST "Missing named input".
+- A wrong type: "Expects arg[0] to be string but int64 is provided", over REST "is not of expected type".
+- A wrong shape: "is not compatible with expected shape".
+- Inputs of different lengths: "Inputs differ in their number of rows".
+
+Where the server joins requests, an error of one request is the error of all that were joined with it.
 """
 
 from __future__ import annotations
@@ -17,30 +20,38 @@ import math
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from export.serving.client import HISTORY, MAX_BATCH, SETS, predict_request
+from export.serving.signatures import HISTORY, MAX_BATCH, SETS
+from export.serving.transports import predict_request
 
 if TYPE_CHECKING:
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
     from export.endpoints import Endpoint, TensorInfo
+
+# Raw inputs by name, `[rows, ...]`.
+Sample: TypeAlias = Mapping[str, np.ndarray]
+# A value of a request as JSON has it.
+Value: TypeAlias = "str | int | float | list[Value]"
 
 CONFIG = "models.config"
 BATCHING = "batching.config"
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 DEFAULT_SIGNATURE = "serving_default"
-# The batches that requests are joined to, and so the sizes to warm up; filling up at most doubles the work.
+# The sizes of batches that requests are joined to, which are warmed up. Filling up at most doubles the work.
 BATCH_SIZES = tuple(2**power for power in range(MAX_BATCH.bit_length()))
 
 BATCHING_PARAMETERS = f"""\
-# Requests are joined for up to a millisecond. Set num_batch_threads to the cores of the server.
+# The server waits up to a millisecond for requests to join. Set num_batch_threads to the cores of the server.
 max_batch_size {{ value: {MAX_BATCH} }}
 batch_timeout_micros {{ value: 1000 }}
 max_enqueued_batches {{ value: 100 }}
 num_batch_threads {{ value: 4 }}
 {"".join(f"allowed_batch_sizes: {size}" + chr(10) for size in BATCH_SIZES)}\
-# Lists that differ in length are filled up with their own first value, so begin every `exclude` and
+# The server fills lists that differ in length up with their own first value. So begin every `exclude` and
 # `candidates` with a column of padding, as export.serving.Client does.
 pad_variable_length_inputs: true
 """
@@ -51,7 +62,7 @@ def write(
     name: str,
     bundle: str,
     endpoints: Iterable[Endpoint],
-    samples: Mapping[str, Mapping[str, np.ndarray]],
+    samples: Mapping[str, Sample],
     version: str,
 ) -> None:
     """Writes `models.config`, `batching.config` and the warm-up requests of a version.
@@ -62,7 +73,7 @@ def write(
         bundle: The name of the bundle's folder, which is under `/models` in the server.
         endpoints: The endpoints, each a signature.
         samples: For every endpoint some raw inputs by name, `[rows, ...]`, with at least one row.
-        version: The folder of the version, which is there.
+        version: The name of the version's folder, which exists.
     """
     (folder / CONFIG).write_text(_models_config(name, f"/models/{bundle}/{folder.name}"), encoding="utf-8")
     (folder / BATCHING).write_text(BATCHING_PARAMETERS, encoding="utf-8")
@@ -72,7 +83,7 @@ def write(
 def docker_command(bundle: str, image: str = "tensorflow/serving") -> str:
     """The command that serves a bundle, to be run in the folder that holds the bundle's folder.
 
-    That folder is mounted, and not the bundle's, so that the server sees a new version of the bundle appear.
+    The server sees a new version of the bundle appear, because the folder that holds the bundle's folder is mounted.
 
     Args:
         bundle: The name of the bundle's folder.
@@ -93,7 +104,7 @@ def docker_command(bundle: str, image: str = "tensorflow/serving") -> str:
 def rest_example(
     name: str,
     endpoint: Endpoint,
-    sample: Mapping[str, np.ndarray],
+    sample: Sample,
     form: str = "columnar",
     address: str = "http://localhost:8501",
 ) -> str:
@@ -107,31 +118,31 @@ def rest_example(
         address: Where the server is.
 
     Returns:
-        A shell command. Lists begin with padding, so that the server may join it with others.
+        A shell command. Its lists begin with padding, so the server may join the request with others.
     """
     inputs = {info.name: _sent(info, sample[info.name]) for info in endpoint.inputs}
     if form == "columnar":
-        body: dict[str, Any] = {"signature_name": endpoint.name, "inputs": inputs}
+        body: dict[str, object] = {"inputs": inputs}
     else:
         rows = inputs[endpoint.inputs[0].name] if len(inputs) == 1 else [{key: v[0] for key, v in inputs.items()}]
-        body = {"signature_name": endpoint.name, "instances": rows}
-    data = shlex.quote(json.dumps(body, ensure_ascii=False))
+        body = {"instances": rows}
+    data = shlex.quote(json.dumps({"signature_name": endpoint.name, **body}, ensure_ascii=False))
     return f"curl -d {data} {shlex.quote(f'{address}/v1/models/{name}:predict')}"
 
 
 def grpc_example(
     bundle: str,
     endpoint: Endpoint,
-    sample: Mapping[str, np.ndarray],
+    sample: Sample,
     address: str = "grpc://localhost:8500",
 ) -> str:
-    """A request over gRPC with the typed client of this module.
+    """A request over gRPC with the typed client.
 
     Args:
         bundle: The folder of the bundle.
         endpoint: The endpoint to ask.
         sample: Raw inputs by name; the first row is asked.
-        address: Where the server is; with `http://` the same code asks over REST.
+        address: Where the server is. With `http://` the same code asks over REST.
 
     Returns:
         Python code that prints the answer.
@@ -157,9 +168,7 @@ def _models_config(name: str, base_path: str) -> str:
     return text_format.MessageToString(config)
 
 
-def _write_warm_up(
-    path: Path, name: str, endpoints: tuple[Endpoint, ...], samples: Mapping[str, Mapping[str, np.ndarray]]
-) -> None:
+def _write_warm_up(path: Path, name: str, endpoints: tuple[Endpoint, ...], samples: Mapping[str, Sample]) -> None:
     import tensorflow as tf
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,12 +178,12 @@ def _write_warm_up(
 
 
 def _warm_up_requests(
-    name: str, endpoints: tuple[Endpoint, ...], samples: Mapping[str, Mapping[str, np.ndarray]]
-) -> Iterator[Any]:
+    name: str, endpoints: tuple[Endpoint, ...], samples: Mapping[str, Sample]
+) -> Iterator[PredictionLog]:
     """Every signature at every batch size, as `PredictionLog`."""
     from tensorflow_serving.apis import prediction_log_pb2
 
-    # The default signature is `recommend` under another name, but warmed up on its own.
+    # The default signature is `recommend` under another name. The server warms it up separately.
     signatures = {endpoint.name: endpoint for endpoint in endpoints}
     for signature, endpoint in {**signatures, DEFAULT_SIGNATURE: signatures["recommend"]}.items():
         dtypes = {info.name: info.dtype for info in endpoint.inputs}
@@ -189,34 +198,39 @@ def _repeated(values: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(values)[np.arange(size) % len(values)]
 
 
-def _sent(info: TensorInfo, values: np.ndarray) -> list[Any]:
-    """The first row, with padding in front of a list that the server may fill up."""
+def _sent(info: TensorInfo, values: np.ndarray) -> list[Value]:
+    """The first row. A list that the server may fill up begins with padding."""
     (row,) = np.asarray(values)[:1].tolist()
     if info.name in SETS:
         row = [info.padding, *(value for value in row if value != info.padding)]
     return [_rounded(row)]
 
 
-def _kept(endpoint: Endpoint, sample: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _kept(endpoint: Endpoint, sample: Sample) -> dict[str, Value]:
     """The first row by input name as a caller of the client would write it, without padding."""
-    kept: dict[str, Any] = {}
+    kept: dict[str, Value] = {}
     for info in endpoint.inputs:
         (row,) = np.asarray(sample[info.name])[:1].tolist()
-        if isinstance(row, list) and info.vocabulary:
-            row = [value for value in row if value != info.padding]
-        elif info.name in HISTORY:
-            row = row[len(row) - len(kept["history"]) :]
-        kept[info.name] = _rounded(row)
+        kept[info.name] = _rounded(_without_padding(info, row, kept.get(HISTORY[0])))
     return kept
 
 
-def _rounded(value: Any) -> Any:
+def _without_padding(info: TensorInfo, row: Value, history: Value | None) -> Value:
+    """A value; or the values of a list without padding, which are the last ones in what belongs to a history."""
+    if not isinstance(row, list):
+        return row
+    if info.vocabulary:
+        return [value for value in row if value != info.padding]
+    return row[len(row) - len(history) :] if info.name in HISTORY and isinstance(history, list) else row
+
+
+def _rounded(value: Value) -> Value:
     if isinstance(value, list):
         return [_rounded(each) for each in value]
     return round(value, 4) if isinstance(value, float) else value
 
 
-def _code(value: Any) -> str:
+def _code(value: Value) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_code, value))}]"
     return 'float("nan")' if isinstance(value, float) and math.isnan(value) else repr(value)

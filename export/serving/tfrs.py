@@ -1,7 +1,7 @@
-"""The items of any tower model in an index of tensorflow-recommenders, inside a SavedModel.
+"""Puts the items of any tower model into an index of tensorflow-recommenders, inside a SavedModel.
 
-tensorflow-recommenders needs Keras 2, which a process chooses once and for all before it imports TensorFlow. So the
-index is made in a process of its own, which is this module run by name.
+tensorflow-recommenders needs Keras 2. A process chooses its Keras before it imports TensorFlow, and only once. So a
+process of its own makes the index: `python -m export.serving.tfrs`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,19 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.errors import UserError, ZooError, unknown_name
+
 if TYPE_CHECKING:
+    import tensorflow as tf
+    from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
+    from tensorflow_recommenders.layers.factorized_top_k import TopK
+
     from export.bundle.bundle import Bundle
+    from export.endpoints import Endpoint
     from export.values import Values
     from export.verification.comparison import Check
     from zoo.families import Recommender
@@ -33,8 +40,32 @@ INDEXES = ("brute_force", "scann")
 MARKER = "saved_model.pb"
 # Queries that the index is asked at once when it is compared.
 BATCH = 64
-# What the process that makes the index exits with where ScaNN does not load.
+# The exit code of the process that makes the index if ScaNN does not load.
 NO_SCANN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the process that makes an index is asked for."""
+
+    bundle: str
+    inputs: list[str]
+    ids: list[str] | list[int]
+    out: str
+    k: int
+    index: str
+    searched: float
+    mean: float
+    std: float
+
+    @classmethod
+    def read(cls, scratch: Path) -> Request:
+        """The request in a folder."""
+        return cls(**json.loads((scratch / "request.json").read_text(encoding="utf-8")))
+
+    def write(self, scratch: Path) -> None:
+        """Writes the request into a folder."""
+        (scratch / "request.json").write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
 
 
 def write(
@@ -48,22 +79,23 @@ def write(
 ) -> Check:
     """Writes a SavedModel of the query tower and an index of the item vectors, and compares it with the trained model.
 
-    Its signature `recommend`, which is `serving_default` too, takes the query inputs of the bundle's `recommend`, in
-    raw values, and gives `items [batch, k]`, `scores [batch, k]` and the `unknown_*` of the inputs. An index filters
-    nothing by query: there is no `exclude` and no `candidates`.
+    Its signature `recommend`, which is `serving_default` too, takes the raw query inputs of the bundle's `recommend`.
+    It gives `items [batch, k]`, `scores [batch, k]` and the `unknown_*` of the inputs. An index filters nothing by
+    query, so there is no `exclude` and no `candidates`.
 
     Args:
-        source: A bundle with a SavedModel, or a run; or the folder of one.
-        folder: Where the SavedModel goes, which appears whole or not at all.
+        source: A bundle with a SavedModel, a run, or the folder of either.
+        folder: Where the SavedModel goes. It appears whole or not at all.
         k: How many items an answer has.
-        index: `"brute_force"`, which is exact, or `"scann"` (Guo et al., 2020, arXiv:1908.10396), which is not and
-            needs the package scann, here and where the SavedModel is served.
-        searched: The share of a ScaNN index that a query searches: the more, the more it finds and the longer it takes.
-        overwrite: Whether a SavedModel that is there may be replaced.
+        index: `"brute_force"`, which is exact, or `"scann"` (Guo et al., 2020, arXiv:1908.10396), which is
+            approximate. ScaNN needs the package scann, both here and where the SavedModel is served.
+        searched: The share of a ScaNN index that a query searches, above 0 and at most 1. A larger share finds more
+            and takes longer.
+        overwrite: Whether an existing SavedModel may be replaced.
 
     Returns:
-        The `Check`: how far the scores of a brute-force index are from the model's, all ranks being the same, or how
-        many of the model's top 10 a ScaNN index finds.
+        The `Check`. A brute-force index has the ranks of the model, and its check says how far its scores are
+        from the model's. The check of a ScaNN index says how many of the model's top 10 it finds.
 
     Raises:
         UserError: If the source is no tower model, has no SavedModel or fewer than `k` items, or a package is missing.
@@ -71,19 +103,16 @@ def write(
 
     Example:
 
-    >>> write("bundles/mf", "indexes/mf", k=20)
-    >>> answer = tf.saved_model.load("indexes/mf").signatures["recommend"](user=tf.constant([15]))
+    ```python
+    write("bundles/mf", "indexes/mf", k=20)
+    answer = tf.saved_model.load("indexes/mf").signatures["recommend"](user=tf.constant([15]))
+    ```
     """
     from export.bundle.refresh import load_trained
     from export.verification.reference import load_reference
-    from zoo.errors import UserError, ZooError, unknown_name
     from zoo.files import check_free, published_folder
 
-    if index not in INDEXES:
-        raise unknown_name("index", index, INDEXES)
-    if not 0 < searched <= 1:
-        raise UserError(f"searched must be above 0 and at most 1. Received: {searched}.")
-    _check_packages(index)
+    _check_index(index, searched)
     out = Path(folder)
     check_free(out, overwrite, MARKER)
     with tempfile.TemporaryDirectory() as scratch, published_folder(out, overwrite, MARKER) as made:
@@ -94,17 +123,17 @@ def write(
         if isinstance(k, bool) or not 1 <= k <= len(recommended):
             raise UserError(f"k must be between 1 and the {len(recommended)} items to recommend. Received: {k}.")
         mean, std = model.rating_scale
-        request = {
-            "bundle": str((bundle.folder / "saved_model" / bundle.version).resolve()),
-            "inputs": model.query_names,
-            "ids": dataset.vocabularies["item"].lookup(recommended).tolist(),
-            "out": str(made.resolve()),
-            "k": k,
-            "index": index,
-            "searched": searched,
-            "mean": mean,
-            "std": std,
-        }
+        request = Request(
+            bundle=str((bundle.folder / "saved_model" / bundle.version).resolve()),
+            inputs=list(model.query_names),
+            ids=dataset.vocabularies["item"].lookup(recommended).tolist(),
+            out=str(made.resolve()),
+            k=k,
+            index=index,
+            searched=searched,
+            mean=mean,
+            std=std,
+        )
         queries = load_reference(bundle.folder)["embed_query"][0][0]
         answers = _run(Path(scratch), request, np.asarray(model.encode_items(recommended)), queries)
         check = _compare(bundle, model, dataset.vocabularies, request, queries, answers)
@@ -113,9 +142,11 @@ def write(
     return check
 
 
-def _check_packages(index: str) -> None:
-    from zoo.errors import UserError
-
+def _check_index(index: str, searched: float) -> None:
+    if index not in INDEXES:
+        raise unknown_name("index", index, INDEXES)
+    if not 0 < searched <= 1:
+        raise UserError(f"searched must be above 0 and at most 1. Received: {searched}.")
     missing = [name for name in ("tensorflow_recommenders", "tf_keras") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"An index needs {' and '.join(missing)}, not installed here: {EXTRA}.")
@@ -123,8 +154,8 @@ def _check_packages(index: str) -> None:
         raise UserError('The index scann needs the package scann, not installed here: pip install "scann[tf]".')
 
 
-def _bundle_of(source: Any, scratch: Path) -> Bundle:
-    """The bundle; of a run, one made for this."""
+def _bundle_of(source: Bundle | Run | str | Path, scratch: Path) -> Bundle:
+    """The bundle. A run is exported first."""
     from export.bundle.bundle import Bundle, open_bundle
     from export.bundle.publishing import export
     from zoo.run import Run
@@ -135,8 +166,6 @@ def _bundle_of(source: Any, scratch: Path) -> Bundle:
 
 
 def _check_bundle(bundle: Bundle) -> None:
-    from zoo.errors import UserError
-
     if "embed_query" not in bundle.manifest["endpoints"]:
         raise UserError(
             f"{bundle.manifest['recipe']['name']} is of the family {bundle.manifest['family']}: its items have no "
@@ -147,42 +176,45 @@ def _check_bundle(bundle: Bundle) -> None:
 
 
 def _recommended_items(bundle: Bundle, item: Vocabulary) -> np.ndarray:
-    """The indices of all items but those that are withdrawn."""
+    """The indices of all items except those that are withdrawn."""
     from zoo.schema import FIRST_KNOWN
 
     known = np.arange(FIRST_KNOWN, item.size, dtype=np.int32)
     return np.setdiff1d(known, item.index(bundle.manifest["withdrawn"]))
 
 
-def _run(scratch: Path, request: dict[str, Any], vectors: np.ndarray, queries: Values) -> Values:
-    """Has the index made by a process of its own, and gives its answers to some queries."""
+def _run(scratch: Path, request: Request, vectors: np.ndarray, queries: Values) -> Values:
+    """The answers to some queries of an index that a process of its own makes."""
     from export.values import storable, stored
     from zoo.arrays import load_arrays, save_arrays
-    from zoo.errors import UserError, ZooError
 
     np.save(scratch / "vectors.npy", vectors)
     save_arrays(scratch / "queries.npz", {name: storable(values) for name, values in queries.items()})
-    (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    request.write(scratch)
     environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", "export.serving.tfrs", str(scratch)]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode == NO_SCANN:
-        asked = [line.partition(";")[0] for line in importlib.metadata.requires("scann") or () if "tensorflow" in line]
-        raise UserError(
-            f"scann {importlib.metadata.version('scann')} does not load with TensorFlow "
-            f"{importlib.metadata.version('tensorflow')}; it asks for {' and '.join(asked) or 'another one'}. Install "
-            f"that one, or use the index brute_force. ({ran.stdout.strip()})"
-        )
+        raise _other_tensorflow(ran.stdout.strip())
     if ran.returncode:
         raise ZooError(f"The index could not be made. Nothing was written.\n{ran.stderr.strip()[-2000:]}")
     return {name: stored(values) for name, values in load_arrays(scratch / "answers.npz").items()}
+
+
+def _other_tensorflow(said: str) -> UserError:
+    asked = [line.partition(";")[0] for line in importlib.metadata.requires("scann") or () if "tensorflow" in line]
+    return UserError(
+        f"scann {importlib.metadata.version('scann')} does not load with TensorFlow "
+        f"{importlib.metadata.version('tensorflow')}; it asks for {' and '.join(asked) or 'another one'}. Install "
+        f"that one, or use the index brute_force. ({said})"
+    )
 
 
 def _compare(
     bundle: Bundle,
     model: Recommender,
     vocabularies: dict[str, Vocabulary],
-    request: dict[str, Any],
+    request: Request,
     queries: Values,
     answers: Values,
 ) -> Check:
@@ -195,86 +227,90 @@ def _compare(
     nothing = item.lookup(np.zeros((len(answers["items"]), 1), np.int32))
     asked = {**queries, "exclude": nothing, "candidates": nothing}
     withdrawn = item.index(bundle.manifest["withdrawn"]).tolist()
-    truth = KerasRuntime(model, vocabularies, request["k"], withdrawn)
+    truth = KerasRuntime(model, vocabularies, request.k, withdrawn)
     expected = {name: value for name, value in ask(truth, "recommend", asked, BATCH).items() if name in answers}
-    recommend = next(endpoint for endpoint in bundle.endpoints if endpoint.name == "recommend")
-    outputs = tuple(info for info in recommend.outputs if info.name in answers)
-    endpoint = dataclasses.replace(recommend, outputs=outputs)
+    compare_index = compare_quantized if request.index == "scann" else compare
+    endpoint = _without_lists(bundle, answers)
     groups = [(asked, expected, answers)]
-    name = f"tfrs-{request['index']}"
-    if request["index"] == "scann":
-        return compare_quantized(name, endpoint, BATCH, groups, bundle.options.limits)
-    return compare(name, endpoint, BATCH, groups, bundle.options.limits)
+    return compare_index(f"tfrs-{request.index}", endpoint, BATCH, groups, bundle.options.limits)
 
 
-# What runs in a process of its own, with Keras 2
+def _without_lists(bundle: Bundle, answers: Values) -> Endpoint:
+    """The endpoint `recommend` of the bundle, of whose outputs an index has those in `answers`."""
+    recommend = next(endpoint for endpoint in bundle.endpoints if endpoint.name == "recommend")
+    return dataclasses.replace(recommend, outputs=tuple(info for info in recommend.outputs if info.name in answers))
+
+
+# The process with Keras 2
 
 
 def make_index(scratch: Path) -> None:
-    """Writes the SavedModel that `request.json` asks for, and what it answers to `queries.npz`."""
-    request = json.loads((scratch / "request.json").read_text(encoding="utf-8"))
-    if request["index"] == "scann":
+    """Writes the SavedModel that `request.json` asks for, and its answers to `queries.npz`."""
+    request = Request.read(scratch)
+    if request.index == "scann":
         _check_scann()
     else:
         # A ScaNN that does not load would keep tensorflow-recommenders from being imported at all.
         sys.modules["scann"] = None  # type: ignore[assignment]
     import tensorflow as tf
 
-    ids = tf.constant(request["ids"], tf.string if isinstance(request["ids"][0], str) else tf.int64)
+    ids = tf.constant(request.ids, tf.string if isinstance(request.ids[0], str) else tf.int64)
     module = tf.Module()
-    module.bundle = tf.saved_model.load(request["bundle"])
+    module.bundle = tf.saved_model.load(request.bundle)
     module.index = _empty_index(request).index(tf.constant(np.load(scratch / "vectors.npy")), ids)
     embed = module.bundle.signatures["embed_query"]
 
-    def recommend(*values: Any) -> dict[str, Any]:
-        answer = embed(**dict(zip(request["inputs"], values, strict=True)))
+    def recommend(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+        answer = embed(**dict(zip(request.inputs, values, strict=True)))
         scores, items = module.index(answer.pop("vectors"))
-        return {"items": items, "scores": request["mean"] + request["std"] * scores, **answer}
+        return {"items": items, "scores": request.mean + request.std * scores, **answer}
 
     specs = embed.structured_input_signature[1]
-    signature = [specs[name] for name in request["inputs"]]
+    signature = [specs[name] for name in request.inputs]
     function = tf.function(recommend, input_signature=signature).get_concrete_function()
     signatures = {"recommend": function, "serving_default": function}
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
-    tf.saved_model.save(module, request["out"], signatures, options)
-    _answer(tf.saved_model.load(request["out"]).signatures["recommend"], scratch)
+    tf.saved_model.save(module, request.out, signatures, options)
+    _answer(tf.saved_model.load(request.out).signatures["recommend"], scratch)
 
 
 def _check_scann() -> None:
     try:
         import scann  # noqa: F401
-    except Exception as error:  # TensorFlow's own, if the library asks for symbols of another TensorFlow
+    except Exception as error:  # One of TensorFlow's own, if the library asks for symbols of another TensorFlow.
         print(str(error).splitlines()[0])
         sys.exit(NO_SCANN)
 
 
-def _empty_index(request: dict[str, Any]) -> Any:
+def _empty_index(request: Request) -> TopK:
     from tensorflow_recommenders.layers import factorized_top_k
 
-    k, size = request["k"], len(request["ids"])
-    if request["index"] == "brute_force":
+    k, size = request.k, len(request.ids)
+    if request.index == "brute_force":
         return factorized_top_k.BruteForce(k=k)
-    # With the square root of the number of items, choosing leaves costs what reading one costs.
+    # A choice of leaves costs as much as reading one leaf if there are as many leaves as items in one.
     leaves = max(1, round(size**0.5))
     return factorized_top_k.ScaNN(
         k=k,
         num_leaves=leaves,
-        num_leaves_to_search=max(min(leaves, 10), round(leaves * request["searched"])),
+        num_leaves_to_search=max(min(leaves, 10), round(leaves * request.searched)),
         num_reordering_candidates=min(size, max(100, 10 * k)),
     )
 
 
-def _answer(recommend: Any, scratch: Path) -> None:
+def _answer(recommend: ConcreteFunction, scratch: Path) -> None:
     import tensorflow as tf
 
     with np.load(scratch / "queries.npz") as arrays:
         queries = {name: arrays[name] for name in arrays.files}
     dtypes = {name: spec.dtype for name, spec in recommend.structured_input_signature[1].items()}
-    answers = []
-    for start in range(0, len(next(iter(queries.values()))), BATCH):
+
+    def ask(start: int) -> dict[str, np.ndarray]:
         part = {name: values[start : start + BATCH].tolist() for name, values in queries.items()}
         answer = recommend(**{name: tf.constant(values, dtypes[name]) for name, values in part.items()})
-        answers.append({name: value.numpy() for name, value in answer.items()})
+        return {name: value.numpy() for name, value in answer.items()}
+
+    answers = [ask(start) for start in range(0, len(next(iter(queries.values()))), BATCH)]
     joined = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
     if joined["items"].dtype == object:
         joined["items"] = np.char.decode(joined["items"].astype(bytes), "utf-8")

@@ -25,7 +25,7 @@ def say_hello(name: str, loud: Annotated[bool, typer.Option("--loud", help="Shou
     """Greet somebody."""
     print(f"HELLO {name}" if loud else f"Hello {name}")
 '''
-OWN = ("list", "info", "train", "evaluate", "recommend", "compare", "bench", "doctor")
+OWN = ("list", "info", "settings", "train", "evaluate", "recommend", "compare", "bench", "doctor")
 EXPORTS = ("export", "verify", "refresh", "demo")
 
 

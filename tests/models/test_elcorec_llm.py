@@ -212,8 +212,8 @@ def test_without_keras_hub_the_extra_to_install_is_named(monkeypatch):
         ({"title_tokens": 0}, "title_tokens must be at least 1. Received: 0"),
         ({"lora_rank": -1}, "lora_rank must be at least 0. Received: -1"),
         ({"expert": {"units_": 4}}, "Unknown hparam of expert 'units_'. Did you mean 'units'"),
-        ({"expert": {"units": "four"}}, "hparam 'units' of expert: expected an integer"),
-        ({"expert": 3}, "expert: expected a mapping"),
+        ({"expert": {"units": "four"}}, "'four' is not an integer: hparam 'units' of expert"),
+        ({"expert": 3}, "3 is not keys and values: hparam 'expert'"),
     ],
 )
 def test_hparams_that_make_no_sense_are_named(hparams, message):

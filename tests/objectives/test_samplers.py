@@ -228,7 +228,7 @@ def refused(sequences_of):
 def test_options_that_cannot_be_are_refused(refused, objective):
     refused(objective, r"negatives must be at least 1\. Received: 0", negatives=0)
     refused(objective, r"alpha must be at least 0\. Received: -0\.5", negatives=2, sampler="popularity", alpha=-0.5)
-    refused(objective, r"expected a finite number\. Received: nan", negatives=2, sampler="popularity", alpha=np.nan)
+    refused(objective, "nan is not a finite number: option 'alpha'", negatives=2, sampler="popularity", alpha=np.nan)
     refused(objective, r"Unknown sampler 'popular'\. Did you mean 'popularity'\?", negatives=2, sampler="popular")
 
 

@@ -89,6 +89,15 @@ def test_names_are_sorted_whatever_the_files_are_called(made):
     assert list(made.colours) == ["amber", "blue", "red", "yellow"]
 
 
+def test_the_file_of_an_object_is_known(made, name_plugins):
+    own = made.write("own.py", "pink")
+    name_plugins(own)
+    assert made.colours.file_of("red") == str(made.folder / made.package / "red.py")
+    assert made.colours.file_of("pink") == str(own)
+    with pytest.raises(UserError, match="Unknown colour 'rad'"):
+        made.colours.file_of("rad")
+
+
 def test_an_unknown_name_gives_the_near_ones(made):
     with pytest.raises(UserError, match=r"Unknown colour 'rad'. Did you mean 'red'\?"):
         made.colours["rad"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from zoo.registry import Spec
 
@@ -18,6 +21,38 @@ def spec_json(one: Spec) -> dict[str, object]:
         "ordered": one.ordered,
         "hparams": dict(one.hparams),
     }
+
+
+def hparam_meanings(one: Spec) -> dict[str, str]:
+    """What each hparam of an architecture means, by the section `Hparams:` of the docstring in its file.
+
+    Args:
+        one: The architecture.
+
+    Returns:
+        The meaning by the name of the hparam, without those that the docstring leaves out.
+
+    Example:
+
+    >>> import zoo
+    >>> hparam_meanings(zoo.info("mf"))["biases"]
+    'Whether users and items have biases.'
+    """
+    _, _, section = _docstring(one).partition("\nHparams:\n")
+    # The section ends where a line is not indented.
+    section = re.split(r"^\S", section, maxsplit=1, flags=re.MULTILINE)[0]
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
+    return {name: " ".join(meaning.split()) for name, meaning in entries}
+
+
+def _docstring(one: Spec) -> str:
+    """The docstring of the builder, else that of its file."""
+    tree = ast.parse(Path(one.file).read_text(encoding="utf-8"))
+    places: list[ast.FunctionDef | ast.Module] = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == one.name
+    ]
+    found = (ast.get_docstring(place) for place in (*places, tree))
+    return next(filter(None, found), "")
 
 
 def markdown_table(found: Iterable[Spec]) -> str:

@@ -35,7 +35,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo.errors import UserError, check_like, unknown_name
+from zoo.errors import UserError, unknown_name
 from zoo.families import Pairs, Recommender
 from zoo.layers import CatalogueRows
 from zoo.layers.interaction_graph import TARGET, InteractionGraph
@@ -54,6 +54,7 @@ from zoo.layers.language import (
     preset_tokenizer,
     small_language_model,
 )
+from zoo.options import check_options
 from zoo.registry import register, spec
 from zoo.schema import Schema
 
@@ -182,13 +183,8 @@ def _text_vectors(texts: Sequence[CatalogueRows], items: Any) -> Any:
 
 def _graph(schema: Schema, expert: Mapping[str, Any]) -> InteractionGraph:
     """The graph of an `elcorec` with some hparams."""
-    if not isinstance(expert, Mapping):
-        raise UserError(f"expert: expected a mapping, such as {{'embedding_dim': 64}}. Received: {expert!r}.")
-    usual = _of_graph(spec("elcorec").hparams)
-    for name, value in expert.items():
-        if name not in usual:
-            raise unknown_name("hparam of expert", name, usual)
-        check_like(f"hparam {name!r} of expert", value, usual[name])
+    usual, options = _of_graph(spec("elcorec").hparams), spec("elcorec").options
+    check_options(expert, {name: options[name] for name in usual}, kind="hparam", of="expert")
     hparams = {**usual, **expert}
     return InteractionGraph(schema, dim=hparams.pop("embedding_dim"), **hparams)
 

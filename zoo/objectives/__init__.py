@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from zoo.data.dataset import Dataset
 from zoo.data.streamed import StreamedDataset
-from zoo.errors import UserError, check_like, unknown_name
+from zoo.errors import UserError, unknown_name
 from zoo.families import Recommender
 from zoo.objectives.base import EventObjective, Objective
 from zoo.objectives.bpr import BPR
@@ -20,6 +19,7 @@ from zoo.objectives.next_item import NextItem
 from zoo.objectives.pointwise import Pointwise
 from zoo.objectives.reconstruction import Reconstruction
 from zoo.objectives.sampled_softmax import SampledSoftmax
+from zoo.options import check_options, options_of
 
 __all__ = ["OBJECTIVES", "Objective", "make_objective"]
 
@@ -55,11 +55,7 @@ def make_objective(name: str, model: Recommender, dataset: Dataset, options: Map
     if isinstance(dataset, StreamedDataset):
         check_streamable(name)
     kind = OBJECTIVES[name]
-    valid = {option.name: option.default for option in list(inspect.signature(kind).parameters.values())[2:]}
-    for option, value in options.items():
-        if option not in valid:
-            raise unknown_name(f"option of objective {name!r}", option, valid)
-        check_like(f"option {option!r} of objective {name!r}", value, valid[option])
+    check_options(options, options_of(kind, without=("model", "dataset")), of=f"objective {name!r}")
     if not isinstance(model, kind.families):
         families = " or ".join(family.__name__ for family in kind.families)
         raise UserError(

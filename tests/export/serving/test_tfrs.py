@@ -1,4 +1,4 @@
-"""An index of tensorflow-recommenders answers as the bundle does, and says what keeps it from being made."""
+"""An index of tensorflow-recommenders answers as the bundle does. Errors say why one cannot be made."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ needs_extra = pytest.mark.skipif(
 
 
 def scann_loads() -> bool:
-    """Whether ScaNN's operators fit the TensorFlow that is here, found out in a process that it may break."""
+    """Whether ScaNN's operators fit the installed TensorFlow. A process of its own tries it, because it may crash."""
     if importlib.util.find_spec("scann") is None:
         return False
     return subprocess.run([sys.executable, "-c", "import scann"], capture_output=True, check=False).returncode == 0
 
 
 def ask(folder: Path, queries: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Asks an index with TensorFlow alone."""
+    """Asks an index with TensorFlow only."""
     recommend = tf.saved_model.load(str(folder)).signatures["recommend"]
     dtypes = {name: spec.dtype for name, spec in recommend.structured_input_signature[1].items()}
     answer = recommend(**{name: tf.constant(values.tolist(), dtypes[name]) for name, values in queries.items()})
@@ -48,13 +48,13 @@ def ask(folder: Path, queries: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return answer
 
 
-def asked(bundle: export.Bundle) -> dict[str, np.ndarray]:
-    """Queries at random, at the edges and of real users."""
+def queries_of(bundle: export.Bundle) -> dict[str, np.ndarray]:
+    """Random queries, edge cases and queries of real users."""
     return load_reference(bundle.folder)["embed_query"][0][0]
 
 
-def of_bundle(bundle: export.Bundle, queries: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What the SavedModel of the bundle recommends."""
+def recommended(bundle: export.Bundle, queries: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The recommendations of the bundle's SavedModel."""
     padding = next(info.padding for info in bundle.endpoints[0].inputs if info.name == "exclude")
     nothing = np.full((len(next(iter(queries.values()))), 1), padding, object if padding == "" else np.int64)
     runtime = open_runtime(bundle.folder, "saved_model", bundle.endpoints, bundle.version)
@@ -63,13 +63,13 @@ def of_bundle(bundle: export.Bundle, queries: dict[str, np.ndarray]) -> dict[str
 
 @pytest.fixture(scope="module")
 def strings(run, tmp_path_factory) -> export.Bundle:
-    """A trained matrix factorization with string ids that are easily mangled."""
+    """A trained matrix factorization whose string ids are easily damaged."""
     return export.export(run, tmp_path_factory.mktemp("strings") / "mf", "saved_model", k=K)
 
 
 @pytest.fixture(scope="module")
 def ratings(make_run, datasets, tmp_path_factory) -> export.Bundle:
-    """Two towers over every kind of feature, with integer ids, whose scores are ratings and two items withdrawn."""
+    """Two towers over every kind of feature with integer ids. Scores are ratings, and two items are withdrawn."""
     made = make_run("two_tower", datasets["text"], normalize=False)
     made.model.set_rating_scale(3.5, 1.25)
     sample = sample_queries(made.model, made.dataset)
@@ -85,23 +85,23 @@ def strings_index(strings, tmp_path_factory) -> Path:
     return folder
 
 
-# What it answers
+# Answers
 
 
 @needs_extra
-def test_it_recommends_what_the_bundle_recommends(strings, strings_index):
-    queries = asked(strings)
-    answer, expected = ask(strings_index, queries), of_bundle(strings, queries)
+def test_an_index_recommends_what_the_bundle_recommends(strings, strings_index):
+    queries = queries_of(strings)
+    answer, expected = ask(strings_index, queries), recommended(strings, queries)
     np.testing.assert_array_equal(answer["items"], expected["items"])
     np.testing.assert_allclose(answer["scores"], expected["scores"], rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(answer["unknown_user"], expected["unknown_user"])
 
 
 @needs_extra
-def test_scores_are_ratings_where_the_bundle_s_are_and_withdrawn_items_are_not_in_it(ratings, tmp_path):
+def test_an_index_has_the_scale_of_ratings_and_no_withdrawn_items(ratings, tmp_path):
     check = tfrs.write(ratings.folder, tmp_path / "index", k=K)
-    queries = asked(ratings)
-    answer, expected = ask(tmp_path / "index", queries), of_bundle(ratings, queries)
+    queries = queries_of(ratings)
+    answer, expected = ask(tmp_path / "index", queries), recommended(ratings, queries)
     np.testing.assert_array_equal(answer["items"], expected["items"])
     np.testing.assert_allclose(answer["scores"], expected["scores"], rtol=1e-5, atol=1e-5)
     assert not np.isin(ratings.manifest["withdrawn"], answer["items"]).any()
@@ -110,7 +110,7 @@ def test_scores_are_ratings_where_the_bundle_s_are_and_withdrawn_items_are_not_i
 
 
 @needs_extra
-def test_it_takes_the_query_inputs_by_name_and_any_number_of_queries(strings_index):
+def test_an_index_takes_the_query_inputs_by_name_and_any_number_of_queries(strings_index):
     loaded = tf.saved_model.load(str(strings_index))
     assert set(loaded.signatures) == {"recommend", "serving_default"}
     ((), inputs) = loaded.signatures["recommend"].structured_input_signature
@@ -122,16 +122,16 @@ def test_it_takes_the_query_inputs_by_name_and_any_number_of_queries(strings_ind
 
 
 @needs_extra
-def test_k_may_be_larger_than_that_of_the_bundle_and_a_run_will_do(run, strings, strings_index, tmp_path):
+def test_an_index_of_a_run_may_have_a_larger_k_than_a_bundle(run, strings, strings_index, tmp_path):
     tfrs.write(run, tmp_path / "index", k=K + 5)
-    queries = asked(strings)
+    queries = queries_of(strings)
     more, fewer = ask(tmp_path / "index", queries), ask(strings_index, queries)
     assert more["items"].shape[1] == K + 5
     np.testing.assert_array_equal(more["items"][:, :K], fewer["items"])
 
 
 @needs_extra
-def test_an_index_that_answers_otherwise_is_not_written(strings, tmp_path, monkeypatch):
+def test_an_index_with_other_answers_than_the_model_is_not_written(strings, tmp_path, monkeypatch):
     honest = tfrs._run
 
     def flipped(*arguments):
@@ -145,7 +145,7 @@ def test_an_index_that_answers_otherwise_is_not_written(strings, tmp_path, monke
 
 
 @needs_extra
-def test_a_process_that_fails_is_an_error_with_its_last_words(strings, tmp_path, monkeypatch):
+def test_a_process_that_fails_is_an_error_with_the_end_of_its_output(strings, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
     (tmp_path / "path" / "tensorflow_recommenders").mkdir(parents=True)
     (tmp_path / "path" / "tensorflow_recommenders" / "__init__.py").write_text("raise RuntimeError('of no use')")
@@ -158,7 +158,7 @@ def test_a_process_that_fails_is_an_error_with_its_last_words(strings, tmp_path,
 
 @needs_extra
 @pytest.mark.skipif(not scann_loads(), reason="scann is not installed, or was built for another TensorFlow")
-def test_scann_finds_nearly_all_that_the_model_recommends(ratings, tmp_path):
+def test_scann_finds_at_least_nine_of_ten_recommended_items(ratings, tmp_path):
     check = tfrs.write(ratings, tmp_path / "index", k=K, index="scann")
     assert check.artefact == "tfrs-scann"
     assert check.what == "top-10 overlap"
@@ -182,11 +182,11 @@ def test_the_example_prints_items_for_three_users(tmp_path):
     assert len(ran.stdout.splitlines()) >= 4
 
 
-# What is refused
+# Errors
 
 
 def installed(monkeypatch, *names: str) -> None:
-    """Makes it look as if just these packages of the extra were installed."""
+    """Makes it look as if only these packages of the extra were installed."""
     find = importlib.util.find_spec
     extra = ("tensorflow_recommenders", "tf_keras", "scann")
     monkeypatch.setattr(
@@ -194,20 +194,20 @@ def installed(monkeypatch, *names: str) -> None:
     )
 
 
-def test_without_the_extra_it_says_how_to_install_it(strings, tmp_path, monkeypatch):
+def test_the_error_without_the_extra_says_how_to_install_it(strings, tmp_path, monkeypatch):
     installed(monkeypatch, "tf_keras")
     with pytest.raises(UserError, match=r'needs tensorflow_recommenders, not installed here: pip install "recozoo\[tf'):
         tfrs.write(strings, tmp_path / "index")
 
 
-def test_without_scann_it_says_how_to_install_it(strings, tmp_path, monkeypatch):
+def test_the_error_without_scann_says_how_to_install_it(strings, tmp_path, monkeypatch):
     installed(monkeypatch, "tensorflow_recommenders", "tf_keras")
     with pytest.raises(UserError, match=r'needs the package scann, not installed here: pip install "scann\[tf\]"'):
         tfrs.write(strings, tmp_path / "index", index="scann")
 
 
 @needs_extra
-def test_a_scann_of_another_tensorflow_is_named_with_the_one_that_it_asks_for(strings, tmp_path, monkeypatch):
+def test_the_error_of_a_scann_that_does_not_load_names_the_tensorflow_it_asks_for(strings, tmp_path, monkeypatch):
     path = tmp_path / "path"
     (path / "scann").mkdir(parents=True)
     (path / "scann" / "__init__.py").write_text("raise RuntimeError('undefined symbol: absl')")
@@ -221,7 +221,7 @@ def test_a_scann_of_another_tensorflow_is_named_with_the_one_that_it_asks_for(st
     said = r"scann 0\.1 does not load with TensorFlow 2.*asks for tensorflow~=1\.0.*brute_force.*undefined symbol"
     with pytest.raises(UserError, match=said):
         tfrs.write(strings, tmp_path / "index", index="scann")
-    # One that does not load is no hindrance to what does without it.
+    # The index brute_force works beside a ScaNN that does not load.
     assert tfrs.write(strings, tmp_path / "index").passed
 
 
@@ -230,13 +230,13 @@ def with_extra(monkeypatch):
     installed(monkeypatch, "tensorflow_recommenders", "tf_keras", "scann")
 
 
-def test_an_unknown_index_is_answered_with_the_near_ones(strings, tmp_path):
+def test_the_error_of_an_unknown_index_has_the_near_names(strings, tmp_path):
     with pytest.raises(UserError, match=r"Unknown index 'brute-force'\. Did you mean 'brute_force'"):
         tfrs.write(strings, tmp_path / "index", index="brute-force")
 
 
 @pytest.mark.parametrize("searched", [0, 1.5, -1])
-def test_a_share_is_above_0_and_at_most_1(strings, tmp_path, searched):
+def test_the_share_searched_is_above_0_and_at_most_1(strings, tmp_path, searched):
     with pytest.raises(UserError, match="searched must be above 0 and at most 1"):
         tfrs.write(strings, tmp_path / "index", searched=searched)
 
@@ -260,7 +260,7 @@ def test_a_bundle_without_a_savedmodel_is_refused(run, tmp_path, with_extra):
         tfrs.write(bundle, tmp_path / "index")
 
 
-def test_a_folder_that_is_there_is_not_replaced_unasked(strings, tmp_path, with_extra):
+def test_an_existing_folder_is_replaced_only_if_overwrite_says_so(strings, tmp_path, with_extra):
     (tmp_path / "index").mkdir()
     (tmp_path / "index" / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="exists already"):

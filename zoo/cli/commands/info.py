@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.architectures import spec_json
+from zoo.cli.architectures import hparam_meanings, spec_json
 from zoo.cli.console import AsJson, print_json, print_table
 from zoo.registry import spec
 
@@ -17,25 +17,31 @@ if TYPE_CHECKING:
 
 def info(name: Annotated[str, typer.Argument(help="A registered architecture.")], as_json: AsJson = False) -> None:
     """Show what is known of an architecture: hparams, preset, objective, paper, results of benchmarks."""
+    from zoo.cli.settings import all_settings, yaml_text
     from zoo.config import preset
 
     one = spec(name)
     settings = preset(name)
+    meanings = hparam_meanings(one)
     results = _results(name)
     if as_json:
-        print_json({**spec_json(one), "preset": settings, "results": [line.to_json() for line in results]})
+        more = {"hparam_meanings": meanings, "preset": settings, "results": [line.to_json() for line in results]}
+        print_json({**spec_json(one), **more})
         return
     print(f"{one.name}: {one.summary}")
     print(f"  objective  {one.objective}")
     print(f"  query      {', '.join(one.query)}")
     print(f"  paper      {one.paper or '-'}")
     print(f"  file       {one.file}")
-    print_table("hparams", ["name", "default"], [(key, repr(value)) for key, value in one.hparams.items()])
+    hparams = [(key, yaml_text(value), meanings.get(key, "")) for key, value in one.hparams.items()]
+    print_table("Hparams: --set NAME=VALUE", ["name", "default", "meaning"], hparams)
     if settings:
-        print_table("preset", ["setting", "value"], list(_flat(settings)))
+        known = {**{name: one.meaning for name, one in all_settings().items()}, **_hparam_settings(meanings)}
+        rows = [(name, yaml_text(value), known.get(name, "")) for name, value in _flat(settings)]
+        print_table("Preset: what is set unless you say otherwise", ["setting", "value", "meaning"], rows)
     if results:
         columns = ["benchmark", "label", "protocol", "metric", "mean", "seeds", "target", "met"]
-        print_table("results", columns, [_result_cells(line) for line in results])
+        print_table("Recorded results", columns, [_result_cells(line) for line in results])
 
 
 def _results(name: str) -> list[Line]:
@@ -61,6 +67,10 @@ def _result_cells(line: Line) -> tuple[str, ...]:
     number = str(len(figure.values))
     mean = f"{figure.mean:.4f}"
     return figure.benchmark, figure.label, figure.protocol, figure.metric, mean, number, target, line.verdict
+
+
+def _hparam_settings(meanings: Mapping[str, str]) -> dict[str, str]:
+    return {f"hparams.{name}": meaning for name, meaning in meanings.items()}
 
 
 def _flat(settings: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
