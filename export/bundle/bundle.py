@@ -9,7 +9,7 @@ from export import markdown
 from export.bundle.manifest import Manifest, edited, read
 from export.bundle.options import Options
 from export.endpoints import Endpoint
-from export.formats.base import find_artefact
+from export.formats.base import FORMATS, find_artefact
 from export.verification.comparison import Check
 from zoo.errors import UserError
 
@@ -96,6 +96,12 @@ def open_bundle(folder: str | Path) -> Bundle:
             added.
     """
     opened = Bundle(Path(folder), read(Path(folder)))
+    for name in opened.formats:
+        if name not in FORMATS:
+            raise UserError(
+                f"{folder}: holds the format {name!r}, which is not registered. Name the file that registers it in "
+                "ZOO_PLUGINS, or install its package."
+            )
     try:
         is_sound = opened.endpoints and opened.artefacts == opened.options.artefacts
     except (UserError, KeyError, TypeError, ValueError, AssertionError):
