@@ -255,7 +255,7 @@ def _sizes() -> Iterator[Figure]:
         model = zoo.build(name, data.schema)
         if max(4 * int(np.prod(weight.shape)) for weight in model.weights) < SMALLEST_TABLE:
             continue
-        model.set_catalogue(data.items)
+        model.adapt(items=data.items)
         graphs = EndpointGraphs(model, data.vocabularies)
         vocabularies = vocabularies_of(graphs.endpoints, data.vocabularies)
         sample = sample_queries(model, data)

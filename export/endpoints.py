@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from zoo.families import Recommender, Towers, check_k
 from zoo.families.top_k import NO_ITEM_SCORE
+from zoo.keras_internals import flatten_layers
 from zoo.schema import UNKNOWN, Feature, Vocabulary
 
 DEFAULT_K = 100
@@ -300,7 +301,7 @@ def _about(feature: Feature) -> str:
 @contextlib.contextmanager
 def unrolled(model: keras.Model) -> Iterator[None]:
     """While this lasts, recurrent layers are traced step by step instead of as a loop over a tensor list."""
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN) and not layer.unroll]
+    layers = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.RNN) and not layer.unroll]
     for layer in layers:
         layer.unroll = True
     try:

@@ -112,7 +112,7 @@ def make_run():
     def make(name: str, dataset: Dataset, **hparams) -> Run:
         hparams = {**zoo.info(name).tiny, **hparams}
         model = zoo.build(name, dataset.schema, **hparams)
-        model.set_catalogue(dataset.items)
+        model.adapt(items=dataset.items)
         return Run(model, dataset, make_config(name, {"hparams": hparams}), [])
 
     return make

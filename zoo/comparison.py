@@ -12,11 +12,11 @@ import numpy as np
 from zoo.data.dataset import Dataset, Part
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.bootstrap import Interval, cluster_interval, difference_interval
-from zoo.evaluation.figures import gain
-from zoo.evaluation.metrics import Statistic
-from zoo.evaluation.protocols import Evaluation, evaluate
+from zoo.evaluation.metrics import gain
+from zoo.evaluation.protocols import PROTOCOLS, Evaluation, default_protocol, evaluate
 from zoo.evaluation.ranking import KNOWN_BEFORE
-from zoo.run import Run, default_protocol
+from zoo.evaluation.statistics import Statistic
+from zoo.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,13 +104,13 @@ def compare(
     loaded = [run if isinstance(run, Run) else Run.load(run) for run in runs]
     names = _names(loaded)
     first, *others = loaded
-    for name, run in zip(names[1:], others, strict=True):
-        _check_alike(names[0], first.dataset, name, run.dataset, part)
     settings = first.config.evaluate
     protocol = protocol or settings.protocol or default_protocol(first.model, first.config, first.dataset, part)
-    if protocol == "ctr":
-        for name, run in zip(names[1:], others, strict=True):
-            _check_same_cold_items(names[0], first.dataset, name, run.dataset)
+    chosen = PROTOCOLS[protocol]
+    for name, run in zip(names[1:], others, strict=True):
+        what = _difference(first.dataset, run.dataset, part) or chosen.difference(first.dataset, run.dataset, part)
+        if what is not None:
+            raise UserError(f"{names[0]} and {name} cannot be compared: they differ in {what}")
     evaluations = [evaluate(run.model, run.dataset, protocol, part, settings.ks, resamples, seed) for run in loaded]
     return Comparison(
         protocol,
@@ -135,30 +135,18 @@ def _names(runs: Sequence[Run]) -> tuple[str, ...]:
     )
 
 
-def _check_alike(name: str, data: Dataset, other_name: str, other: Dataset, part: Part) -> None:
-    differ = f"{name} and {other_name} cannot be compared: they differ in"
+def _difference(data: Dataset, other: Dataset, part: Part) -> str | None:
+    """In what two datasets differ that every protocol needs to be alike; `None` if they differ in nothing."""
     for role in ("user", "item"):
         if data.vocabularies[role] != other.vocabularies[role]:
             sizes = f"{len(data.vocabularies[role]):,} and {len(other.vocabularies[role]):,}"
-            raise UserError(f"{differ} their {role}s ({sizes}). Train both on the same data.")
+            return f"their {role}s ({sizes}). Train both on the same data."
     for parts, what in (((part,), f"the interactions of the {part} part"), (KNOWN_BEFORE[part], "what was known")):
         rows, other_rows = (_rows(one, parts) for one in (data, other))
         if not np.array_equal(rows, other_rows):
             counts = f"{len(rows):,} and {len(other_rows):,} rows"
-            raise UserError(f"{differ} {what} ({counts}). Split both alike: same split, options and seed.")
-    candidates, other_candidates = (one.candidates.get(part) for one in (data, other))
-    if not np.array_equal(candidates, other_candidates):  # type: ignore[arg-type]
-        raise UserError(f"{differ} the candidates that held-out items are ranked against.")
-
-
-def _check_same_cold_items(name: str, data: Dataset, other_name: str, other: Dataset) -> None:
-    trained, other_trained = (set(one.part("train")["item"]) for one in (data, other))
-    if trained != other_trained:
-        counts = f"{len(trained):,} and {len(other_trained):,}"
-        raise UserError(
-            f"{name} and {other_name} cannot be compared: they differ in the items they were trained on ({counts}). "
-            "Split both alike: same split, options and seed."
-        )
+            return f"{what} ({counts}). Split both alike: same split, options and seed."
+    return None
 
 
 def _rows(data: Dataset, parts: Sequence[Part]) -> np.ndarray:

@@ -39,7 +39,7 @@ class DataConfig(_Section):
     items: str | None = Field(None, description="File with one row an item.")
     columns: dict[str, str] | None = Field(None, description="Column of the file to user, item, rating, ...")
     features: dict[str, str | dict[str, Any]] | None = Field(
-        None, description="Kind of a column, where inference is wrong."
+        None, description="Kind of a column, where inference is wrong; at_request, where a server knows it."
     )
     max_history: int | None = Field(200, ge=1, description="Longest history of a query; null keeps all of it.")
     duplicates: Literal["last", "first", "keep"] = Field("last", description="Which of equal interactions stay.")

@@ -36,12 +36,13 @@ class Spec:
 
     Args:
         name: Its name, which is also its function's name.
-        objective: The objective it trains with by default.
         query: The roles its query side reads.
         hparams: Its hparams with their defaults.
         annotations: The annotations of its hparams, as types or as their source text, where there are any.
         tiny: Hparams that make it small, for tests.
         summary: One line on what it is.
+        objective: The objective it trains with by default; empty for a solved architecture.
+        solver: How its weights are solved; empty for an architecture that trains with an objective.
         paper: Where it comes from.
         ordered: Whether histories must have an order.
         file: Where it is defined.
@@ -49,17 +50,23 @@ class Spec:
     """
 
     name: str
-    objective: str
     query: tuple[Role, ...]
     hparams: Mapping[str, Any]
     tiny: Mapping[str, Any]
     summary: str
+    objective: str = ""
+    solver: str = ""
     paper: str = ""
     ordered: bool = False
     file: str = ""
     module: str = ""
     # Types where the file was run, their text where it was only read.
     annotations: Mapping[str, object] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def learner(self) -> str:
+        """The name of its objective or solver, whichever it has."""
+        return self.objective or self.solver
 
     @property
     def options(self) -> dict[str, Option]:
@@ -90,9 +97,10 @@ class Spec:
 def register(
     name: str,
     *,
-    objective: str,
     query: tuple[Role, ...],
     tiny: Mapping[str, Any],
+    objective: str = "",
+    solver: str = "",
     paper: str = "",
     ordered: bool = False,
 ) -> Callable[[Builder], Builder]:
@@ -100,14 +108,19 @@ def register(
 
     Args:
         name: The name it is built by. Must be the function's name.
-        objective: The objective it trains with by default, e.g. `"pointwise"`.
         query: The roles its query side reads, e.g. `("user",)`.
         tiny: Hparams that make it small; the contract tests build it with these.
+        objective: The objective it trains with by default, e.g. `"pointwise"`.
+        solver: How its weights are solved, e.g. `"closed_form"`, in place of an objective. The function then gives a
+            `solver` to its family.
         paper: Where it comes from, e.g. `"arXiv:1708.05031"`.
         ordered: Whether it is meaningless on histories without an order.
 
     Returns:
         A decorator that leaves the function as it is.
+
+    Raises:
+        UserError: If the name is not the function's, or unless there is either an objective or a solver.
 
     Example:
 
@@ -120,7 +133,9 @@ def register(
 
     def decorate(builder: Builder) -> Builder:
         function = inspect.unwrap(builder)
-        _check_name(name, function.__name__, f"{inspect.getsourcefile(function)}")
+        where = f"{inspect.getsourcefile(function)}"
+        _check_name(name, function.__name__, where)
+        _check_has_one(name, objective, solver, where)
         module = sys.modules.get(function.__module__)
         keywords = [
             parameter
@@ -131,6 +146,7 @@ def register(
         _registered[name] = Spec(
             name=name,
             objective=objective,
+            solver=solver,
             query=tuple(query),
             hparams={one.name: one.default for one in keywords},
             annotations={one.name: one.annotation for one in keywords if one.annotation is not one.empty},
@@ -270,13 +286,23 @@ def _read(file: Path, module: str) -> Iterator[Spec]:
             if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "register":
                 docstring = ast.get_docstring(function) or ast.get_docstring(tree)
                 one = _spec_of(decorator, function, docstring, file)
-                _check_name(one.name, function.name, f"{file}, line {decorator.lineno}")
+                where = f"{file}, line {decorator.lineno}"
+                _check_name(one.name, function.name, where)
+                _check_has_one(one.name, one.objective, one.solver, where)
                 yield dataclasses.replace(one, module=module)
 
 
 def _check_name(name: str, function: str, where: str) -> None:
     if name != function:
         raise UserError(f"{where}: architecture {name!r} must have its function's name, {function!r}.")
+
+
+def _check_has_one(name: str, objective: str, solver: str, where: str) -> None:
+    if bool(objective) == bool(solver):
+        raise UserError(
+            f"{where}: architecture {name!r} must have either an objective or a solver. "
+            f"Received: objective={objective!r}, solver={solver!r}."
+        )
 
 
 def _spec_of(decorator: ast.Call, function: ast.FunctionDef, docstring: str | None, file: Path) -> Spec:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,20 +15,26 @@ from zoo.cold_start import NEIGHBORS, Neighbors, NewUser, check_usable, read_rec
 from zoo.config import Config
 from zoo.data.dataset import PARTS, Dataset, Part
 from zoo.errors import UserError
-from zoo.evaluation.protocols import Evaluation, evaluate
+from zoo.evaluation.evaluation import Evaluation, EvaluationJson
+from zoo.evaluation.interval import Interval
+from zoo.evaluation.protocols import default_protocol, evaluate, is_headline
 from zoo.families import Recommender
 from zoo.files import check_run, describe_files, published_folder, read_json, read_manifest
-from zoo.registry import spec
 from zoo.saving import read_dataset, read_recommender, write_recommender
 from zoo.schema import PADDING, UNKNOWN
 
 MANIFEST = "run.json"
 FORMAT = 1
 
+# A raw user id, or what is known of a user that training never saw.
+User: TypeAlias = object
 
-@dataclasses.dataclass
+
+@dataclasses.dataclass(repr=False)
 class Run:
-    """What training gives.
+    """A trained recommender with its data, settings and metrics, which is what training gives.
+
+    Its `str` is a table of its metrics.
 
     Args:
         model: The trained recommender.
@@ -43,8 +49,25 @@ class Run:
     dataset: Dataset
     config: Config
     history: list[dict[str, float]]
-    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, EvaluationJson] = dataclasses.field(default_factory=dict)
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        headlines = [
+            f"{key} {name} {interval['mean']:.4f}"
+            for key, evaluation in self.metrics.items()
+            for name, interval in evaluation["metrics"].items()
+            if is_headline(evaluation["protocol"], name)
+        ]
+        return f"<{self._title}: {', '.join(headlines) or 'not evaluated'}>"
+
+    def __str__(self) -> str:
+        return "\n".join([self._title, *(str(_read_evaluation(value)) for value in self.metrics.values())])
+
+    @property
+    def _title(self) -> str:
+        place = f", saved to {self.folder}" if self.folder else ""
+        return f"Run of {self.config.model} on {self.dataset.name}{place}"
 
     def evaluate(self, protocol: str | None = None, part: Part = "test") -> Evaluation:
         """Evaluates the model on a held-out part.
@@ -64,41 +87,41 @@ class Run:
 
     def recommend(
         self,
-        users: Iterable[Any],
+        users: Iterable[User],
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        exclude: Iterable[Any] = (),
-        candidates: Iterable[Any] | None = None,
+        exclude: Iterable[object] = (),
+        candidates: Iterable[object] | None = None,
         neighbors: int = NEIGHBORS,
     ) -> pd.DataFrame:
         """The best items for users, from all that is known of them.
 
         A user that training never saw can be given as a feature record, a mapping of any of these:
 
-        - the user features of the data as its columns name them, with raw values; of a multi-valued category a list;
-        - `"history"`: raw ids of the items met, most recent last, and with them `"history_rating"`, the raw rating of
-          each (by default all were liked as well as can be), and `"history_age"`, the seconds since each (by default
-          what is usual in training; only of data with timestamps);
+        - the user features of the data as its columns name them, with raw values; a multi-valued category is a list;
+        - `"history"`: raw ids of the items seen, most recent last, and with them `"history_rating"`, the raw rating of
+          each (by default the best there is), and `"history_age"`, the seconds since each (by default what is usual in
+          training; only where the data has timestamps);
         - `"user"`: an id for the result.
 
         What is left out or `None` is unknown, and so are a category and an item that training never saw. If the
         architecture reads any of it, the model is asked about an unknown user with these features. If it reads none
         of it (`mf` given an age), the answer is the mean of the scores of the known users most alike in the features
-        given, weighted by their cosine similarity; where none is alike, that to an unknown user.
+        given, weighted by their cosine similarity. Where no user is alike, it is the answer to an unknown user.
 
         Args:
             users: Raw user ids and feature records, in any order. An unknown id is legal and gets what the model says
                 of nobody in particular.
-            k: How many items, at most the size of the catalogue.
-            exclude_seen: Whether items a user already met are left out.
+            k: The number of items a user, at most the size of the catalogue.
+            exclude_seen: Whether items that a user has seen are left out.
             exclude: Raw ids of items to leave out for everybody.
             candidates: Raw ids of the items to choose from, by default the whole catalogue.
-            neighbors: At most how many known users stand in for one of whom the architecture reads nothing.
+            neighbors: The most known users that stand in for one of whom the architecture reads nothing.
 
         Returns:
-            A frame with `user`, `rank`, `item`, `score` and `title`, up to `k` rows a user. `user` is the id given; of
-            a record without an id it is `"record 1"`, `"record 2"` and so on, counting the records of the call.
+            A frame with `user`, `rank`, `item`, `score` and `title`, up to `k` rows a user. `user` is the id given; a
+            record without an id is called `"record 1"`, `"record 2"` and so on, counting the records of the call.
 
         Raises:
             UserError: If `k` is out of range, a candidate is unknown, or a record has an unknown key, a value of
@@ -106,31 +129,40 @@ class Run:
 
         Example:
 
-        >>> run.recommend(users=[1, {"age": 34, "occupation": "artist"}], k=3)
+        ```python
+        run.recommend(users=[1, {"age": 34, "occupation": "artist"}], k=3)
+        ```
         """
         if isinstance(neighbors, bool) or not isinstance(neighbors, int | np.integer) or neighbors < 1:
             raise UserError(f"neighbors must be an integer of at least 1. Received: {neighbors!r}.")
         asked = self._asked(users)
         query, seen = self._known_of(asked)
-        left_out = np.tile(self._items(exclude, "exclude"), (len(asked), 1))
+        left_out = self._for_each(asked, exclude, "exclude")
         if exclude_seen:
             left_out = np.concatenate([left_out, seen], axis=1)
         chosen = None
         if candidates is not None:
             candidates = list(candidates)
             if not candidates:
-                raise UserError("candidates is empty. Leave it out to choose from the whole catalogue.")
-            chosen = np.tile(self._items(candidates, "candidates"), (len(asked), 1))
+                raise UserError(
+                    "candidates is empty, so there is nothing to choose from. "
+                    "Leave it out to choose from the whole catalogue."
+                )
+            chosen = self._for_each(asked, candidates, "candidates")
         items, scores = self.model.recommend(query, k, exclude=left_out, candidates=chosen)
         unread = {
             row: user for row, user in enumerate(asked) if isinstance(user, NewUser) and not user.is_read_by(self.model)
         }
-        if unread:
-            alike = Neighbors(self.model, self.dataset, neighbors)
-            for row, user in unread.items():
-                found = alike.recommend(user, k, left_out[row], None if chosen is None else chosen[row])
-                if found is not None:
-                    items[row], scores[row] = found
+        alike = Neighbors(self.model, self.dataset, neighbors) if unread else None
+        for row, user in unread.items():
+            assert alike is not None
+            found = alike.recommend(user, k, left_out[row], None if chosen is None else chosen[row])
+            if found is not None:
+                items[row], scores[row] = found
+        return self._frame(asked, items, scores)
+
+    def _frame(self, asked: list[User], items: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+        """What was recommended, a row an item that is there."""
         there = items != PADDING
         rows, ranks = np.nonzero(there)
         names = [user.name if isinstance(user, NewUser) else user for user in asked]
@@ -144,7 +176,7 @@ class Run:
             }
         )
 
-    def _asked(self, users: Iterable[Any]) -> list[Any]:
+    def _asked(self, users: Iterable[User]) -> list[User]:
         """Raw user ids as they were given, and a `NewUser` for each feature record."""
         asked = list(users) if isinstance(users, Iterable) and not isinstance(users, str | bytes | Mapping) else []
         if not asked:
@@ -155,8 +187,8 @@ class Run:
         in_turn = iter(new)
         return [next(in_turn) if isinstance(user, Mapping) else user for user in asked]
 
-    def _known_of(self, asked: list[Any]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """The query tensors of users, and the indices of the items that each met, padded."""
+    def _known_of(self, asked: list[User]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The query tensors of users, and the indices of the items that each has seen, padded."""
         new = {row: user for row, user in enumerate(asked) if isinstance(user, NewUser)}
         indices = np.full(len(asked), UNKNOWN, np.int32)
         is_id = np.array([row not in new for row in range(len(asked))])
@@ -216,32 +248,24 @@ class Run:
             folder=path,
         )
 
-    def _items(self, raw: Iterable[Any], what: str) -> np.ndarray:
-        ids = list(raw)
-        unknown = [item for item in ids if item not in self.dataset.vocabularies["item"]]
+    def _for_each(self, asked: list[User], raw: Iterable[object], what: str) -> np.ndarray:
+        """The indices of the same items for every user, `[num_users, num_items]`."""
+        vocabulary, ids = self.dataset.vocabularies["item"], list(raw)
+        unknown = [item for item in ids if item not in vocabulary]
         if unknown:
-            raise UserError(f"{what}: {unknown[0]!r} is not an item of the catalogue.")
-        return self.dataset.vocabularies["item"].index(ids or [self.dataset.vocabularies["item"].padding_value])
+            raise UserError(f"{what}: {unknown[0]!r} is not an item of the catalogue. Name items that are.")
+        return np.tile(vocabulary.index(ids or [vocabulary.padding_value]), (len(asked), 1))
 
 
-def default_protocol(model: Recommender, config: Config, dataset: Dataset, part: Part = "test") -> str:
-    """The protocol that fits what a model was trained for: ranking, unless the labels are the targets.
-
-    Labels split in time are asked in the order of time of a model that reads histories. Where the data lists
-    candidates for the part, the ranking is of these, as the paper has it that they are from.
-    """
-    if model.scores_are_ratings:
-        return "ratings"
-    if _learns_labels(config, dataset):
-        return "ctr" if "history" in model.query_names and dataset.is_split_in_time else "labels"
-    return "sampled-ranking" if part in dataset.candidates else "full-ranking"
+def _read_evaluation(described: EvaluationJson) -> Evaluation:
+    """The intervals of an evaluation that was noted in a run."""
+    metrics, without = (
+        {name: Interval(**interval) for name, interval in described[kind].items()}
+        for kind in ("metrics", "without_context")
+    )
+    users = np.empty(0, np.int32)
+    return Evaluation(described["protocol"], described["about"], metrics, users, without_context=without)
 
 
-def _learns_labels(config: Config, dataset: Dataset) -> bool:
-    objective = config.train.objective or spec(config.model).objective
-    feedback = config.train.options.get("feedback", "auto" if objective == "pointwise" else "implicit")
-    return dataset.has_binary_labels if feedback == "auto" else feedback == "explicit"
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def _write_json(path: Path, value: Mapping[str, object]) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -42,7 +42,7 @@ else:
     data = load_dataset("ml-1m", data_root=arguments.data_root, split="random")
 
 model = zoo.build(arguments.model, data.schema)
-model.set_catalogue(data.items)
+model.adapt(items=data.items)
 
 
 def megabytes() -> float:

@@ -43,7 +43,7 @@ def fit_zoo(seed):
     """A trained `ials`."""
     keras.utils.set_random_seed(seed)
     model = zoo.build("ials", data.schema, **HPARAMS)
-    return model, timed(lambda: model.closed_form(interactions))
+    return model, timed(lambda: model.solver(interactions))
 
 
 def fit_implicit(seed):

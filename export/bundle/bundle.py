@@ -104,7 +104,7 @@ def open_bundle(folder: str | Path) -> Bundle:
             )
     try:
         is_sound = opened.endpoints and opened.artefacts == opened.options.artefacts
-    except (UserError, KeyError, TypeError, ValueError, AssertionError):
+    except (UserError, KeyError, TypeError, ValueError, AttributeError, AssertionError):
         is_sound = False
     if not is_sound:
         raise edited(Path(folder))

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from export.bundle.bundle import worst_figures
-from export.bundle.manifest import Evaluated, Interval, Manifest
+from export.bundle.manifest import Manifest
 from export.bundle.measurements import BASELINE
 from export.bundle.options import Options
 from export.endpoints import Endpoint
@@ -20,7 +20,9 @@ from export.serving.signatures import HISTORY
 from export.values import Values
 from export.verification.comparison import Check
 from zoo.errors import UserError
-from zoo.evaluation.figures import gain, is_headline
+from zoo.evaluation.evaluation import EvaluationJson, IntervalJson
+from zoo.evaluation.metrics import gain
+from zoo.evaluation.protocols import is_headline
 from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.registry import spec
 
@@ -52,7 +54,7 @@ def model_card(manifest: Manifest, requests: Mapping[str, Values], name: str) ->
     checks = [Check.from_json(check) for check in manifest["checks"]]
     baseline = manifest.get("baseline") or {}
     recipe = manifest["recipe"]
-    architecture = str(recipe["name"])
+    architecture = recipe["name"]
     items = next(info for info in endpoints["recommend"].outputs if info.name == "items")
     options = Options.from_json(manifest["options"])
     call = Call(
@@ -148,7 +150,7 @@ def _counts(manifest: Manifest) -> list[str]:
     return counts + ([f"{interactions:,} interactions"] if interactions else [])
 
 
-def _evaluation(evaluation: Evaluated, baseline: Evaluated | None) -> dict[str, str]:
+def _evaluation(evaluation: EvaluationJson, baseline: EvaluationJson | None) -> dict[str, str]:
     second = evaluation.get("without_context")
     return {
         "protocol": evaluation["protocol"],
@@ -158,7 +160,7 @@ def _evaluation(evaluation: Evaluated, baseline: Evaluated | None) -> dict[str, 
     }
 
 
-def _metrics(metrics: Mapping[str, Interval], beside: Mapping[str, Interval]) -> str:
+def _metrics(metrics: Mapping[str, IntervalJson], beside: Mapping[str, IntervalJson]) -> str:
     columns = ["metric", "this model", "95% interval", *([BASELINE, "95% interval"] if beside else [])]
     rows = [
         [metric, *_interval(value), *(_interval(beside.get(metric)) if beside else [])]
@@ -167,7 +169,7 @@ def _metrics(metrics: Mapping[str, Interval], beside: Mapping[str, Interval]) ->
     return table(columns, rows)
 
 
-def _interval(value: Interval | None) -> list[str]:
+def _interval(value: IntervalJson | None) -> list[str]:
     return [f"{value['mean']:.4f}", f"{value['low']:.4f} to {value['high']:.4f}"] if value else ["-", "-"]
 
 

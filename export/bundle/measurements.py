@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import zoo
-from export.bundle.manifest import ArtefactFacts, Evaluated, Measured, RunFacts
+from export.bundle.manifest import ArtefactFacts, Measured, RunFacts
 from export.endpoints import Endpoint
 from export.formats.base import Runtime, find_artefact, open_runtime
 from export.values import Values, batches
@@ -17,7 +17,8 @@ from zoo.bench.worker import machine
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.named import list_datasets
 from zoo.data.streamed import StreamedDataset
-from zoo.evaluation.protocols import evaluate
+from zoo.evaluation.evaluation import EvaluationJson
+from zoo.evaluation.protocols import PROTOCOLS, evaluate
 from zoo.training.train import interaction_matrix
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ def run_facts(run: Run) -> RunFacts:
     }
 
 
-def baseline_metrics(run: Run) -> dict[str, Evaluated]:
+def baseline_metrics(run: Run) -> dict[str, EvaluationJson]:
     """The metrics of recommending what is popular, by the protocols, parts and ranks of the run's own metrics.
 
-    Popularity ranks items and says nothing of ratings or of the probability of a label, so there is nothing for the
-    protocol `ratings` and only the AUC for `labels`. Nor is there anything for data that was streamed, whose training
-    interactions a run does not keep.
+    Popularity orders items and says nothing of ratings or of the probability of a label, so there are only the metrics
+    that read the order of the scores. There are none for data that was streamed, because a run does not keep its
+    training interactions.
 
     Args:
         run: The run.
@@ -59,20 +60,20 @@ def baseline_metrics(run: Run) -> dict[str, Evaluated]:
     Returns:
         Metrics by protocol and part, in the form of `Run.metrics`.
     """
-    named = [key for key in run.metrics if not key.startswith("ratings/")]
+    settings = run.config.evaluate
+    found: dict[str, EvaluationJson] = {}
+    told = {key: PROTOCOLS[key.split("/")[0]].popularity_names(settings.ks) for key in run.metrics}
+    named = {key: names for key, names in told.items() if names}
     if not named or run.config.model == BASELINE or isinstance(run.dataset, StreamedDataset):
         return {}
     model: Any = zoo.build(BASELINE, run.dataset.schema)
-    model.closed_form(interaction_matrix(run.dataset, positive_only=False))
-    settings = run.config.evaluate
-    found: dict[str, Evaluated] = {}
-    for key in named:
+    model.solver(interaction_matrix(run.dataset, positive_only=False))
+    for key, names in named.items():
         protocol, part = key.split("/")
         evaluation = evaluate(model, run.dataset, protocol, part, settings.ks, settings.resamples)  # type: ignore[arg-type]
-        made: Evaluated = cast(Evaluated, evaluation.to_json())
-        for name in ("log_loss", "accuracy"):
-            made["metrics"].pop(name, None)
-        found[key] = made
+        described = evaluation.to_json()
+        metrics = {name: interval for name, interval in described["metrics"].items() if name in names}
+        found[key] = {**described, "metrics": metrics}
     return found
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from export.bundle import manifest as manifests
 from export.bundle.bundle import MODEL, PREPROCESSING, TITLES, Bundle, open_bundle
 from export.bundle.card import model_card
-from export.bundle.manifest import Evaluated, Manifest, RunFacts
+from export.bundle.manifest import Manifest, RunFacts
 from export.bundle.measurements import artefact_facts, run_facts
 from export.bundle.options import Options, names_of, option_values
 from export.endpoints import EndpointGraphs
@@ -29,6 +29,7 @@ from export.verification.reference import LARGEST_BATCH, KerasRuntime, save_samp
 from zoo.config import change_export
 from zoo.data.dataset import Dataset
 from zoo.errors import ZooError
+from zoo.evaluation.evaluation import EvaluationJson
 from zoo.families import Recommender
 from zoo.files import check_free, describe_files, published_folder
 from zoo.run import Run
@@ -113,7 +114,7 @@ def publish_bundle(
     dataset: Dataset,
     sample: Values,
     options: Options,
-    metrics: Mapping[str, Evaluated],
+    metrics: Mapping[str, EvaluationJson],
     *,
     facts: RunFacts | None = None,
     withdrawn: Sequence[int] = (),
@@ -245,7 +246,7 @@ def _manifest(
     dataset: Dataset,
     graphs: EndpointGraphs,
     options: Options,
-    metrics: Mapping[str, Evaluated],
+    metrics: Mapping[str, EvaluationJson],
     withdrawn: Sequence[int],
     version: str,
 ) -> Manifest:
@@ -255,7 +256,7 @@ def _manifest(
         "format": manifests.FORMAT,
         "version": version,
         "recipe": model.recipe,
-        "family": type(model).__name__.lower(),
+        "family": model.family,
         "k": graphs.k,
         "formats": list(options.formats),
         "artefacts": list(options.artefacts),

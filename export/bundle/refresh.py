@@ -25,7 +25,7 @@ from zoo.data.readers import Source, Table, are_integers, distinct, ids, missing
 from zoo.errors import UserError
 from zoo.families import Recommender, check_k
 from zoo.files import check_free
-from zoo.layers import CatalogueRows
+from zoo.layers import CatalogueRows, data_layers
 from zoo.registry import build
 from zoo.saving import read_preprocessing, read_recommender
 from zoo.schema import FIRST_KNOWN, UNKNOWN, Feature, Schema, Vocabulary
@@ -192,7 +192,7 @@ def load_trained(folder: Path) -> tuple[Recommender, Dataset]:
 
 
 def _catalogue_rows(model: Any) -> list[CatalogueRows]:
-    return [layer for layer in model._flatten_layers() if isinstance(layer, CatalogueRows)]
+    return [layer for layer in data_layers(model) if isinstance(layer, CatalogueRows)]
 
 
 # What the file says
@@ -294,10 +294,11 @@ def _changes(
 
 def _check_additions(model: Recommender, new: list[Any], table: Table) -> None:
     """Raises a `UserError` unless the item side of a model reads features, which is all that a new item has."""
-    item_side = getattr(model.parts, "item", None)
-    if item_side is not None and _catalogue_rows(item_side) and not model.reads_interactions:
+    item_side = model.item_network
+    read = {layer.source for layer in data_layers(item_side)} if item_side is not None else set()
+    if "items" in read and "interactions" not in read:
         return
-    how = "by who met it" if model.reads_interactions else "by its id alone"
+    how = "by who has seen it" if "interactions" in read else "only by its id"
     shown = ", ".join(map(repr, new[:LISTED])) + (", ..." if len(new) > LISTED else "")
     raise UserError(
         f"{table.name}: {len(new)} items are new ({shown}), and {model.architecture} knows an item {how}, so it can "
@@ -309,7 +310,7 @@ def _with_catalogue(model: Recommender, dataset: Dataset) -> Recommender:
     """The model with the items of the dataset; a new one starts out as the unknown item in every table of weights."""
     if dataset.num_items > model.num_items:
         model = _grown(model, dataset.num_items)
-    model.set_catalogue(dataset.items)
+    model.adapt(items=dataset.items)
     return model
 
 

@@ -15,7 +15,7 @@ from export.values import Values
 from export.verification.reference import LARGEST_BATCH, Reference, load_reference, load_sample
 from zoo.config import ExportConfig
 from zoo.errors import ZooError
-from zoo.evaluation.metrics import ranking_metrics
+from zoo.evaluation.figures import ranking_metrics
 from zoo.families.top_k import NO_ITEM_SCORE
 
 # By the number of queries of a call, how many queries of a group are asked in such calls. Calls of every size ask the

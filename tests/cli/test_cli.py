@@ -53,9 +53,9 @@ def test_list_shows_every_architecture_and_filters_by_pattern(zoo_command):
     code, out, _ = zoo_command("list")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == sorted(line.split()[0] for line in out.splitlines())
-    assert {"mf", "ncf", "autoencoder", "lstm", "elcorec", "popularity"} <= {
-        line.split()[0] for line in out.splitlines()
-    }
+    learners = {line.split()[0]: line.split()[1] for line in out.splitlines()}
+    assert {"mf", "ncf", "autoencoder", "lstm", "elcorec", "popularity"} <= set(learners)
+    assert (learners["mf"], learners["popularity"]) == ("pointwise", "closed_form")
     _, out, _ = zoo_command("list", "n*", "--json")
     assert [entry["name"] for entry in json.loads(out)] == ["ncf", "neumf"]
 

@@ -31,7 +31,7 @@ def as_cases(names: list[str]) -> list:
 
 
 NAMES = as_cases(list(specs()))
-GRADIENT_NAMES = as_cases([name for name in specs() if spec(name).objective != "closed_form"])
+GRADIENT_NAMES = as_cases([name for name in specs() if spec(name).objective])
 
 
 def train_tiny(name: str, dataset: Dataset, **options) -> zoo.Run:
@@ -100,7 +100,7 @@ def test_builds_from_any_schema_and_scores_pairs(name, kind, datasets):
     # Some weights are such that more than the last digits are lost in a sum.
     keras.utils.set_random_seed(0)
     model = build(name, dataset.schema, **spec(name).tiny)
-    model.set_catalogue(dataset.items)
+    model.adapt(items=dataset.items)
     assert isinstance(model, keras.Model)
     assert isinstance(model, Towers | Pairs | ItemLogits)
     query = dataset.queries(model.query_names, np.array([2, 3, 4]), "train")

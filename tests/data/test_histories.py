@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from zoo.data.dataset import Dataset
 from zoo.data.examples import make_examples
 from zoo.data.preparation import prepare
-from zoo.evaluation.protocols import score_rows
+from zoo.evaluation.scores import score_rows
 from zoo.layers import largest_label
 from zoo.saving import read_dataset
 from zoo.schema import Schema
@@ -141,9 +141,11 @@ def test_a_context_column_may_share_a_name_that_is_taken(name):
     frame = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 3], "label": [1, 0, 1], "when": [1, 2, 3]})
     frame = frame.rename(columns={"when": "timestamp"}) if name == "timestamp" else frame
     frame = frame if name == "timestamp" else frame.assign(**{name: ["x", "y", "x"]})
-    options = {} if name == "timestamp" else {"features": {name: "categorical"}}
+    options = {} if name == "timestamp" else {"features": {name: {"kind": "categorical", "at_request": True}}}
     data = prepare(frame, split={"name": "random", "valid": 0, "test": 0}, **options)
-    assert name not in [feature.name for feature in data.schema.role("context")]
+    assert [feature.name for feature in data.schema.role("context")] == (
+        [] if name == "timestamp" else [f"context_{name}"]
+    )
 
 
 def test_a_held_out_label_is_asked_about_at_its_own_moment():

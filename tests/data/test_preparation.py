@@ -385,7 +385,7 @@ def test_long_lists_are_cut_at_sixteen():
 
 def test_context_features_are_columns_of_the_interactions():
     frame = events(device=["x", None, "y", "x"], tags=["p|q", "p", "", "q"], hour=[0.5, 1.5, None, 1.0])
-    data = prepared(frame)
+    data = prepared(frame, features={"tags": {"at_request": True}})
     assert [feature.name for feature in data.schema.role("context")] == ["device", "tags", "hour"]
     assert data.interactions["device"].tolist() == [2, 1, 3, 2]
     assert np.stack(data.interactions["tags"]).tolist() == [[2, 3], [2, 0], [1, 0], [3, 0]]
@@ -393,7 +393,8 @@ def test_context_features_are_columns_of_the_interactions():
 
 
 def test_context_features_follow_their_interaction_when_it_is_sorted():
-    data = prepared(events(timestamp=[4, 3, 2, 1], n=[0.4, 0.3, 0.2, 0.1]))
+    frame = events(timestamp=[4, 3, 2, 1], n=[0.4, 0.3, 0.2, 0.1])
+    data = prepared(frame, features={"n": {"at_request": True}})
     assert data.interactions["n"].is_monotonic_increasing
 
 
@@ -451,7 +452,8 @@ def test_a_numeric_feature_with_a_word_is_an_error(tmp_path):
 
 def test_features_that_share_a_name_get_their_role_in_front():
     users = pd.DataFrame({"user": ["a", "b"], "age": [1.5, 2.5], "team": ["x", "y"]})
-    data = prepared(events(age=[1, 2, 1, 2]), users, items_with(age=[1, 1, 2]))
+    features = {"context_age": {"at_request": True}}
+    data = prepared(events(age=[1, 2, 1, 2]), users, items_with(age=[1, 1, 2]), features=features)
     names = [feature.name for feature in data.schema]
     assert names == [
         *("user", "user_age", "team", "item", "item_age", "history", "history_rating", "context_age", "label")
@@ -465,7 +467,8 @@ def test_what_is_said_of_one_role_holds_for_it_alone():
 
 
 def test_names_with_a_meaning_of_their_own_get_their_role_in_front():
-    data = prepared(events(part=["x", "y", "x", "y"]), items=items_with(user=[1, 2, 1], file=["p", "p", "q"]))
+    items = items_with(user=[1, 2, 1], file=["p", "p", "q"])
+    data = prepared(events(part=["x", "y", "x", "y"]), items=items, features={"part": {"at_request": True}})
     assert {"item_user", "item_file", "context_part"} <= {feature.name for feature in data.schema}
 
 
@@ -510,7 +513,8 @@ def test_a_dataset_comes_back_as_it_was_saved(tmp_path):
     )
     items = items_with(title=["Ten \U0001f600", None, "Thirty, and more"], price=[1.5, 2, 3], tags=["x|y", "x", ""])
     users = pd.DataFrame({"user": ["a", "b"], "team": ["x", None]})
-    data = prepared(frame, users, items, name="mine")
+    of_request = {"tags": {"at_request": True}, "note": {"at_request": True}}
+    data = prepared(frame, users, items, name="mine", features=of_request)
     data.facts["best"] = 0.5
     data.save(tmp_path)
     loaded = read_dataset(tmp_path)

@@ -8,7 +8,11 @@ import pytest
 from zoo.errors import UserError
 from zoo.evaluation import bootstrap
 from zoo.evaluation.bootstrap import Interval, cluster_interval, difference_interval, mean_interval, mean_intervals
-from zoo.evaluation.metrics import label_statistics, rating_statistics
+from zoo.evaluation.figures import row_statistics
+
+
+def statistic_of(kind, metric, labels, scores):
+    return row_statistics(kind, {"label": labels, "score": scores})[metric]
 
 
 def test_the_examples_of_the_docstrings_hold():
@@ -137,7 +141,7 @@ class TestClusterInterval:
     def test_equals_the_mean_interval_where_every_user_has_one_row(self):
         random = np.random.default_rng(9)
         labels, predictions = random.normal(size=(2, 80))
-        mae = rating_statistics(labels, predictions)["mae"]
+        mae = statistic_of("ratings", "mae", labels, predictions)
         by_row, by_user = cluster_interval(mae, np.arange(80)), mean_interval(np.abs(labels - predictions))
         assert dataclasses.astuple(by_row) == pytest.approx(dataclasses.astuple(by_user))
 
@@ -145,7 +149,7 @@ class TestClusterInterval:
     def test_sums_by_user_give_what_weighing_every_row_gives(self, name):
         random = np.random.default_rng(16)
         labels, predictions, groups = *random.normal(size=(2, 300)), random.integers(0, 25, 300)
-        statistic = rating_statistics(labels, predictions)[name]
+        statistic = statistic_of("ratings", name, labels, predictions)
         by_sums, by_rows = (
             cluster_interval(function, groups, resamples=200, seed=2)
             for function in (statistic, lambda weights: statistic(weights))
@@ -156,8 +160,8 @@ class TestClusterInterval:
         # Each user's rows are copies, so ten times the rows must not narrow the interval.
         errors = np.random.default_rng(10).normal(size=60)
         groups = np.array([f"user {user}" for user in range(60)])
-        rmse = rating_statistics(np.zeros(60), errors)["rmse"]
-        rmse_of_copies = rating_statistics(np.zeros(600), np.repeat(errors, 10))["rmse"]
+        rmse = statistic_of("ratings", "rmse", np.zeros(60), errors)
+        rmse_of_copies = statistic_of("ratings", "rmse", np.zeros(600), np.repeat(errors, 10))
         once = cluster_interval(rmse, groups)
         copied = cluster_interval(rmse_of_copies, np.repeat(groups, 10))
         assert dataclasses.astuple(copied) == pytest.approx(dataclasses.astuple(once))
@@ -168,8 +172,10 @@ class TestClusterInterval:
         random = np.random.default_rng(11)
         labels, scores, groups = random.integers(0, 2, 90), random.normal(size=90), random.integers(0, 12, 90)
         order = random.permutation(90)
-        straight = cluster_interval(label_statistics(labels, scores)["auc"], groups, resamples=50)
-        permuted = cluster_interval(label_statistics(labels[order], scores[order])["auc"], groups[order], resamples=50)
+        straight = cluster_interval(statistic_of("labels", "auc", labels, scores), groups, resamples=50)
+        permuted = cluster_interval(
+            statistic_of("labels", "auc", labels[order], scores[order]), groups[order], resamples=50
+        )
         assert dataclasses.astuple(permuted) == pytest.approx(dataclasses.astuple(straight))
 
     def test_auc_interval_agrees_with_drawing_rows_by_hand(self):
@@ -177,7 +183,7 @@ class TestClusterInterval:
         groups = random.integers(0, 40, 800)
         labels = random.integers(0, 2, 800)
         scores = labels + random.normal(size=40)[groups] + random.normal(size=800)
-        interval = cluster_interval(label_statistics(labels, scores)["auc"], groups, resamples=1000)
+        interval = cluster_interval(statistic_of("labels", "auc", labels, scores), groups, resamples=1000)
 
         rows_of = [np.flatnonzero(groups == user) for user in range(40)]
         aucs = []
@@ -190,7 +196,7 @@ class TestClusterInterval:
         assert interval.high == pytest.approx(np.quantile(aucs, 0.975), abs=0.15 * width)
 
     def test_resamples_without_an_auc_are_left_out(self):
-        auc = label_statistics(np.array([0, 1]), np.array([0.0, 1.0]))["auc"]
+        auc = statistic_of("labels", "auc", np.array([0, 1]), np.array([0.0, 1.0]))
         assert cluster_interval(auc, np.array([0, 1])) == Interval(1.0, 1.0, 1.0, 0.95)
 
     def test_refuses_a_metric_that_is_undefined(self):

@@ -11,8 +11,10 @@ from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, roc_a
 import zoo
 from zoo.data import prepare
 from zoo.errors import UserError
-from zoo.evaluation import protocols
-from zoo.evaluation.protocols import evaluate, per_user_ranking, score_rows
+from zoo.evaluation import scores
+from zoo.evaluation.protocols import PROTOCOLS, evaluate, is_headline, metric_names
+from zoo.evaluation.ranking import per_user_ranking
+from zoo.evaluation.scores import score_rows
 from zoo.schema import FIRST_KNOWN
 from zoo.training.train import interaction_matrix
 
@@ -26,7 +28,7 @@ def small(datasets):
 def popularity(small):
     """Item scores that are the shares of users who met each item."""
     model = zoo.build("popularity", small.schema)
-    model.closed_form(interaction_matrix(small))
+    model.solver(interaction_matrix(small))
     return model
 
 
@@ -67,6 +69,30 @@ def brute_force(data, part, known, score, k):
             f"mrr@{k}": 1 / hits[0] if hits else 0.0,
         }
     return result
+
+
+# What protocols say of themselves
+
+
+def test_every_protocol_has_metrics_and_a_headline_among_them():
+    assert set(PROTOCOLS) == {"ctr", "full-ranking", "labels", "ratings", "sampled-ranking"}
+    for name, protocol in PROTOCOLS.items():
+        names = [metric.name for metric in protocol.metrics]
+        assert {protocol.headline, protocol.monitored} <= set(names)
+        assert any(is_headline(name, metric) for metric in metric_names(name, ks=(7,)))
+
+
+def test_ranking_metrics_are_cut_and_others_are_not():
+    names = ["hr", "recall", "precision", "ndcg", "map", "mrr"]
+    assert metric_names("sampled-ranking", ks=(5, 10)) == [f"{name}@{k}" for k in (5, 10) for name in names]
+    assert metric_names("labels", ks=(5, 10)) == ["log_loss", "accuracy", "auc"]
+    assert metric_names("ctr", ks=(5, 10)) == ["log_loss", "accuracy", "auc", "auc_cold"]
+    with pytest.raises(UserError, match=r"Unknown protocol 'rating'\. Did you mean 'ratings'"):
+        metric_names("rating", ks=(5,))
+
+
+def test_protocols_ask_about_rankings_or_about_single_interactions():
+    assert {name for name, protocol in PROTOCOLS.items() if protocol.is_of_rows} == {"ctr", "labels", "ratings"}
 
 
 # Full ranking
@@ -146,7 +172,7 @@ def test_the_protocol_is_described_with_its_numbers(small, popularity):
     evaluation = evaluate(popularity, small, ks=(3,), resamples=20)
     assert evaluation.protocol == "full-ranking"
     assert f"{len(evaluation.users)} users" in evaluation.about
-    assert "(30 items) less what the user met before" in evaluation.about
+    assert "(30 items) minus what the user has seen" in evaluation.about
     described = evaluation.to_json()
     assert described["about"] == evaluation.about
     interval = described["metrics"]["ndcg@3"]
@@ -178,7 +204,7 @@ def test_rows_in_small_batches_have_the_same_scores(datasets, monkeypatch):
     data = datasets["features"]
     model = zoo.build("elcorec", data.schema, **zoo.info("elcorec").tiny)
     expected = score_rows(model, data, data.part("test"), "test")
-    monkeypatch.setattr(protocols, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(scores, "ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(score_rows(model, data, data.part("test"), "test"), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -281,7 +307,7 @@ def test_ctr_asks_with_the_last_events_of_the_rows_before_where_many_are_of_one_
     ]
     data = clicks(rows, max_history=5)
     model = Recorder(data)
-    monkeypatch.setattr(protocols, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(scores, "ROWS_AT_ONCE", 7)
     evaluate(model, data, "ctr", resamples=10)
     in_time = sorted((row.split() for row in rows), key=lambda row: int(row[3]))
     expected = []

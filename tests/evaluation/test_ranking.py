@@ -14,7 +14,7 @@ import zoo
 from zoo.data import prepare
 from zoo.errors import UserError
 from zoo.evaluation import ranking
-from zoo.evaluation.metrics import is_among
+from zoo.evaluation.hits import is_among
 from zoo.evaluation.ranking import items_to_find, per_user_ranking
 from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.schema import FIRST_KNOWN

@@ -18,9 +18,9 @@ from zoo.data import prepare
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
 from zoo.evaluation import sampled
-from zoo.evaluation.protocols import evaluate
+from zoo.evaluation.protocols import default_protocol, evaluate
 from zoo.evaluation.sampled import per_user_sampled_ranking
-from zoo.run import Run, default_protocol
+from zoo.run import Run
 from zoo.saving import read_dataset
 from zoo.schema import FIRST_KNOWN
 from zoo.training.train import interaction_matrix
@@ -138,8 +138,8 @@ def small(datasets):
 
 def model_of(name, data):
     model = zoo.build(name, data.schema, **zoo.info(name).tiny)
-    if model.closed_form is not None:
-        model.closed_form(interaction_matrix(data))
+    if model.solver is not None:
+        model.solver(interaction_matrix(data))
     return model
 
 

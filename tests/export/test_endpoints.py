@@ -11,6 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from export.endpoints import EndpointGraphs, unrolled
 from zoo.families.top_k import NO_ITEM_SCORE
+from zoo.keras_internals import flatten_layers
 
 ONNX_TYPES = {
     onnx.TensorProto.STRING: "string",
@@ -319,7 +320,7 @@ def test_an_unknown_category_is_legal_and_differs_from_a_known_one(features_runt
 
 def test_recurrent_layers_are_unrolled_only_while_they_are_exported(make_run, datasets):
     model = make_run("lstm", datasets["ids"]).model
-    (layer,) = (layer for layer in model._flatten_layers() if hasattr(layer, "unroll"))
+    (layer,) = (layer for layer in flatten_layers(model) if hasattr(layer, "unroll"))
     with unrolled(model):
         assert layer.unroll
     assert not layer.unroll

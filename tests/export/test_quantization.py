@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -12,7 +16,7 @@ from hypothesis import strategies as st
 import zoo
 from export.endpoints import EndpointGraphs
 from export.formats import quantization
-from export.formats.quantization.network import first_row
+from export.formats.quantization.parts import first_row
 from export.formats.tflite import writer as tflite
 from zoo.errors import UserError
 from zoo.schema import Schema, Vocabulary
@@ -87,7 +91,7 @@ def overlap(items, others):
 
 
 def layers(folder, variant):
-    """Of each layer: the types of its input, its matrix and its output."""
+    """The types of the input, the matrix and the output of each layer."""
     content = (folder / tflite.file_name(variant)).read_bytes()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     found = []
@@ -182,7 +186,7 @@ def test_products_and_lookups_read_the_same_numbers(factorization):
     best = answer(folder, "dynamic", "recommend", inputs)
     query = {name: inputs[name] for name in model.query_names}
     scores = answer(folder, "dynamic", "score", {**query, "items": best["items"]})["scores"]
-    # But for the query, which the product rounds to 8 bits.
+    # They differ only because the product rounds the query to 8 bits.
     spread = np.std(best["scores"])
     assert np.abs(scores - best["scores"]).max() < 0.1 * spread
 
@@ -210,7 +214,7 @@ def test_what_reaches_scores_or_vectors_stays_float(network, tmp_path):
     assert (int8, int8, int8) in kinds
 
 
-def test_comparisons_are_made_of_exact_numbers(tmp_path):
+def test_comparisons_read_exact_numbers(tmp_path):
     # Neighbours are found by comparing how many items two users share with how many there are.
     model = large_model("userknn", items=300, users=400, neighbors=10)
     written(model, tmp_path, ("dynamic", "int8"))
@@ -243,7 +247,7 @@ def test_slices_of_a_table_are_places_inside_it(network):
 def test_sharing_what_is_shared_changes_nothing(network):
     content = (network[1] / tflite.FILE).read_bytes()
     again = quantization.share_parts(content)
-    # But for the zip, which is not a part of the model.
+    # The zip behind it is not a part of the model.
     assert again == content[: len(again)]
 
 
@@ -267,3 +271,20 @@ def test_int8_without_the_inputs_of_an_endpoint_says_what_is_missing(network):
     content = (network[1] / tflite.FILE).read_bytes()
     with pytest.raises(UserError, match=r"lacks endpoints.*Received: \[\].*every endpoint.*'recommend', 'score'"):
         quantization.quantize(content, "int8", {})
+
+
+def test_an_unknown_variant_gives_the_near_ones(network):
+    with pytest.raises(UserError, match=r"Unknown quantization 'float15'. Did you mean 'float16'\?"):
+        quantization.quantize((network[1] / tflite.FILE).read_bytes(), "float15")
+
+
+def test_a_variant_in_a_file_of_a_users_own_is_offered(tmp_path):
+    own = tmp_path / "own_variant.py"
+    own.write_text(
+        "from export.formats.quantization import VARIANTS, Variant\n"
+        "VARIANTS.register(Variant('sketch', 'a sketch', lambda network, content, sample: None))\n"
+    )
+    code = "from export.formats.quantization import VARIANTS; print(*VARIANTS)"
+    environment = {**os.environ, "ZOO_PLUGINS": str(own)}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["dynamic", "float16", "int8", "sketch"]

@@ -171,11 +171,11 @@ def test_what_was_never_seen_in_training_is_unknown(refreshed, towers_run, datas
 
 def encoded(model: Recommender, dataset, values: dict[str, np.ndarray], index: int) -> np.ndarray:
     """The vector of an item, were the features of the catalogue such."""
-    model.set_catalogue(values)
+    model.adapt(items=values)
     try:
         return np.asarray(model.encode_items(np.array([index], np.int32)))[0]
     finally:
-        model.set_catalogue(dataset.items)
+        model.adapt(items=dataset.items)
 
 
 def test_a_withdrawn_item_is_known_and_scored_but_never_recommended(refreshed):
@@ -289,7 +289,7 @@ def test_without_features_new_items_are_refused_by_name(ids_shop, tmp_path):
 
 def test_items_known_by_who_met_them_take_no_new_ones(make_run, datasets, tmp_path):
     bundle = export.export(make_run("item_autoencoder", datasets["ids"]), tmp_path / "bundle", ("tflite",), k=K)
-    with pytest.raises(UserError, match="item_autoencoder knows an item by who met it"):
+    with pytest.raises(UserError, match="item_autoencoder knows an item by who has seen it"):
         refresh(bundle, pd.DataFrame({"item": [*range(100, 130), 900]}))
 
 

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 import zoo
@@ -13,6 +14,7 @@ from zoo.errors import UserError
 from zoo.families import ItemLogits, Pairs, Towers
 from zoo.families import pairs as pairs_module
 from zoo.families.top_k import NO_ITEM_SCORE
+from zoo.layers import data_layers
 from zoo.saving import read_recommender, write_recommender
 from zoo.schema import FIRST_KNOWN, PADDING
 
@@ -39,7 +41,7 @@ def models(datasets):
     made = {}
     for name, (kind, _) in FAMILIES.items():
         model = zoo.build(name, datasets[kind].schema, **zoo.info(name).tiny)
-        model.set_catalogue(datasets[kind].items)
+        model.adapt(items=datasets[kind].items)
         made[name] = shaken(model)
     return made
 
@@ -104,6 +106,42 @@ def test_the_family_is_the_one_declared(models, name):
     assert isinstance(models[name], FAMILIES[name][1])
 
 
+def test_every_family_has_a_name_of_its_own():
+    assert [family.family for family in (Towers, Pairs, ItemLogits)] == ["towers", "pairs", "item logits"]
+
+
+# The data inside
+
+
+def test_adapt_calls_only_what_some_layer_wants_and_calls_it_once(datasets):
+    asked = []
+
+    def interactions():
+        asked.append("interactions")
+        return scipy.sparse.csr_matrix(([4.0], ([2], [3])), shape=(data.num_users, data.num_items))
+
+    def texts():
+        raise AssertionError("no layer reads texts")
+
+    data = datasets["ids"]
+    zoo.build("two_tower", data.schema).adapt(data.items, interactions, texts)
+    assert asked == []
+    model = zoo.build("item_autoencoder", data.schema, hidden=2)
+    model.adapt(data.items, interactions, texts)
+    assert asked == ["interactions"]
+    [layer] = data_layers(model)
+    assert np.asarray(layer.rows)[3, 2] == 4
+
+
+def test_adapt_leaves_what_it_is_not_given_as_it_is(datasets):
+    data = datasets["features"]
+    model = zoo.build("two_tower", data.schema)
+    model.adapt(items=data.items)
+    model.adapt()
+    for layer in data_layers(model):
+        np.testing.assert_array_equal(layer.rows, data.items[layer.feature_name])
+
+
 def test_matrix_factorization_is_a_dot_product_and_two_biases(models, queries):
     shapes = {"p": (26, 4), "q": (32, 4), "user_bias": (26, 1), "item_bias": (32, 1)}
     weights = {weight.shape: weight.numpy() for weight in models["mf"].weights}
@@ -149,7 +187,7 @@ def test_pairs_score_the_same_in_small_chunks(datasets, models, queries, monkeyp
     np.testing.assert_allclose(whole_catalogue(model, query), expected, atol=1e-6)
     assert sizes == [5, 5, 5, 5, 5, 5, 2]
     sizes.clear()
-    monkeypatch.setattr(pairs_module, "MOST_LAYERS", 2 * len(model.parts.pair.operations))
+    monkeypatch.setattr(pairs_module, "MOST_LAYERS", 2 * len(model.pair_network.operations))
     np.testing.assert_allclose(whole_catalogue(model, query), expected, atol=1e-6)
     assert sizes == [16, 16]
 
@@ -315,9 +353,14 @@ def test_stock_keras_trains_and_summarizes_it(datasets, name):
 
 
 @EVERY
-def test_no_weight_is_counted_twice(models, name):
-    weights = models[name].weights
+def test_the_networks_of_a_family_are_not_counted_as_layers_of_its_model(models, name):
+    model = models[name]
+    weights = model.weights
     assert len({id(weight) for weight in weights}) == len(weights)
+    # As of the graph of inputs and outputs, which knows nothing of attributes; saved weights are told by their place.
+    graph = keras.Model(model.input, model.output)
+    assert [weight.path for weight in weights] == [weight.path for weight in graph.weights]
+    assert model.layers == graph.layers
 
 
 def test_query_inputs_come_in_the_order_of_the_schema(models):

@@ -21,6 +21,7 @@ from zoo.layers import (
     HistoryPooling,
     MultiHot,
     Weighted,
+    data_layers,
     joined_mlp,
     mlp,
     unit_length,
@@ -91,13 +92,13 @@ def test_item_features_come_from_the_catalogue_and_are_not_trained():
     assert len(rows.weights) == 1
 
 
-def test_set_catalogue_fills_the_rows_of_every_item_feature(datasets):
+def test_adapt_fills_the_rows_of_every_item_feature(datasets):
     data = datasets["text"]
     model = zoo.build("elcorec", data.schema, **zoo.info("elcorec").tiny)
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, CatalogueRows)]
+    layers = [layer for layer in data_layers(model) if isinstance(layer, CatalogueRows)]
     assert {layer.feature_name for layer in layers} == {feature.name for feature in data.schema.side_features("item")}
     assert not any(np.asarray(layer.rows).any() for layer in layers)
-    model.set_catalogue(data.items)
+    model.adapt(items=data.items)
     for layer in layers:
         np.testing.assert_allclose(layer.rows, data.items[layer.feature_name])
         assert layer.rows.shape[0] == data.num_items

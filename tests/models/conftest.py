@@ -93,7 +93,7 @@ def features_that_count(datasets):
     def find(name):
         dataset = datasets["text"]
         model = randomized(name, dataset.schema, **zoo.info(name).tiny)
-        model.set_catalogue(dataset.items)
+        model.adapt(items=dataset.items)
         users, items = np.array([2, 3]), np.array([5, 12])
         query = dataset.queries(model.query_names, users, "train", context="train")
         before, found = model.score(query, items), set()
@@ -105,7 +105,7 @@ def features_that_count(datasets):
         for feature in model.query_names:
             note(feature, **{feature: 5 - query[feature] if feature == "device" else query[feature][::-1]})
         for feature, values in dataset.items.items():
-            model.set_catalogue({**dataset.items, feature: np.roll(values, 5, axis=0)})
+            model.adapt(items={**dataset.items, feature: np.roll(values, 5, axis=0)})
             note(feature)
         return found
 

@@ -27,7 +27,7 @@ def built(num_users, num_items, **hparams):
 def scores(labels, histories, **hparams):
     """The scores of all items for histories, rows of labels too, by EASE of `[users, items]` labels."""
     model = built(*np.shape(labels), **hparams)
-    model.closed_form(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
+    model.solver(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
     items = np.arange(FIRST_KNOWN, model.num_items)
     query = {"history": np.where(histories, items, 0), "history_rating": histories}
     return model.score(query, np.tile(items, (len(histories), 1)))
@@ -125,7 +125,7 @@ def test_items_whose_inverse_does_not_fit_into_memory_are_refused_before_it_is_m
     model = built(3, 1000)
     monkeypatch.setattr(memory, "available_memory", lambda: 10**7)
     with pytest.raises(UserError, match=r"The inverse of a matrix of 1,002 items needs 24\.1 MB"):
-        model.closed_form(csr_matrix((5, 1002), dtype=np.float32))
+        model.solver(csr_matrix((5, 1002), dtype=np.float32))
 
 
 def test_every_format_scores_somebody_who_came_after_training_by_the_papers_formula(tmp_path):

@@ -12,6 +12,7 @@ from zoo.data.dataset import PARTS, Dataset
 from zoo.data.preparation import prepare
 from zoo.errors import UserError
 from zoo.families import Pairs, Towers
+from zoo.keras_internals import flatten_layers
 from zoo.schema import FIRST_KNOWN, UNKNOWN
 
 GRAPH = {
@@ -141,7 +142,7 @@ def test_the_original_head_is_a_cosine_and_the_scaled_one_is_free(data):
     rows = data.part("test")
     for head, is_bounded in (("cosine", True), ("scaled", False)):
         model = zoo.build("elcorec", data.schema, **{**GRAPH, "head": head})
-        model.set_catalogue(data.items)
+        model.adapt(items=data.items)
         for weight in model.trainable_weights:
             weight.assign(3 * rng.normal(size=weight.shape))
         scores = model.score(data.queries_before(model.query_names, rows), rows["item"].to_numpy())
@@ -154,21 +155,21 @@ def test_the_original_head_is_a_cosine_and_the_scaled_one_is_free(data):
 def test_without_rounds_nothing_propagates_and_it_still_learns(data, form):
     run = trained(data, form, rounds=0)
     assert run.metrics["ctr/test"]["metrics"]["auc"]["mean"] > 0.7
-    names = [layer.name for layer in run.model._flatten_layers()]
+    names = [layer.name for layer in flatten_layers(run.model)]
     assert not [name for name in names if "items_to_user" in name or name.startswith("to_numeric")]
 
 
 @pytest.mark.parametrize("kind", ["ids", "features", "text"])
 def test_the_graph_is_made_of_any_schema(datasets, kind):
     model = zoo.build("elcorec", datasets[kind].schema, **GRAPH)
-    model.set_catalogue(datasets[kind].items)
+    model.adapt(items=datasets[kind].items)
     query = datasets[kind].queries(model.query_names, np.array([0, UNKNOWN, 2]), "train")
     assert np.isfinite(model.recommend(query, k=3)[1]).all()
 
 
 def test_a_history_longer_than_what_is_read_is_cut_to_its_last_events(data):
     short = zoo.build("elcorec", data.schema, **{**GRAPH, "recent": 3})
-    assert [part.shape[1] for part in short.parts.query.outputs if len(part.shape) > 1 and part.shape[1] == 3]
+    assert [part.shape[1] for part in short.query_network.outputs if len(part.shape) > 1 and part.shape[1] == 3]
     longer = zoo.build("elcorec", data.schema, **{**GRAPH, "recent": 50})
     query = data.queries(longer.query_names, np.array([2]), *PARTS)
     assert np.isfinite(longer.score(query, np.array([3]))).all()
@@ -224,6 +225,6 @@ def test_an_infinite_number_is_refused_with_its_place(infinity):
 
 def test_a_category_never_seen_in_training_is_unknown_and_scored(runs, data):
     model = runs("graph").model
-    model.set_catalogue({**data.items, "genres": np.full_like(data.items["genres"], UNKNOWN)})
+    model.adapt(items={**data.items, "genres": np.full_like(data.items["genres"], UNKNOWN)})
     query = data.queries(model.query_names, np.array([2]), *PARTS)
     assert np.isfinite(model.score(query, np.array([[3, 4]]))).all()

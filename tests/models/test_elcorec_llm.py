@@ -66,8 +66,7 @@ def prompt(monkeypatch):
         hparams = {**TINY, "soft_token": False, "retrieved": 2, "recent": 2, "title_tokens": 4, **hparams}
         model = build("elcorec_llm", dataset.schema, **hparams)
         monkeypatch.setattr("zoo.models.elcorec_llm.WordTokenizer", Remembered)
-        model.set_catalogue(dataset.items)
-        model.set_texts(prompt_texts(dataset))
+        model.adapt(items=dataset.items, texts=lambda: prompt_texts(dataset))
         tokens = keras.Model(model.inputs, model.get_layer("language_model").input)
         query = dataset.queries(model.query_names, dataset.vocabularies["user"].index([user]), "train")
         inputs = {**query, "item": dataset.vocabularies["item"].index([5])}

@@ -29,7 +29,7 @@ def solved(labels, start, **hparams):
     model = built(*np.shape(labels), embedding_dim=start.shape[1], **hparams)
     (item_vectors,) = (layer for layer in model.layers if isinstance(layer, Embedding))
     item_vectors.set_weights([np.pad(start, [(FIRST_KNOWN, 0), (0, 0)])])
-    model.closed_form(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
+    model.solver(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
     return model
 
 

@@ -55,7 +55,7 @@ RATINGS[2, [2, 4]], RATINGS[3, 3], RATINGS[5, [2, 3, 4]] = [5, 1], 3, [4, 2, 2]
 
 def test_a_score_decodes_the_code_of_the_items_ratings_for_the_user():
     model = shaken(SCHEMA)
-    model.set_interactions(scipy.sparse.csr_matrix(RATINGS.T))
+    model.adapt(interactions=lambda: scipy.sparse.csr_matrix(RATINGS.T))
     scores = model.score({"user": np.arange(5)}, np.tile(np.arange(6), (5, 1)))
     np.testing.assert_allclose(scores, by_hand(model, RATINGS), rtol=1e-4, atol=1e-6)
 
@@ -63,15 +63,15 @@ def test_a_score_decodes_the_code_of_the_items_ratings_for_the_user():
 def test_ratings_are_read_on_a_scale_up_to_5_whatever_that_of_the_data():
     of_ten = Schema(history_features(6, 3, 10.0)[1] if f.name == "history_rating" else f for f in SCHEMA)
     model, other = shaken(SCHEMA), shaken(of_ten)
-    model.set_interactions(scipy.sparse.csr_matrix(RATINGS.T))
-    other.set_interactions(scipy.sparse.csr_matrix(2 * RATINGS.T))
+    model.adapt(interactions=lambda: scipy.sparse.csr_matrix(RATINGS.T))
+    other.adapt(interactions=lambda: scipy.sparse.csr_matrix(2 * RATINGS.T))
     query, items = {"user": np.arange(5)}, np.tile(np.arange(6), (5, 1))
     np.testing.assert_allclose(other.score(query, items), model.score(query, items), rtol=1e-5)
 
 
 def test_items_nobody_rated_have_one_score_and_an_unknown_user_gets_the_mean_rating():
     model = zoo.build("item_autoencoder", SCHEMA, hidden=3)
-    model.set_interactions(scipy.sparse.csr_matrix(RATINGS.T))
+    model.adapt(interactions=lambda: scipy.sparse.csr_matrix(RATINGS.T))
     model.set_rating_scale(3.6, 1.1)
     known = model.score({"user": [2]}, [[1, 4]])
     assert known[0, 0] == known[0, 1]
@@ -85,7 +85,7 @@ def test_the_ratings_are_not_trained():
 
 def test_dropout_hides_ratings_in_training_only():
     model = shaken(SCHEMA, dropout=0.9)
-    model.set_interactions(scipy.sparse.csr_matrix(RATINGS.T))
+    model.adapt(interactions=lambda: scipy.sparse.csr_matrix(RATINGS.T))
     items = tf.fill([200], 5)
     codes = model.encode_items(items).numpy()
     assert (codes == codes[0]).all()
@@ -110,7 +110,7 @@ def rated(labels):
 
 def trained_on(data, **options):
     model = shaken(data.schema)
-    model.set_interactions(interaction_matrix(data))
+    model.adapt(interactions=lambda: interaction_matrix(data))
     objective = make_objective("item_reconstruction", model, data, options)
     rows = data.part("train")
     scores = model.score({"user": rows["user"].to_numpy()}, rows["item"].to_numpy())

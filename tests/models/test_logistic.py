@@ -18,7 +18,7 @@ def test_queries_and_items_add_up_and_do_not_interact(datasets):
     rng = np.random.default_rng(1)
     for weight in model.trainable_weights:
         weight.assign(rng.normal(size=weight.shape))
-    model.set_catalogue(dataset.items)
+    model.adapt(items=dataset.items)
     query = dataset.queries(model.query_names, np.arange(2, 12), "train")
     scores = model.score(query, np.tile(np.arange(2, 30), (10, 1)))
     differences = scores - scores[:1]

@@ -36,7 +36,7 @@ def built(num_users, num_items, largest_rating=1.0, **hparams):
 def scores(labels, histories, **hparams):
     """The scores of all items for histories, rows of labels too, by a decomposition of `[users, items]` labels."""
     model = built(*np.shape(labels), **hparams)
-    model.closed_form(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
+    model.solver(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
     items = np.arange(FIRST_KNOWN, model.num_items)
     scale = model.schema["history_rating"].std
     query = {"history": np.where(histories, items, 0), "history_rating": histories / scale}
@@ -127,8 +127,8 @@ def fitted(ratings, dim, **hparams):
     keras.utils.set_random_seed(0)
     model = zoo.build("svd", Schema.of_ids(*ratings.shape), embedding_dim=dim, biases=True, **hparams)
     start = item_table(model)
-    assert model.closed_form is not None
-    model.closed_form(csr_matrix(stored, shape=np.array(ratings.shape) + FIRST_KNOWN))
+    assert model.solver is not None
+    model.solver(csr_matrix(stored, shape=np.array(ratings.shape) + FIRST_KNOWN))
     return model, start
 
 

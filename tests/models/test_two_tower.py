@@ -14,7 +14,7 @@ TINY = {"embedding_dim": 4, "hidden": (32,), "dim": 6}
 def built(dataset: Dataset, **hparams):
     """A model with the dataset's catalogue."""
     model = zoo.build("two_tower", dataset.schema, **{**TINY, **hparams})
-    model.set_catalogue(dataset.items)
+    model.adapt(items=dataset.items)
     return model
 
 
@@ -66,7 +66,7 @@ def test_every_feature_of_an_item_counts(datasets, feature):
     dataset = datasets["text"]
     model = built(dataset)
     before = model.encode_catalogue()[0].numpy()
-    model.set_catalogue({**dataset.items, feature: dataset.items[feature][::-1]})
+    model.adapt(items={**dataset.items, feature: dataset.items[feature][::-1]})
     assert not np.allclose(model.encode_catalogue()[0], before, atol=1e-6)
 
 

@@ -22,7 +22,7 @@ def built(num_users, num_items, **hparams):
 def scores(labels, histories, **hparams):
     """The scores of all items for histories, rows of labels too, by the user neighbours of `[users, items]` labels."""
     model = built(*np.shape(labels), **hparams)
-    model.closed_form(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
+    model.solver(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
     items = np.arange(FIRST_KNOWN, model.num_items)
     query = {"history": np.where(histories, items, 0), "history_rating": histories}
     return model.score(query, np.tile(items, (len(histories), 1)))

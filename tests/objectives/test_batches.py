@@ -36,7 +36,7 @@ def make(case, sequences_of, shaken):
     data = sequences_of([4, 3, 5, 6, 2, 4], 5, num_items=12, labels=[1, 3, 5])
     architecture, hparams, options = CASES[case]
     model = shaken(architecture, data, **hparams)
-    model.set_interactions(interaction_matrix(data))
+    model.adapt(interactions=lambda: interaction_matrix(data))
     return make_objective(case.split()[0], model, data, options)
 
 

@@ -101,7 +101,7 @@ def test_ratings_that_are_all_the_same_still_have_a_scale(sequences_of):
     data = sequences_of([3, 2], 5, labels=[4])
     model = zoo.build("mf", data.schema, embedding_dim=3)
     make_objective("pointwise", model, data, {"feedback": "explicit"})
-    assert (float(model.parts.rating_scale.mean), float(model.parts.rating_scale.std)) == (4.0, 1.0)
+    assert model.rating_scale == (4.0, 1.0)
 
 
 def test_standardized_ratings_are_ratings_too(sequences_of):
@@ -219,8 +219,8 @@ def test_a_typo_in_the_feedback_is_refused(rated, name):
 @pytest.mark.parametrize(
     ("objective", "architecture", "message"),
     [
-        ("reconstruction", "mf", "trains ItemLogits architectures; 'mf' is Towers"),
-        ("next_item", "ncf", "trains Towers architectures; 'ncf' is Pairs"),
+        ("reconstruction", "mf", "trains the family item logits; 'mf' is of the family towers"),
+        ("next_item", "ncf", "trains the family towers; 'ncf' is of the family pairs"),
     ],
 )
 def test_an_objective_for_another_family_is_refused(rated, objective, architecture, message):

@@ -20,8 +20,8 @@ class Bare(NextItem):
     """The objective over a dataset alone, to look at its windows."""
 
     def __init__(self, dataset):
-        model = type("Model", (), {"query_names": ["history"], "architecture": "bare"})()
-        model.parts = type("Parts", (), {"positions": None})()
+        attributes = {"query_names": ["history"], "architecture": "bare", "has_positions": True}
+        model = type("Model", (), attributes)()
         super().__init__(model, dataset)
 
 

@@ -160,9 +160,17 @@ def test_a_temperature_is_above_0(data, temperature):
 @pytest.mark.parametrize(
     ("objective", "architecture", "message"),
     [
-        ("full_softmax", "ncf", "trains Towers or ItemLogits architectures; 'ncf' is Pairs"),
-        ("sampled_softmax", "autoencoder", "trains Towers or Pairs architectures; 'autoencoder' is ItemLogits"),
-        ("in_batch_softmax", "autoencoder", "trains Towers or Pairs architectures; 'autoencoder' is ItemLogits"),
+        ("full_softmax", "ncf", "trains the family towers or item logits; 'ncf' is of the family pairs"),
+        (
+            "sampled_softmax",
+            "autoencoder",
+            "trains the family towers or pairs; 'autoencoder' is of the family item logits",
+        ),
+        (
+            "in_batch_softmax",
+            "autoencoder",
+            "trains the family towers or pairs; 'autoencoder' is of the family item logits",
+        ),
     ],
 )
 def test_an_objective_for_another_family_is_refused(data, objective, architecture, message):

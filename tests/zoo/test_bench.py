@@ -37,7 +37,7 @@ from zoo.bench.summary import summarize
 from zoo.bench.worker import peak_memory_mb, run_job
 from zoo.errors import UserError, ZooError
 from zoo.evaluation.bootstrap import mean_interval
-from zoo.evaluation.metrics import row_statistics
+from zoo.evaluation.protocols import PROTOCOLS
 from zoo.registry import specs
 
 TINY = {
@@ -646,7 +646,7 @@ def test_the_worker_leaves_what_was_said_of_each_test_interaction(tmp_path, benc
     assert rows["label"].tolist() == held_out["label"].tolist()
     scores = run.model.score({"user": rows["user"]}, held_out["item"].to_numpy())
     np.testing.assert_allclose(rows["score"], scores, rtol=1e-6)
-    statistics = row_statistics("ctr", rows)
+    statistics = PROTOCOLS["ctr"].statistics(rows)
     for metric, interval in result["metrics"].items():
         assert statistics[metric](np.ones(len(held_out))) == pytest.approx(interval["mean"])
 

@@ -65,7 +65,7 @@ def read(dataset, record) -> NewUser:
 def model_of(name, dataset):
     """An architecture with weights that say something of every user, without the time that training takes."""
     model = zoo.build(name, dataset.schema, **zoo.info(name).tiny)
-    model.set_catalogue(dataset.items)
+    model.adapt(items=dataset.items)
     rng = np.random.default_rng(0)
     for weight in model.trainable_weights:
         weight.assign(rng.normal(scale=0.3, size=weight.shape))

@@ -14,7 +14,8 @@ from zoo.comparison import compare
 from zoo.config import make_config
 from zoo.errors import UserError
 from zoo.evaluation.bootstrap import cluster_interval, difference_interval
-from zoo.evaluation.protocols import evaluate, score_rows
+from zoo.evaluation.protocols import evaluate
+from zoo.evaluation.scores import score_rows
 from zoo.run import Run
 from zoo.schema import Vocabulary
 from zoo.training.train import interaction_matrix
@@ -26,8 +27,8 @@ def run_of(name, data, *, weights=None, **settings):
     """A run of a model with the weights of its closed form, or random ones of a seed."""
     hparams = zoo.info(name).tiny
     model = zoo.build(name, data.schema, **hparams)
-    if model.closed_form is not None:
-        model.closed_form(interaction_matrix(data))
+    if model.solver is not None:
+        model.solver(interaction_matrix(data))
     else:
         rng = np.random.default_rng(weights)
         for weight in model.trainable_weights:

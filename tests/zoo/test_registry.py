@@ -244,7 +244,53 @@ def test_a_file_in_another_encoding_is_named(own_file):
         assert str(path) in str(error)  # noqa: PT017
 
 
-def test_a_name_other_than_the_functions_is_refused(own_file):
-    own_file(MINE.format(width=3).replace('"mine"', '"yours"'))
-    with pytest.raises(UserError):
+def test_a_name_in_a_file_other_than_the_functions_is_refused(own_file):
+    path = own_file(MINE.format(width=3).replace('"mine"', '"yours"'))
+    with pytest.raises(UserError, match="architecture 'yours' must have its function's name, 'mine'") as error:
         zoo.info("yours")
+    assert str(error.value).startswith(f"{path}, line 11: ")
+
+
+def test_a_name_in_a_script_other_than_the_functions_is_refused(forgetful_registry):
+    with pytest.raises(UserError, match="architecture 'yours' must have its function's name, 'mine'"):
+
+        @zoo.register("yours", objective="pointwise", query=("user",), tiny={})
+        def mine(schema):
+            raise AssertionError("is never built")
+
+    assert not {"mine", "yours"} & set(zoo.list_models())
+
+
+# Either an objective or a solver
+
+
+@pytest.mark.parametrize("given", ["", 'objective="pointwise", solver="closed_form",'], ids=["neither", "both"])
+def test_a_file_gives_either_an_objective_or_a_solver(own_file, given):
+    path = own_file(MINE.format(width=3).replace('objective="pointwise",', given))
+    with pytest.raises(UserError, match="'mine' must have either an objective or a solver") as error:
+        zoo.info("mine")
+    assert str(error.value).startswith(f"{path}, line 11: ")
+
+
+@pytest.mark.parametrize("given", [{}, {"objective": "pointwise", "solver": "closed_form"}], ids=["neither", "both"])
+def test_a_script_gives_either_an_objective_or_a_solver(forgetful_registry, given):
+    with pytest.raises(UserError, match="'mine' must have either an objective or a solver"):
+
+        @zoo.register("mine", query=("user",), tiny={}, **given)
+        def mine(schema):
+            raise AssertionError("is never built")
+
+
+def test_a_solved_architecture_has_a_solver_and_no_objective():
+    known = zoo.info("ease")
+    assert (known.objective, known.solver, known.learner) == ("", "closed_form", "closed_form")
+    assert zoo.build("ease", num_users=3, num_items=4).solver is not None
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_what_an_architecture_declares_is_what_it_is_built_with(name, forgetful_registry):
+    known = zoo.info(name)
+    if name == "elcorec_llm":
+        pytest.importorskip("keras_hub")
+    model = zoo.build(name, num_users=3, num_items=4, **known.tiny)
+    assert (model.solver is not None) == bool(known.solver)

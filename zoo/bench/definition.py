@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from zoo.config import Config, configs_folder, make_config, parse_settings, read_yaml
 from zoo.data.splits import split_options
 from zoo.errors import UserError, unknown_name
-from zoo.evaluation.figures import METRICS, is_of_rows, metric_names
+from zoo.evaluation.protocols import PROTOCOLS, metric_names
 from zoo.registry import spec
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -250,7 +250,7 @@ def _check_entry(benchmark: Benchmark, label: str) -> None:
     spec(entry.model).check_hparams(entry.hparams)
     _check_pretrained(benchmark, label, ())
     config, *_ = [_config(benchmark, label, variant, seed=0) for variant in _variants(benchmark)]
-    protocols = [config.evaluate.protocol] if config.evaluate.protocol else list(METRICS)
+    protocols = [config.evaluate.protocol] if config.evaluate.protocol else list(PROTOCOLS)
     known = dict.fromkeys(name for one in protocols for name in metric_names(one, config.evaluate.ks))
     for metric in entry.targets:
         if metric not in known:
@@ -262,7 +262,7 @@ def _check_entry(benchmark: Benchmark, label: str) -> None:
 
 
 def _check_margins(benchmark: Benchmark, label: str, other: str, config: Config, known: Iterable[str]) -> None:
-    protocols = [name for name in METRICS if is_of_rows(name)]
+    protocols = [name for name, protocol in PROTOCOLS.items() if protocol.is_of_rows]
     if config.evaluate.protocol not in protocols:
         raise UserError(
             f"'margins' need an evaluate.protocol that asks about single interactions ({', '.join(protocols)}). "

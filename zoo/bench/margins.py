@@ -14,8 +14,9 @@ import numpy as np
 from zoo.arrays import load_arrays, save_arrays
 from zoo.bench.definition import Benchmark, Job, jobs
 from zoo.evaluation.bootstrap import Interval, cluster_interval
-from zoo.evaluation.figures import gain
-from zoo.evaluation.metrics import Statistic, row_statistics
+from zoo.evaluation.metrics import gain
+from zoo.evaluation.protocols import PROTOCOLS, RowProtocol
+from zoo.evaluation.statistics import Statistic
 
 # In the folder of a run: its test interactions, as `Evaluation.rows` has them.
 ROWS = "test_rows.npz"
@@ -123,7 +124,9 @@ def _gain(pairs: list[Pair], protocol: str, metric: str, resamples: int) -> dict
         return {"lacking": "not run"}
     if not all(np.array_equal(a[name], b[name]) for a, b in pairs for name in a if name != "score"):
         return {"lacking": "other interactions"}
-    statistics = [[row_statistics(protocol, rows) for rows in pair] for pair in pairs]
+    chosen = PROTOCOLS[protocol]
+    assert isinstance(chosen, RowProtocol)
+    statistics = [[chosen.statistics(rows) for rows in pair] for pair in pairs]
     if not all(metric in one for pair in statistics for one in pair):
         return {"lacking": "undefined"}
     statistic = _mean_gain(metric, [(a[metric], b[metric]) for a, b in statistics], [len(a["user"]) for a, _ in pairs])

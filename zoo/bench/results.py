@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import fmean
 
 from zoo.errors import UserError
-from zoo.evaluation.figures import gain, is_headline
+from zoo.evaluation.metrics import gain
+from zoo.evaluation.protocols import is_headline
 
 
 @dataclasses.dataclass(frozen=True)

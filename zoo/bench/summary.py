@@ -8,7 +8,8 @@ from typing import Any
 
 from zoo.bench.definition import Benchmark
 from zoo.bench.results import Figure, Row, figures
-from zoo.evaluation.figures import gain, is_headline
+from zoo.evaluation.metrics import gain
+from zoo.evaluation.protocols import is_headline
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,7 +51,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         "train_seconds": sum(epoch["seconds"] for epoch in run.history),
         "evaluate_seconds": seconds,
         "peak_memory_mb": peak_memory_mb(),
-        "epochs": len(run.history) if run.model.closed_form is None else 0,
+        "epochs": len(run.history) if run.model.solver is None else 0,
         "machine": machine(),
         "versions": versions(),
     }

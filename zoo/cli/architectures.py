@@ -15,7 +15,8 @@ def spec_json(one: Spec) -> dict[str, object]:
     return {
         "name": one.name,
         "summary": one.summary,
-        "objective": one.objective,
+        "objective": one.objective or None,
+        "solver": one.solver or None,
         "query": list(one.query),
         "paper": one.paper,
         "ordered": one.ordered,
@@ -61,15 +62,15 @@ def markdown_table(found: Iterable[Spec]) -> str:
     from zoo.registry import build
 
     best = best_figures(read_rows(recorded_results()))
-    columns = ("name", "family", "objective", "query", "what it is", "best recorded figures")
+    columns = ("name", "family", "objective or solver", "query", "what it is", "best recorded figures")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for one in found:
-        family = type(build(one.name, **one.tiny)).__name__.lower()
+        family = build(one.name, **one.tiny).family
         source = f" [{one.paper}]" if one.paper else ""
         reached = [
             f"{figure.metric} {figure.mean:.4f} (`{figure.benchmark}`, {figure.protocol})"
             for figure in best.get(one.name, ())
         ]
-        cells = (f"`{one.name}`", family, one.objective, ", ".join(one.query), f"{one.summary}{source}")
+        cells = (f"`{one.name}`", family, one.learner, ", ".join(one.query), f"{one.summary}{source}")
         lines.append(f"| {' | '.join(cells)} | {'; '.join(reached) or '-'} |")
     return "\n".join(lines)

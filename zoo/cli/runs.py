@@ -30,7 +30,12 @@ def load_run(folder: Path) -> Run:
 def print_evaluation(evaluation: Mapping[str, Any], run: Run) -> None:
     """Prints the protocol, the metrics with their intervals, and what is known of the data."""
     print(f"Protocol {evaluation['protocol']}: {evaluation['about']}")
-    rows = [(name, *interval_cells(interval)) for name, interval in evaluation["metrics"].items()]
-    for name, value in run.dataset.facts.items():
-        rows.append((name, f"{value:.4f}", ""))
-    print_table("", ["metric", "value", "95% interval"], rows)
+    without = evaluation["without_context"]
+    rows = [
+        (name, *interval_cells(interval), interval_cells(without[name])[0] if without else "")
+        for name, interval in evaluation["metrics"].items()
+    ]
+    rows += [(name, f"{value:.4f}", "", "") for name, value in run.dataset.facts.items()]
+    columns = ["metric", "value", "95% interval", "without context"]
+    shown = len(columns) if without else len(columns) - 1
+    print_table("", columns[:shown], [row[:shown] for row in rows])

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from zoo.data.readers import Table, are_integers, distinct
 from zoo.data.text import text_encoder
 from zoo.errors import UserError, unknown_name
 from zoo.schema import FIRST_KNOWN, UNKNOWN, Feature, Role, Vocabulary
+
+# What a user says of a feature: its kind, options of the kind, and whether it is known when a request arrives.
+Options: TypeAlias = Mapping[str, Any]
 
 # What may be said of a feature, by the kind it has.
 OPTIONS: dict[str, tuple[str, ...]] = {
@@ -239,7 +242,7 @@ def check_options(features: Mapping[str, Any] | None) -> dict[str, dict[str, Any
     """What the user said of features, checked: kinds and option names.
 
     Args:
-        features: By column, a kind or a mapping with `kind`, `separator`, `length`, `encoder`, `dim`.
+        features: By column, a kind or a mapping with `kind`, `separator`, `length`, `encoder`, `dim`, `at_request`.
 
     Returns:
         A mapping for every column.
@@ -247,7 +250,7 @@ def check_options(features: Mapping[str, Any] | None) -> dict[str, dict[str, Any
     Raises:
         UserError: If a kind or an option is unknown.
     """
-    known = ["kind", *(option for options in OPTIONS.values() for option in options)]
+    known = ["kind", "at_request", *(option for options in OPTIONS.values() for option in options)]
     checked: dict[str, dict[str, Any]] = {}
     if not isinstance(features or {}, Mapping):
         raise UserError(f"Expected features as a mapping, column to kind or options. Received: {features!r}.")
@@ -261,6 +264,9 @@ def check_options(features: Mapping[str, Any] | None) -> dict[str, dict[str, Any
         for option in ("separator", "encoder"):
             if not isinstance(options.get(option) or "", str):
                 raise UserError(f"Feature {column!r}: expected {option} as text. Received: {options[option]!r}.")
+        if not isinstance(options.get("at_request", False), bool):
+            received = f"Received: {options['at_request']!r}."
+            raise UserError(f"Feature {column!r}: expected at_request as true or false. {received}")
         for option in ("length", "dim"):
             if option in options and (not isinstance(options[option], int) or options[option] < 1):
                 raise UserError(f"Feature {column!r}: expected {option} of at least 1. Received: {options[option]!r}.")

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from zoo.data.dataset import PARTS, Dataset, neutral
-from zoo.data.features import Column, Encoded, check_options, name_columns, vocabulary_of
+from zoo.data.dataset import PARTS, Dataset
+from zoo.data.event_columns import CANONICAL, Events
+from zoo.data.features import Encoded, check_options, vocabulary_of
 from zoo.data.readers import (
-    ALIASES,
     Source,
     Table,
-    distinct,
     ids,
     missing_column,
     numbers,
     read_table,
     seconds,
 )
+from zoo.data.side_features import SideFeatures
 from zoo.data.splits import split as split_interactions
 from zoo.data.splits import split_options
 from zoo.errors import UserError, unknown_name
-from zoo.schema import FIRST_KNOWN, Feature, Role, Schema, Vocabulary, history_features
+from zoo.schema import Feature, Role, Schema, Vocabulary, history_features
 
 DUPLICATES = ("last", "first", "keep")
-CANONICAL = ("user", "item", "label", "timestamp", "split")
 
 
 def prepare(
@@ -50,14 +48,17 @@ def prepare(
     Args:
         interactions: A file or frame with `user` and `item`, and optionally `rating` (or `label`),
             `timestamp` (unix seconds or ISO date-times) and `split`. Well-known other names such as
-            `userId` are understood. All other columns are context features.
+            `userId` are understood. Other columns are features of items or users if each of these has one value,
+            features of requests if they tell a time, device, place or session by their names or are declared with
+            `at_request`, and else left out. The notes of the dataset name them.
         users: A file or frame with `user` and features of users.
         items: A file or frame with `item` and features of items; `title` is shown to people.
         name: What the data is called in reports.
         columns: Names for columns, name in the file to name here, e.g. `{"visitor": "user"}`.
         features: What to make of columns whose values suggest something else, by column: a kind
             (`"categorical"`, `"numeric"`, `"text"`, `"ignore"`), or a mapping with `kind`,
-            `separator` and `length` (categorical lists), `encoder` and `dim` (texts).
+            `separator` and `length` (categorical lists), `encoder` and `dim` (texts), and `at_request`: whether
+            a server knows this column of the interactions when a request arrives.
         max_history: The most events of a history that a model is given; `None` for all of them.
         duplicates: Which interaction of the same user and item to keep: `"last"`, `"first"`, or
             `"keep"` for all of them.
@@ -92,12 +93,12 @@ def prepare(
     notes: list[str] = []
 
     frame, vocabularies = _interactions(events, label_threshold)
+    coded = Events(events, frame["user"].to_numpy(), frame["item"].to_numpy())
     frame = _in_order(frame, duplicates, notes)
     frame = _split(frame, split, seed, notes)
 
     rows = frame.pop("row").to_numpy()
-    context = dataclasses.replace(events, frame=events.frame.iloc[rows])
-    side = SideFeatures(tables, vocabularies, options, notes, context)
+    side = SideFeatures(tables, vocabularies, options, notes, coded, rows)
     for one in side.encoded["context"]:
         frame[one.feature.name] = one.values if one.values.ndim == 1 else list(one.values)
     return Dataset(
@@ -111,50 +112,6 @@ def prepare(
         encoders=side.encoders,
         notes=notes,
     )
-
-
-class SideFeatures:
-    """What is known of users, items and single interactions beside their ids, encoded.
-
-    Args:
-        tables: The tables of users and items, of those that there are.
-        vocabularies: The vocabularies of `"user"` and `"item"`.
-        options: What the user said of features, as `check_options` gives it.
-        notes: Gets what was counted.
-        context: The interactions, if they carry features.
-    """
-
-    def __init__(
-        self,
-        tables: Mapping[Role, Table],
-        vocabularies: Mapping[str, Vocabulary],
-        options: Mapping[str, dict[str, Any]],
-        notes: list[str],
-        context: Table | None = None,
-    ) -> None:
-        self._kept = {role: _rows_of(table, role, vocabularies[role], notes) for role, table in tables.items()}
-        sources: dict[Role, Table] = {role: table for role, (table, _) in self._kept.items()}
-        if context is not None:
-            sources["context"] = context
-        used = _feature_columns(sources, options, notes)
-        self.encoded: dict[Role, list[Encoded]] = {"user": [], "item": [], "context": []}
-        for column, name in zip(used, name_columns(used), strict=True):
-            self.encoded[column.role].append(column.encode(name))
-        everything = [one for role in self.encoded for one in self.encoded[role]]
-        notes += [one.note for one in everything if one.note]
-        of_features = {one.feature.name: one.vocabulary for one in everything if one.vocabulary is not None}
-        self.vocabularies = {**vocabularies, **of_features}
-        self.encoders = {one.feature.name: one.fitted for one in everything if one.fitted is not None}
-
-    def by_index(self, role: Role) -> dict[str, np.ndarray]:
-        """The encoded features of users or items by name, one row an index."""
-        size = self.vocabularies[role].size
-        return {one.feature.name: _scatter(one, self._kept[role][1], size) for one in self.encoded[role]}
-
-    @property
-    def titles(self) -> np.ndarray:
-        """What to show a person for every item index."""
-        return _titles(self.vocabularies["item"], self._kept.get("item"))
 
 
 def check_arguments(columns: Any, label_threshold: Any, seed: Any) -> None:
@@ -289,57 +246,6 @@ def _in_order(frame: pd.DataFrame, duplicates: Literal["last", "first", "keep"],
     return frame.reset_index(drop=True)
 
 
-def _rows_of(table: Table, role: Role, vocabulary: Vocabulary, notes: list[str]) -> tuple[Table, np.ndarray]:
-    """The rows of a table whose ids have interactions, one an id, and the index of each."""
-    codes, texts = ids(table, role)
-    known = pd.Index([str(value) for value in vocabulary.values], dtype=object)
-    positions = known.get_indexer(pd.Index(texts, dtype=object))[codes]
-    is_last = ~pd.Series(codes).duplicated(keep="last").to_numpy()
-    is_kept = is_last & (positions >= 0)
-    counts = {
-        f"{{}} repeated rows in the {role}s table; the last was kept.": int((~is_last).sum()),
-        f"{{}} {role}s of the {role}s table have no interactions; they were left out.": int(
-            (is_last & (positions < 0)).sum()
-        ),
-        f"{{}} {role}s have interactions but no row in the {role}s table; their features are unknown.": len(known)
-        - int(is_kept.sum()),
-    }
-    notes += [note.format(count) for note, count in counts.items() if count]
-    if not is_kept.any():
-        raise UserError(f"{table.name}: none of its {role}s has interactions. Are these the same ids?")
-    return dataclasses.replace(table, frame=table.frame[is_kept]), positions[is_kept] + FIRST_KNOWN
-
-
-def _feature_columns(
-    sources: Mapping[Role, Table], options: Mapping[str, dict[str, Any]], notes: list[str]
-) -> list[Column]:
-    """The columns to be features; what is left out is noted, unless the user said so."""
-    columns: list[Column] = []
-    mentioned: dict[str, str] = {}
-    for role, table in sources.items():
-        canonical = CANONICAL if role == "context" else (role,)
-        for name in table.frame.columns:
-            if name in canonical:
-                continue
-            with_role = f"{role}_{name}"
-            mentioned |= {name: name, with_role: name}
-            # What is said by the name with the role in front is said of this role alone.
-            said = options.get(with_role, options.get(name))
-            if said is None and role == "context" and "label" in table.frame and name.lower() in ALIASES["label"]:
-                notes.append(f"The column {name!r} was left out: it looks like a second label.")
-                continue
-            default = {"kind": "text"} if with_role == "item_title" else {}
-            column = Column(table, name, role, {**default, **(said or {})})
-            if column.kind != "ignore":
-                columns.append(column)
-            elif column.reason:
-                notes.append(f"The {role} column {name!r} was ignored: it {column.reason}.")
-    for name in options:
-        if name not in mentioned:
-            raise unknown_name("column in features", name, set(mentioned.values()))
-    return columns
-
-
 def _schema(
     frame: pd.DataFrame,
     vocabularies: Mapping[str, Vocabulary],
@@ -368,18 +274,3 @@ def _schema(
             Feature("label", "label", "numeric", mean=float(train.mean()), std=float(train.std()) or 1.0),
         ]
     )
-
-
-def _scatter(encoded: Encoded, indices: np.ndarray, num_rows: int) -> np.ndarray:
-    values = np.repeat(neutral(encoded.feature)[None], num_rows, axis=0)
-    values[indices] = encoded.values
-    return values
-
-
-def _titles(vocabulary: Vocabulary, kept: tuple[Table, np.ndarray] | None) -> np.ndarray:
-    titles = np.array(["", "", *map(str, vocabulary.values)], dtype=object)
-    if kept is not None and "title" in kept[0].frame.columns:
-        table, indices = kept
-        codes, texts = distinct(table.frame["title"])
-        titles[indices] = np.where(codes >= 0, np.append(texts, "")[codes], titles[indices])
-    return titles

@@ -15,10 +15,9 @@ from numpy.lib.recfunctions import repack_fields
 
 from zoo.data.chunks import column_names, list_files, read_chunks
 from zoo.data.dataset import PARTS
+from zoo.data.event_columns import CANONICAL
 from zoo.data.features import check_options, vocabulary_of
 from zoo.data.preparation import (
-    CANONICAL,
-    SideFeatures,
     check_arguments,
     given_parts,
     labels_of,
@@ -26,6 +25,7 @@ from zoo.data.preparation import (
     with_event_names,
 )
 from zoo.data.readers import Source, Table, distinct, ids, missing_column
+from zoo.data.side_features import SideFeatures
 from zoo.data.stream_splits import SPLITS as SPLITS
 from zoo.data.stream_splits import TRAIN, Given, Sample, make_split
 from zoo.data.streamed import FIELDS, ROW, SHARD_ROWS, Shards, StreamedDataset

@@ -7,33 +7,16 @@ the intervals of all the metrics of a run belong to the same resamples.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from zoo.errors import UserError
-from zoo.evaluation.metrics import MeanStatistic, Statistic
+from zoo.evaluation.interval import Interval
+from zoo.evaluation.statistics import MeanStatistic, Statistic
 
 # Counts of draws (resamples x users) made at once: few enough to stay in the cache of a processor.
 COUNTS_AT_ONCE = 2**16
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """A figure and its bootstrap interval.
-
-    Args:
-        mean: The figure over all users: the mean, or for `cluster_interval` the statistic itself.
-        low: The lower end of the interval.
-        high: The upper end of the interval.
-        level: The share of resamples inside the interval, e.g. 0.95.
-    """
-
-    mean: float
-    low: float
-    high: float
-    level: float
 
 
 def mean_interval(values: np.ndarray, *, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> Interval:
@@ -140,7 +123,7 @@ def cluster_interval(
 
     Args:
         statistic: The metric as a function of row weights, float64 `[num_rows]`, such as those of
-            `label_statistics` and `rating_statistics`.
+            `row_statistics`.
         groups: The user of each row, `[num_rows]`.
         resamples: How often as many users as there are get drawn, with replacement.
         level: The share of resamples inside the interval.
@@ -155,8 +138,9 @@ def cluster_interval(
 
     Example:
 
-    >>> from zoo.evaluation.metrics import rating_statistics
-    >>> rmse = rating_statistics(np.array([1.0, 2.0, 3.0]), np.array([2.0, 1.0, 3.0]))["rmse"]
+    >>> from zoo.evaluation.figures import row_statistics
+    >>> rows = {"label": np.array([1.0, 2.0, 3.0]), "score": np.array([2.0, 1.0, 3.0])}
+    >>> rmse = row_statistics("ratings", rows)["rmse"]
     >>> interval = cluster_interval(rmse, groups=np.array(["ann", "ann", "bob"]))
     >>> interval.low, interval.high
     (0.0, 1.0)

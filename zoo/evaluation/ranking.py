@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.data.dataset import Dataset, Part, Sequences
 from zoo.errors import UserError
-from zoo.evaluation.metrics import hits_of, is_among, ranking_metrics
-from zoo.families import Pairs, Recommender
+from zoo.evaluation.figures import ranking_metrics
+from zoo.evaluation.hits import hits_of, is_among
+
+if TYPE_CHECKING:
+    from zoo.data.dataset import Dataset, Part, Sequences
+    from zoo.families import Recommender
 
 # Users ranked in one call: as many as keep the scores of a call below SCORES_AT_ONCE, within these bounds. More would
 # not be faster, and a sequence model needs memory for each.
 FEWEST_USERS, MOST_USERS = 32, 256
 SCORES_AT_ONCE = 2**23
 
-# A pair network has a whole row of numbers for every user and item; of more users they would not stay in the caches.
+# A pair network has a whole row of numbers for every user and item. Those of more users would not stay in the caches.
 USERS_OF_PAIRS = 16
 
 # What is known of a user when a part is predicted.
@@ -27,15 +31,16 @@ KNOWN_BEFORE: dict[Part, tuple[Part, ...]] = {
 
 
 def per_user_ranking(
-    model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int]
+    model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], with_context: bool = True
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Ranks the whole catalogue, less what a user already met, for every user with held-out items.
+    """Ranks the whole catalogue, minus what a user has seen, for every user with held-out items.
 
     Args:
         model: The recommender.
         dataset: The prepared data.
         part: The held-out part.
         ks: Where the metrics are cut.
+        with_context: Whether the context of each user's first interaction of the part is known, or else neutral.
 
     Returns:
         The user indices, int `[num_users]`, and the value of every metric for each of them, float64 `[num_users]`.
@@ -52,6 +57,8 @@ def per_user_ranking(
     >>> per_user["ndcg@10"].shape == users.shape
     True
     """
+    from zoo.families import Pairs
+
     before = KNOWN_BEFORE[part]
     seen = dataset.sequences(*before)
     users, rows, items = items_to_find(dataset, part)
@@ -64,15 +71,40 @@ def per_user_ranking(
         at_once = USERS_OF_PAIRS
     for start in range(0, len(order), at_once):
         chosen = order[start : start + at_once]
-        query = dataset.queries(model.query_names, users[chosen], *before, context=part)
+        query = queries_of_users(model, dataset, users[chosen], part, with_context)
         exclude, _ = seen.padded(users[chosen])
         ranked[chosen], _ = model.recommend(query, max(ks), exclude=exclude, catalogue=catalogue)
     hits = hits_of(ranked, rows, items)
     return users, ranking_metrics(hits, np.bincount(rows), ks)
 
 
+def queries_of_users(
+    model: Recommender, dataset: Dataset, users: np.ndarray, part: Part, with_context: bool
+) -> dict[str, np.ndarray]:
+    """The query tensors of users, asked at the moment of their first interaction of a held-out part.
+
+    Args:
+        model: The recommender.
+        dataset: The prepared data.
+        users: User indices, int `[batch]`.
+        part: The held-out part.
+        with_context: Whether the context of that interaction is known, or else neutral.
+
+    Returns:
+        One array an input, `[batch, *feature.shape]`.
+    """
+    from zoo.data.dataset import neutral
+
+    query = dataset.queries(model.query_names, users, *KNOWN_BEFORE[part], context=part)
+    if not with_context:
+        for feature in dataset.schema.role("context"):
+            if feature.name in query:
+                query[feature.name] = np.repeat(neutral(feature)[None], len(users), axis=0)
+    return query
+
+
 def items_to_find(dataset: Dataset, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a ranking should find: held-out items with a label above 0 that their user had not met before.
+    """What a ranking should find: held-out items with a label above 0 that their user had not seen before.
 
     Args:
         dataset: The prepared data.
@@ -95,8 +127,8 @@ def items_to_find(dataset: Dataset, part: Part) -> tuple[np.ndarray, np.ndarray,
     pairs = _pairs(dataset.sequences(part), dataset.num_items)[dataset.sequences(part).labels > 0]
     pairs = np.sort(pairs)
     pairs = pairs[np.diff(pairs, prepend=-1) > 0]
-    met = np.sort(_pairs(dataset.sequences(*KNOWN_BEFORE[part]), dataset.num_items))
-    pairs = pairs[~is_among(pairs, met)]
+    seen = np.sort(_pairs(dataset.sequences(*KNOWN_BEFORE[part]), dataset.num_items))
+    pairs = pairs[~is_among(pairs, seen)]
     if not len(pairs):
         raise UserError(f"No user has a new item with a label above 0 in the {part} part of {dataset.name}.")
     users, rows = np.unique(pairs // dataset.num_items, return_inverse=True)

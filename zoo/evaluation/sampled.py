@@ -1,35 +1,36 @@
 """The ranking of held-out items against a fixed list of candidates, as the papers that sample negatives do it.
 
 Such figures say little about the ranking of the whole catalogue (Krichene and Rendle, 2020,
-doi:10.1145/3394486.3403226): they are for comparison with papers, and nothing else.
+doi:10.1145/3394486.3403226). They serve to compare with papers, and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
-from zoo.data.dataset import Dataset, Part
 from zoo.errors import UserError
-from zoo.evaluation.metrics import ranking_metrics
-from zoo.evaluation.ranking import KNOWN_BEFORE, items_to_find
-from zoo.families import Recommender
+from zoo.evaluation.figures import ranking_metrics
+from zoo.evaluation.ranking import items_to_find, queries_of_users
 from zoo.schema import PADDING
+
+if TYPE_CHECKING:
+    from zoo.data.dataset import Dataset, Part
+    from zoo.families import Recommender
 
 USERS_AT_ONCE = 512
 
 
 def per_user_sampled_ranking(
-    model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int]
+    model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], with_context: bool = True
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Ranks the held-out items of every user against the candidates that the dataset has for that user.
 
-    Of equal scores a held-out item ranks last, so that a model which scores everything alike finds nothing.
-    A candidate that is itself held out for the user is left out of the list: it is what is to be found, no
-    competitor. (156 of the lists of NCF's MovieLens split have one. NCF's own evaluation keeps scores by item,
+    A held-out item ranks last among equal scores, so that a model that scores everything alike finds nothing.
+    A candidate that is itself held out for the user is left out of the list, because it is to be found and competes
+    with nothing. (156 of the lists of NCF's MovieLens split have one. NCF's own evaluation keeps scores by item,
     so that there too it counts once.)
 
     Args:
@@ -37,24 +38,27 @@ def per_user_sampled_ranking(
         dataset: The prepared data, with `candidates` for the part.
         part: The held-out part.
         ks: Where the metrics are cut.
+        with_context: Whether the context of each user's first interaction of the part is known, or else neutral.
 
     Returns:
         The user indices, int `[num_users]`, and the value of every metric for each of them, float64 `[num_users]`.
 
     Raises:
-        UserError: If the dataset has no candidates for the part or for one of its users, or nothing to be found.
+        UserError: If the dataset has no candidates for one of its users, or nothing to be found.
 
     Example:
 
-    >>> users, per_user = per_user_sampled_ranking(model, load_dataset("ml-1m-ncf"), "test", ks=(10,))
-    >>> per_user["hr@10"].mean()
+    ```python
+    users, per_user = per_user_sampled_ranking(model, load_dataset("ml-1m-ncf"), "test", ks=(10,))
+    per_user["hr@10"].mean()
+    ```
     """
     users, held_out = _held_out(dataset, part)
     candidates = _candidates(dataset, part, users)
     is_held_out = (candidates[:, :, None] == held_out[:, None, :]).any(axis=2)
     # Held-out items come last, so that a stable sort leaves them behind all candidates of the same score.
     listed = np.concatenate([np.where(is_held_out, PADDING, candidates), held_out], axis=1)
-    ranked = _ranked(model, dataset, part, users, listed)
+    ranked = _ranked(model, dataset, part, users, listed, with_context)
     hits = (ranked >= candidates.shape[1]) & (np.take_along_axis(listed, ranked, axis=1) != PADDING)
     return users, ranking_metrics(hits, (held_out != PADDING).sum(axis=1), ks)
 
@@ -70,11 +74,6 @@ def _held_out(dataset: Dataset, part: Part) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _candidates(dataset: Dataset, part: Part, users: np.ndarray) -> np.ndarray:
-    if part not in dataset.candidates:
-        raise UserError(
-            f"Protocol 'sampled-ranking' needs a list of candidates for every user, and {dataset.name} has none "
-            f"for the {part} part. Evaluate by 'full-ranking', or use a dataset that has them, such as ml-1m-ncf."
-        )
     candidates = dataset.candidates[part][users]
     without = (candidates == PADDING).all(axis=1)
     if without.any():
@@ -85,15 +84,18 @@ def _candidates(dataset: Dataset, part: Part, users: np.ndarray) -> np.ndarray:
     return candidates
 
 
-def _ranked(model: Recommender, dataset: Dataset, part: Part, users: np.ndarray, listed: np.ndarray) -> np.ndarray:
+def _ranked(
+    model: Recommender, dataset: Dataset, part: Part, users: np.ndarray, listed: np.ndarray, with_context: bool
+) -> np.ndarray:
     """The columns of the listed items of every user, best first and padding last, `[num_users, num_columns]`."""
-    before = KNOWN_BEFORE[part]
+    import tensorflow as tf
+
     catalogue = model.encode_catalogue()
     ranked = np.zeros(listed.shape, np.int64)
     for start in range(0, len(users), USERS_AT_ONCE):
         rows = slice(start, start + USERS_AT_ONCE)
-        inputs = dataset.queries(model.query_names, users[rows], *before, context=part)
-        query: dict[str, Any] = {name: tf.constant(values) for name, values in inputs.items()}
+        inputs = queries_of_users(model, dataset, users[rows], part, with_context)
+        query = {name: tf.constant(values) for name, values in inputs.items()}
         scores = model.score_items(query, tf.constant(listed[rows]), catalogue).numpy()
         ranked[rows] = np.argsort(np.where(listed[rows] == PADDING, np.inf, -scores), axis=1, kind="stable")
     return ranked

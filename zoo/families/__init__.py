@@ -1,6 +1,7 @@
 """The three families, which differ in how they score the whole catalogue."""
 
-from zoo.families.base import Recommender, check_k
+from zoo.families.base import Recommender
+from zoo.families.checks import check_k
 from zoo.families.item_logits import ItemLogits
 from zoo.families.pairs import Pairs
 from zoo.families.towers import Towers

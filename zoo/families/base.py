@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict
 
 import keras
 import numpy as np
 import scipy.sparse
 import tensorflow as tf
-from keras import ops
+from numpy.typing import ArrayLike
 
 from zoo.errors import UserError
+from zoo.families.checks import check_k
 from zoo.families.top_k import (
     NO_ITEM_SCORE,
     USUAL_EXCLUDED,
@@ -23,16 +24,42 @@ from zoo.families.top_k import (
     group_size,
     overwrite_excluded,
 )
-from zoo.layers import CatalogueRows, InteractionRows
+from zoo.layers.data import data_layers
 from zoo.layers.language import Texts
+from zoo.layers.rating_scale import RatingScale
 from zoo.schema import FIRST_KNOWN, PADDING, Schema
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from zoo.types import Tensor
 
 # Lists of item indices, of any batch size and any length.
 LIST = tf.TensorSpec((None, None), tf.int32)
 
-ClosedForm = Callable[[scipy.sparse.csr_matrix], None]
-Pretrained = Callable[[Mapping[str, "Recommender"]], None]
-SetTexts = Callable[[Texts], None]
+# Sets the weights from the training interactions, a sparse `[num_users, num_items]` matrix of labels.
+Solver: TypeAlias = Callable[[scipy.sparse.csr_matrix], None]
+# Sets the weights from trained recommenders, by the names of their architectures.
+Pretrained: TypeAlias = Callable[[Mapping[str, "Recommender"]], None]
+# What `encode_query` gives: one tensor or several, `batch` rows each.
+Encoded: TypeAlias = "Tensor | list[Tensor]"
+
+
+class Recipe(TypedDict):
+    """What builds a model again, JSON-ready."""
+
+    name: str
+    hparams: dict[str, JsonValue]
+    schema: list[dict[str, JsonValue]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Untracked:
+    """What Keras must not track as attributes of the model: it would count these weights a second time."""
+
+    rating_scale: RatingScale
+    resolved: Mapping[str, object]
+    compiled: dict[str, Callable[..., tuple[tf.Tensor, ...] | tf.Tensor]] = dataclasses.field(default_factory=dict)
 
 
 class Recommender(keras.Model):
@@ -44,42 +71,48 @@ class Recommender(keras.Model):
     Args:
         inputs: Symbolic inputs by name, `item` among them.
         logit: `[batch, 1]` or `[batch]` symbolic logit of the pairs.
-        closed_form: For architectures without gradient steps: sets the weights from the training
-            interactions, a sparse `[users, items]` matrix of labels.
-        pretrained: For architectures that can start from others: sets the weights from trained
-            recommenders by the names of their architectures.
+        solver: Sets the weights from the training interactions, a sparse `[num_users, num_items]` matrix of labels.
+            Only for architectures that take no gradient steps.
+        pretrained: Sets the weights from trained recommenders, by the names of their architectures. Only for
+            architectures that can start from others.
+        resolved: Hparams as the recipe must have them, where a given one names something outside of the recipe.
+
+    Attributes:
+        family: The name of the family.
+        architecture: The name of the architecture.
+        hparams: All hparams by name.
+        schema: The schema of the data.
+        query_names: The names of the query inputs, in the order of the schema.
+        solver: As given.
+        pretrained: As given.
     """
+
+    family: ClassVar[str]
 
     def __init__(
         self,
-        inputs: dict[str, Any],
-        logit: Any,
-        closed_form: ClosedForm | None = None,
+        inputs: dict[str, keras.KerasTensor],
+        logit: keras.KerasTensor,
+        solver: Solver | None = None,
         pretrained: Pretrained | None = None,
+        resolved: Mapping[str, object] | None = None,
     ) -> None:
         # Scores are float32 whatever the layers before them compute in.
         rating_scale = RatingScale(name="rating_scale", dtype="float32")
         score = rating_scale(keras.layers.Reshape(())(logit) if len(logit.shape) > 1 else logit)
         super().__init__(inputs=inputs, outputs=score)
-        # A plain namespace, so that Keras does not count the weights of these parts a second time.
-        self.parts = SimpleNamespace(
-            rating_scale=rating_scale,
-            closed_form=closed_form,
-            pretrained=pretrained,
-            texts=None,
-            resolved={},
-            compiled={},
-        )
+        self._untracked = _Untracked(rating_scale, resolved or {})
+        self.solver, self.pretrained = solver, pretrained
         self.query_names = [name for name in inputs if name != "item"]
 
     def describe(self, name: str, hparams: Mapping[str, Any], schema: Schema) -> None:
         """Notes the recipe: the name, hparams and schema this was built from."""
-        self.architecture, self.hparams, self.schema = name, {**hparams, **self.parts.resolved}, schema
+        self.architecture, self.hparams, self.schema = name, {**hparams, **self._untracked.resolved}, schema
         # Endpoint inputs come in the schema's order in every format.
         self.query_names = [feature.name for feature in schema if feature.name in self.query_names]
 
     @property
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> Recipe:
         """What builds this model again, JSON-ready."""
         hparams = json.loads(json.dumps(self.hparams))
         return {"name": self.architecture, "hparams": hparams, "schema": self.schema.to_json()}
@@ -90,70 +123,72 @@ class Recommender(keras.Model):
         return self.schema.size("item")
 
     @property
-    def closed_form(self) -> ClosedForm | None:
-        """What sets the weights of an architecture that is not trained by gradient steps."""
-        return self.parts.closed_form
+    def item_network(self) -> keras.Model | None:
+        """The part of the model that reads an item by itself, if there is one."""
+        return None
 
-    @property
-    def pretrained(self) -> Pretrained | None:
-        """What sets the weights from trained recommenders, where an architecture can start from others."""
-        return self.parts.pretrained
+    def adapt(
+        self,
+        items: Mapping[str, np.ndarray] | None = None,
+        interactions: Callable[[], scipy.sparse.csr_matrix] | None = None,
+        texts: Callable[[], Texts] | None = None,
+    ) -> None:
+        """Puts data into the layers that hold some of it, like `adapt` of the preprocessing layers of Keras.
 
-    def set_catalogue(self, items: Mapping[str, np.ndarray]) -> None:
-        """Puts encoded item features into the model.
-
-        Args:
-            items: `[num_items, *feature.shape]` arrays by feature name.
-        """
-        for layer in self._flatten_layers():
-            if isinstance(layer, CatalogueRows):
-                layer.rows.assign(items[layer.feature_name])
-
-    @property
-    def reads_interactions(self) -> bool:
-        """Whether an item is known by who met it, so that `set_interactions` is to be called before training."""
-        return any(isinstance(layer, InteractionRows) for layer in self._flatten_layers())
-
-    def set_interactions(self, interactions: scipy.sparse.csr_matrix) -> None:
-        """Puts the training interactions into the model, where an architecture reads them.
+        What is not given stays as it is. A function is called once, and only if a layer wants what it gives.
 
         Args:
-            interactions: `[num_users, num_items]` labels above 0.
+            items: The encoded item table: `[num_items, *feature.shape]` arrays by the name of a feature.
+            interactions: Gives the training interactions, `[num_users, num_items]` labels above 0.
+            texts: Gives the words of the data.
+
+        Example:
+
+        >>> import zoo
+        >>> from zoo.data import load_dataset
+        >>> data = load_dataset("synthetic", num_users=20, num_items=10, num_interactions=200)
+        >>> model = zoo.build("two_tower", data.schema)
+        >>> model.adapt(items=data.items)
         """
-        for layer in self._flatten_layers():
-            if isinstance(layer, InteractionRows):
-                layer.set(interactions)
+        functions = {"items": None if items is None else lambda: items, "interactions": interactions, "texts": texts}
+        made: dict[str, object] = {}
+        for layer in data_layers(self):
+            function = functions[layer.source]
+            if function is not None:
+                if layer.source not in made:
+                    made[layer.source] = function()
+                layer.adapt(made[layer.source])
+
+    def to_scores(self, logits: Tensor) -> Tensor:
+        """Scores in the unit of the labels, of logits of any shape."""
+        return self._untracked.rating_scale(logits)
 
     def set_rating_scale(self, mean: float, std: float) -> None:
         """Makes scores ratings: `mean + std * logit`. Before that, a score is the logit itself."""
-        self.parts.rating_scale.set(mean, std)
+        self._untracked.rating_scale.set(mean, std)
 
     @property
     def scores_are_ratings(self) -> bool:
         """Whether `set_rating_scale` was called, so that scores are in the unit of the ratings."""
-        return float(self.parts.rating_scale.is_set.numpy()) > 0
+        return float(self._untracked.rating_scale.is_set.numpy()) > 0
 
     @property
     def rating_scale(self) -> tuple[float, float]:
         """The mean and the spread of the ratings: a score is `mean + std * logit`."""
-        return float(self.parts.rating_scale.mean.numpy()), float(self.parts.rating_scale.std.numpy())
-
-    @property
-    def set_texts(self) -> SetTexts | None:
-        """What puts the words of the data into an architecture that reads words; to be called before training."""
-        return self.parts.texts
+        scale = self._untracked.rating_scale
+        return float(scale.mean.numpy()), float(scale.std.numpy())
 
     # What a family defines. `catalogue` is what `encode_catalogue` gave; encoding it once serves many queries.
 
-    def encode_catalogue(self) -> list[Any]:
+    def encode_catalogue(self) -> list[tf.Tensor]:
         """What is known of every item before a query comes: tensors of `num_items` rows."""
         raise NotImplementedError
 
-    def encode_query(self, query: Mapping[str, Any], training: bool = False) -> Any:
+    def encode_query(self, query: Mapping[str, Tensor], training: bool = False) -> Encoded:
         """What is made of a query before an item comes: tensors of `batch` rows."""
         raise NotImplementedError
 
-    def score_encoded(self, query: Any, catalogue: list[Any], items: Any | None = None) -> Any:
+    def score_encoded(self, query: Encoded, catalogue: Sequence[Tensor], items: Tensor | None = None) -> Tensor:
         """Scores of encoded queries, as a graph operation.
 
         Args:
@@ -166,17 +201,23 @@ class Recommender(keras.Model):
         """
         raise NotImplementedError
 
-    def score_catalogue(self, query: Mapping[str, Any], catalogue: list[Any]) -> Any:
+    def score_catalogue(self, query: Mapping[str, Tensor], catalogue: Sequence[Tensor]) -> Tensor:
         """`[batch, num_items]` scores, as a graph operation."""
         return self.score_encoded(self.encode_query(query), catalogue)
 
     def score_items(
-        self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
-    ) -> Any:
+        self,
+        query: Mapping[str, Tensor],
+        items: Tensor,
+        catalogue: Sequence[Tensor] | None = None,
+        training: bool = False,
+    ) -> Tensor:
         """`[batch, candidates]` scores of `[batch, candidates]` items, as a graph operation."""
         raise NotImplementedError
 
-    def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
+    def score_shared(
+        self, query: Mapping[str, Tensor], items: Tensor, own: Tensor | None = None, training: bool = False
+    ) -> Tensor:
         """Scores every query with the same items, as a graph operation.
 
         Args:
@@ -192,7 +233,7 @@ class Recommender(keras.Model):
 
     # What callers use.
 
-    def score(self, query: Mapping[str, Any], items: Any) -> np.ndarray:
+    def score(self, query: Mapping[str, ArrayLike], items: ArrayLike) -> np.ndarray:
         """Scores items for queries.
 
         Args:
@@ -201,6 +242,13 @@ class Recommender(keras.Model):
 
         Returns:
             float32 scores of the shape of `items`.
+
+        Example:
+
+        >>> import zoo
+        >>> model = zoo.build("mf", num_users=5, num_items=7)
+        >>> model.score({"user": [2, 3]}, [[4, 5, 6], [4, 5, 6]]).shape
+        (2, 3)
         """
         items = np.asarray(items, np.int32)
         pairs = items if items.ndim == 2 else items[:, None]
@@ -210,11 +258,11 @@ class Recommender(keras.Model):
 
     def recommend(
         self,
-        query: Mapping[str, Any],
+        query: Mapping[str, ArrayLike],
         k: int = 10,
-        exclude: Any | None = None,
-        candidates: Any | None = None,
-        catalogue: list[Any] | None = None,
+        exclude: ArrayLike | None = None,
+        candidates: ArrayLike | None = None,
+        catalogue: Sequence[tf.Tensor] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The best items for each query.
 
@@ -232,31 +280,39 @@ class Recommender(keras.Model):
 
         Raises:
             UserError: If `k` is below 1 or larger than the catalogue.
+
+        Example:
+
+        >>> import zoo
+        >>> model = zoo.build("mf", num_users=5, num_items=7)
+        >>> items, scores = model.recommend({"user": [2, 3]}, k=4)
+        >>> items.shape
+        (2, 4)
         """
         check_k(k, self.num_items)
-        query = self._tensors(query)
-        size = next(iter(query.values())).shape[0]
-        exclude = tf.constant(np.zeros((size, 0)) if exclude is None else exclude, tf.int32)
-        catalogue = self.encode_catalogue() if catalogue is None else catalogue
+        tensors = self._tensors(query)
+        size = next(iter(tensors.values())).shape[0]
+        excluded = tf.constant(np.zeros((size, 0)) if exclude is None else exclude, tf.int32)
+        catalogue = self.encode_catalogue() if catalogue is None else list(catalogue)
         rows = [tf.TensorSpec(part.shape, part.dtype) for part in catalogue]
         if candidates is None:
             rank = self._compiled(f"recommend {k}", partial(self._rank_all, k), [self._query_spec(), LIST, rows])
-            items, scores = rank(query, exclude, catalogue)
+            items, scores = rank(tensors, excluded, catalogue)
         else:
             signature = [self._query_spec(), LIST, LIST, rows]
             rank = self._compiled(f"recommend {k} candidates", partial(self.rank, k), signature)
-            items, scores = rank(query, exclude, tf.constant(candidates, tf.int32), catalogue)
+            items, scores = rank(tensors, excluded, tf.constant(candidates, tf.int32), catalogue)
         return items.numpy(), scores.numpy()
 
     def rank(
         self,
         k: int,
-        query: Mapping[str, Any],
-        exclude: Any,
-        candidates: Any,
-        catalogue: list[Any],
-        offered: Any | None = None,
-    ) -> tuple[Any, Any]:
+        query: Mapping[str, Tensor],
+        exclude: Tensor,
+        candidates: Tensor,
+        catalogue: Sequence[Tensor],
+        offered: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """`recommend` as a graph operation that every export format has.
 
         The best of the catalogue and the candidates are put into one pool, from which what is excluded is
@@ -273,7 +329,7 @@ class Recommender(keras.Model):
         Returns:
             Items and scores, `[batch, k]`.
         """
-        # One more column of padding, for LiteRT has no lists without any.
+        # One more column of padding, because LiteRT has no lists without any.
         candidates = tf.pad(candidates, [[0, 0], [0, 1]])
         has_candidates = tf.reduce_max(candidates, axis=1, keepdims=True) > 0
         encoded = self.encode_query(query)
@@ -281,7 +337,7 @@ class Recommender(keras.Model):
         if offered is not None:
             every = tf.where(offered, every, NO_ITEM_SCORE)
             candidates = tf.where(tf.gather(offered, candidates), candidates, PADDING)
-        # Two more, for padding and the unknown item are never returned.
+        # Two more, because padding and the unknown item are never returned.
         enough = tf.minimum(k + tf.shape(exclude)[1] + FIRST_KNOWN, self.num_items)
         group = group_size(k + USUAL_EXCLUDED, self.num_items)
         best_scores, best = best_of_catalogue(every, enough, self.num_items, group)
@@ -289,13 +345,15 @@ class Recommender(keras.Model):
         items, scores = tf.concat([best, candidates], axis=1), tf.concat([best_scores, some], axis=1)
         return best_of_pool(items, scores, exclude, k)
 
-    def _rank_all(self, k: int, query: Mapping[str, Any], exclude: Any, catalogue: list[Any]) -> Any:
+    def _rank_all(
+        self, k: int, query: Mapping[str, Tensor], exclude: Tensor, catalogue: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """What `rank` gives without candidates, in less time where the batch is large."""
         scores = overwrite_excluded(self.score_catalogue(query, catalogue), exclude)
         scores, items = best_of_catalogue(scores, k, self.num_items, group_size(k, self.num_items))
         return tf.where(scores > NO_ITEM_SCORE, items, PADDING), scores
 
-    def _tensors(self, query: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    def _tensors(self, query: Mapping[str, ArrayLike]) -> dict[str, tf.Tensor]:
         missing = [name for name in self.query_names if name not in query]
         if missing:
             raise UserError(
@@ -307,52 +365,11 @@ class Recommender(keras.Model):
         features = [self.schema[name] for name in self.query_names]
         return {feature.name: tf.TensorSpec((None, *feature.shape), feature.dtype) for feature in features}
 
-    def _compiled(self, name: str, function: Callable[..., Any], signature: list[Any]) -> Callable[..., Any]:
-        if name not in self.parts.compiled:
-            # Wrapped, for a function with a signature cannot be a bound method of a Keras model.
-            compiled = tf.function(lambda *given: function(*given), input_signature=signature, autograph=False)
-            self.parts.compiled[name] = compiled
-        return self.parts.compiled[name]
-
-
-class RatingScale(keras.layers.Layer):
-    """`mean + std * logit`: the identity, until the labels are ratings and their mean and spread are set."""
-
-    def build(self, input_shape: Any) -> None:
-        """Makes the numbers, which are not trained."""
-        self.mean = self.add_weight(name="mean", shape=(), initializer="zeros", trainable=False)
-        self.std = self.add_weight(name="std", shape=(), initializer="ones", trainable=False)
-        self.is_set = self.add_weight(name="is_set", shape=(), initializer="zeros", trainable=False)
-
-    def set(self, mean: float, std: float) -> None:
-        """Sets the mean and the spread of the ratings."""
-        self.mean.assign(mean)
-        self.std.assign(std)
-        self.is_set.assign(1.0)
-
-    def call(self, logits: Any) -> Any:
-        """The scores, in the unit of the labels."""
-        return logits * self.std + self.mean
-
-
-def check_k(k: int, num_items: int) -> None:
-    """Raises a `UserError` unless `k` items can be recommended."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer):
-        raise UserError(f"k must be an integer. Received: {k!r}.")
-    if not 1 <= k <= num_items - FIRST_KNOWN:
-        raise UserError(f"k must be between 1 and the {num_items - FIRST_KNOWN} items of the catalogue. Received: {k}.")
-
-
-def sources(tensors: list[Any]) -> dict[str, Any]:
-    """The named inputs that symbolic tensors were made from."""
-    return {source.name: source for tensor in tensors for source in keras.utils.get_source_inputs(tensor)}
-
-
-def listed(tensors: Any) -> list[Any]:
-    """One tensor or several, as a list."""
-    return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
-
-
-def float32(tensor: Any) -> Any:
-    """The tensor in float32."""
-    return tensor if tensor.dtype == "float32" else ops.cast(tensor, "float32")
+    def _compiled(
+        self, name: str, function: Callable[..., tf.Tensor], signature: list[object]
+    ) -> Callable[..., tf.Tensor]:
+        compiled = self._untracked.compiled
+        if name not in compiled:
+            # Wrapped, because a function with a signature cannot be a bound method of a Keras model.
+            compiled[name] = tf.function(lambda *given: function(*given), input_signature=signature, autograph=False)
+        return compiled[name]

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from zoo.families.base import ClosedForm, Pretrained, Recommender, float32, sources
+from zoo.families.base import Encoded, Pretrained, Recommender, Solver
+from zoo.families.symbolic import float32, sources
+
+if TYPE_CHECKING:
+    from zoo.types import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class _Networks:
+    """In a plain object, because Keras would count the weights of an attribute of the model a second time."""
+
+    logits: keras.Model
 
 
 class ItemLogits(Recommender):
@@ -17,44 +29,52 @@ class ItemLogits(Recommender):
 
     Args:
         logits: `[batch, num_items]` symbolic logits, columns in index order, padding and unknown included.
-        closed_form: See `Recommender`.
+        solver: See `Recommender`.
         pretrained: See `Recommender`.
     """
 
+    family: ClassVar[str] = "item logits"
+
     def __init__(
-        self, logits: Any, closed_form: ClosedForm | None = None, pretrained: Pretrained | None = None
+        self, logits: keras.KerasTensor, solver: Solver | None = None, pretrained: Pretrained | None = None
     ) -> None:
         logits = float32(logits)
         inputs = sources([logits])
         query_inputs = dict(inputs)
         item = keras.Input(shape=(), dtype="int32", name="item")
         inputs["item"] = item
-        super().__init__(inputs, ops.take_along_axis(logits, item[:, None], axis=1), closed_form, pretrained)
-        self.parts.logits = keras.Model(query_inputs, logits)
+        super().__init__(inputs, ops.take_along_axis(logits, item[:, None], axis=1), solver, pretrained)
+        self._networks = _Networks(keras.Model(query_inputs, logits))
 
-    def encode_query(self, query: Mapping[str, Any], training: bool = False) -> Any:
+    def encode_query(self, query: Mapping[str, Tensor], training: bool = False) -> Tensor:
         """`[batch, num_items]` logits, before they are made ratings."""
-        return self.parts.logits({name: query[name] for name in self.query_names}, training=training)
+        return self._networks.logits({name: query[name] for name in self.query_names}, training=training)
 
-    def encode_catalogue(self) -> list[Any]:
+    def encode_catalogue(self) -> list[tf.Tensor]:
         """Nothing: the items are the columns of the last layer."""
         return []
 
-    def score_encoded(self, query: Any, catalogue: list[Any], items: Any | None = None) -> Any:
+    def score_encoded(self, query: Encoded, catalogue: Sequence[Tensor], items: Tensor | None = None) -> Tensor:
         """The logits themselves, or the columns of some items."""
         logits = query if items is None else tf.gather(query, items, axis=1, batch_dims=1)
-        return self.parts.rating_scale(logits)
+        return self.to_scores(logits)
 
     def score_items(
-        self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
-    ) -> Any:
+        self,
+        query: Mapping[str, Tensor],
+        items: Tensor,
+        catalogue: Sequence[Tensor] | None = None,
+        training: bool = False,
+    ) -> Tensor:
         """The columns of the items."""
         return self.score_encoded(self.encode_query(query, training=training), [], items)
 
-    def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
+    def score_shared(
+        self, query: Mapping[str, Tensor], items: Tensor, own: Tensor | None = None, training: bool = False
+    ) -> Tensor:
         """The columns of the shared items."""
         logits = self.encode_query(query, training=training)
         scores = tf.gather(logits, items, axis=1)
         if own is not None:
             scores = tf.concat([tf.gather(logits, own, axis=1, batch_dims=1), scores], axis=1)
-        return self.parts.rating_scale(scores)
+        return self.to_scores(scores)

@@ -1,23 +1,26 @@
-"""The best items of a catalogue, less those that are excluded, as graph operations that every export format has."""
+"""The best items of a catalogue minus those that are excluded, as graph operations that every export format has."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from zoo.schema import PADDING, UNKNOWN
 
+if TYPE_CHECKING:
+    from zoo.types import Tensor
+
 # The score of a slot for which no item is left. Finite, so that JSON can carry it.
 NO_ITEM_SCORE = float(np.finfo(np.float32).min)
 
-# How many excluded items the groups of `best_of_catalogue` are made for; more are right too, and slower.
+# How many excluded items the groups of `best_of_catalogue` are made for; more are correct too, but slower.
 USUAL_EXCLUDED = 100
 
 
-def overwrite_excluded(scores: Any, exclude: Any) -> Any:
+def overwrite_excluded(scores: Tensor, exclude: Tensor) -> Tensor:
     """The scores, with `NO_ITEM_SCORE` for excluded items, padding and the unknown item; overwrites where it can.
 
     Args:
@@ -30,7 +33,7 @@ def overwrite_excluded(scores: Any, exclude: Any) -> Any:
     return tf.tensor_scatter_nd_update(scores, places, tf.fill(tf.shape(items), NO_ITEM_SCORE))
 
 
-def best_of_catalogue(scores: Any, n: Any, num_items: int, group: int) -> tuple[Any, Any]:
+def best_of_catalogue(scores: Tensor, n: int | Tensor, num_items: int, group: int) -> tuple[Tensor, Tensor]:
     """`tf.math.top_k` of `[batch, num_items]` scores in two passes, equal to it in the order of ties too.
 
     The best n items are in the n groups of neighbouring items whose best items are best. Taking a maximum is
@@ -50,7 +53,7 @@ def best_of_catalogue(scores: Any, n: Any, num_items: int, group: int) -> tuple[
         scores = tf.pad(scores, [[0, 0], [0, number * group - num_items]], constant_values=-np.inf)
     grouped = tf.reshape(scores, [-1, number, group])
     groups = tf.math.top_k(tf.reduce_max(grouped, axis=2), tf.minimum(n, number)).indices
-    # In the order of the catalogue, for of equal scores the first one is taken.
+    # In the order of the catalogue, because the first of equal scores is taken.
     groups, _ = _ascending(groups)
     chosen = tf.reshape(tf.gather(grouped, groups, batch_dims=1), [tf.shape(groups)[0], -1])
     best, places = tf.math.top_k(chosen, n)
@@ -67,7 +70,7 @@ def group_size(n: int, num_items: int) -> int:
     return next((size for size in near if size > 1 and num_items % size == 0), best)
 
 
-def best_of_pool(items: Any, scores: Any, exclude: Any, k: int) -> tuple[Any, Any]:
+def best_of_pool(items: Tensor, scores: Tensor, exclude: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The best k items of a pool, each once, and none that is excluded.
 
     All items are sorted by index, an excluded one before those of the pool. Then whatever stands behind an
@@ -95,13 +98,13 @@ def best_of_pool(items: Any, scores: Any, exclude: Any, k: int) -> tuple[Any, An
     return tf.where(best > NO_ITEM_SCORE, tf.gather(sorted_items, places, batch_dims=1), PADDING), best
 
 
-def _with_nothing(exclude: Any) -> Any:
+def _with_nothing(exclude: Tensor) -> Tensor:
     """The excluded items of every row, padding and the unknown item among them."""
     nothing = tf.tile([[PADDING, UNKNOWN]], [tf.shape(exclude)[0], 1])
     return tf.concat([nothing, exclude], axis=1)
 
 
-def _ascending(values: Any) -> tuple[Any, Any]:
+def _ascending(values: Tensor) -> tuple[Tensor, Tensor]:
     """The values of each row in ascending order, and where each stood."""
     negative, places = tf.math.top_k(-values, tf.shape(values)[1])
     return -negative, places

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from zoo.families.base import ClosedForm, Pretrained, Recommender, float32, sources
+from zoo.families.base import Encoded, Pretrained, Recommender, Solver
+from zoo.families.symbolic import float32, sources
+
+if TYPE_CHECKING:
+    from zoo.types import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class _Networks:
+    """In a plain object, because Keras would count the weights of an attribute of the model a second time."""
+
+    query: keras.Model
+    item: keras.Model
+    positions: keras.Model | None
 
 
 class Towers(Recommender):
@@ -22,86 +36,122 @@ class Towers(Recommender):
         item_bias: `[batch, 1]` added to every score of an item.
         positions: `[batch, length, dim]` for sequence architectures: the query vector after every
             event of the history, of which `query` is the last. The next-item objective trains them all.
-        closed_form: See `Recommender`.
+        solver: See `Recommender`.
         pretrained: See `Recommender`.
     """
 
+    family: ClassVar[str] = "towers"
+
     def __init__(
         self,
-        query: Any,
-        item: Any,
-        query_bias: Any | None = None,
-        item_bias: Any | None = None,
-        positions: Any | None = None,
-        closed_form: ClosedForm | None = None,
+        query: keras.KerasTensor,
+        item: keras.KerasTensor,
+        query_bias: keras.KerasTensor | None = None,
+        item_bias: keras.KerasTensor | None = None,
+        positions: keras.KerasTensor | None = None,
+        solver: Solver | None = None,
         pretrained: Pretrained | None = None,
     ) -> None:
         # Biases become two more dimensions, so that a dot product of vectors is all there ever is.
         query, item = map(float32, _with_biases(query, query_bias, item, item_bias))
         inputs = sources([query, item])
-        super().__init__(inputs, ops.sum(query * item, axis=-1), closed_form, pretrained)
+        super().__init__(inputs, ops.sum(query * item, axis=-1), solver, pretrained)
         query_inputs = {name: inputs[name] for name in self.query_names}
-        self.parts.query = keras.Model(query_inputs, query)
-        self.parts.item = keras.Model(inputs["item"], item)
+        query_tower, item_tower = keras.Model(query_inputs, query), keras.Model(inputs["item"], item)
+        every_position = None
         if positions is not None:
             positions = positions if item_bias is None else _append_one(positions)
-            self.parts.positions = keras.Model(query_inputs, float32(positions))
+            every_position = keras.Model(query_inputs, float32(positions))
+        self._networks = _Networks(query_tower, item_tower, every_position)
+
+    @property
+    def query_tower(self) -> keras.Model:
+        """Query inputs by name to `[batch, dim]` vectors."""
+        return self._networks.query
+
+    @property
+    def item_tower(self) -> keras.Model:
+        """`[n]` items to `[n, dim]` vectors."""
+        return self._networks.item
+
+    @property
+    def item_network(self) -> keras.Model:
+        """The item tower."""
+        return self.item_tower
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether there is a query vector after every event of a history, see `encode_positions`."""
+        return self._networks.positions is not None
 
     @property
     def dim(self) -> int:
         """The width of query and item vectors, biases included."""
-        return self.parts.query.output_shape[-1]
+        return self.query_tower.output_shape[-1]
 
-    def encode_query(self, query: Mapping[str, Any], training: bool = False) -> Any:
+    def encode_query(self, query: Mapping[str, Tensor], training: bool = False) -> Tensor:
         """`[batch, dim]` query vectors."""
-        return self.parts.query({name: query[name] for name in self.query_names}, training=training)
+        return self.query_tower({name: query[name] for name in self.query_names}, training=training)
 
-    def encode_positions(self, query: Mapping[str, Any], training: bool = False) -> Any:
+    def encode_positions(self, query: Mapping[str, Tensor], training: bool = False) -> Tensor:
         """`[batch, length, dim]` query vectors after every event of the history."""
-        return self.parts.positions({name: query[name] for name in self.query_names}, training=training)
+        if self._networks.positions is None:
+            raise ValueError(f"{self.architecture} has no positions. Ask `has_positions` first.")
+        return self._networks.positions({name: query[name] for name in self.query_names}, training=training)
 
-    def encode_items(self, items: Any, training: bool = False) -> Any:
+    def encode_items(self, items: Tensor, training: bool = False) -> Tensor:
         """`[n, dim]` item vectors of `[n]` items."""
-        return self.parts.item(items, training=training)
+        return self.item_tower(items, training=training)
 
-    def encode_candidates(self, items: Any, training: bool = False) -> Any:
+    def encode_candidates(self, items: Tensor, training: bool = False) -> Tensor:
         """`[batch, candidates, dim]` item vectors of `[batch, candidates]` items."""
         vectors = self.encode_items(tf.reshape(items, [-1]), training=training)
         return tf.reshape(vectors, [tf.shape(items)[0], tf.shape(items)[1], vectors.shape[-1]])
 
-    def encode_catalogue(self) -> list[Any]:
+    def encode_catalogue(self) -> list[tf.Tensor]:
         """The item matrix, `[num_items, dim]`."""
         return [self.encode_items(tf.range(self.num_items))]
 
-    def score_encoded(self, query: Any, catalogue: list[Any], items: Any | None = None) -> Any:
+    def score_encoded(self, query: Encoded, catalogue: Sequence[Tensor], items: Tensor | None = None) -> Tensor:
         """One matrix product with the item matrix, or dot products of each query with its own items."""
         if items is None:
             logits = tf.matmul(query, catalogue[0], transpose_b=True)
         else:
             logits = tf.linalg.matvec(tf.gather(catalogue[0], items), query)
-        return self.parts.rating_scale(logits)
+        return self.to_scores(logits)
 
     def score_items(
-        self, query: Mapping[str, Any], items: Any, catalogue: list[Any] | None = None, training: bool = False
-    ) -> Any:
+        self,
+        query: Mapping[str, Tensor],
+        items: Tensor,
+        catalogue: Sequence[Tensor] | None = None,
+        training: bool = False,
+    ) -> Tensor:
         """Dot products of each query with its own items."""
         query_vectors = self.encode_query(query, training=training)
         if catalogue is not None:
             return self.score_encoded(query_vectors, catalogue, items)
         vectors = self.encode_candidates(items, training)
-        return self.parts.rating_scale(tf.linalg.matvec(vectors, query_vectors))
+        return self.to_scores(tf.linalg.matvec(vectors, query_vectors))
 
-    def score_shared(self, query: Mapping[str, Any], items: Any, own: Any | None = None, training: bool = False) -> Any:
+    def score_shared(
+        self, query: Mapping[str, Tensor], items: Tensor, own: Tensor | None = None, training: bool = False
+    ) -> Tensor:
         """One matrix product of the queries with the shared items."""
         query_vectors = self.encode_query(query, training=training)
         logits = tf.matmul(query_vectors, self.encode_items(items, training=training), transpose_b=True)
         if own is not None:
             vectors = self.encode_candidates(own, training)
             logits = tf.concat([tf.linalg.matvec(vectors, query_vectors), logits], axis=1)
-        return self.parts.rating_scale(logits)
+        return self.to_scores(logits)
 
 
-def _with_biases(query: Any, query_bias: Any | None, item: Any, item_bias: Any | None) -> tuple[Any, Any]:
+def _with_biases(
+    query: keras.KerasTensor,
+    query_bias: keras.KerasTensor | None,
+    item: keras.KerasTensor,
+    item_bias: keras.KerasTensor | None,
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     if query_bias is not None:
         query, item = ops.concatenate([query, query_bias], -1), _append_one(item)
     if item_bias is not None:
@@ -109,5 +159,5 @@ def _with_biases(query: Any, query_bias: Any | None, item: Any, item_bias: Any |
     return query, item
 
 
-def _append_one(vectors: Any) -> Any:
+def _append_one(vectors: keras.KerasTensor) -> keras.KerasTensor:
     return ops.concatenate([vectors, ops.ones_like(vectors[..., :1])], -1)

@@ -2,6 +2,7 @@
 
 from zoo.layers.basic import Dropout, Embedding, MultiHot, Weighted, joined_mlp, mlp, unit_length
 from zoo.layers.catalogue import CatalogueRows
+from zoo.layers.data import DataLayer, data_layers
 from zoo.layers.factorization import linear_query, linear_terms, pairwise_products, query_and_item
 from zoo.layers.features import (
     AttentionPooling,
@@ -24,11 +25,13 @@ from zoo.layers.interaction_graph import InteractionGraph, item_nodes
 from zoo.layers.interactions import InteractionRows
 from zoo.layers.neighbors import UserNeighbors
 from zoo.layers.propagation import CoPropagation
+from zoo.layers.rating_scale import RatingScale
 
 __all__ = [
     "AttentionPooling",
     "CatalogueRows",
     "CoPropagation",
+    "DataLayer",
     "Dropout",
     "Embedding",
     "FeatureNodes",
@@ -40,8 +43,10 @@ __all__ = [
     "LeastSquaresFoldIn",
     "MultiHot",
     "NumericEmbedding",
+    "RatingScale",
     "UserNeighbors",
     "Weighted",
+    "data_layers",
     "event_labels",
     "feature_values",
     "item_nodes",

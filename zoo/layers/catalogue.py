@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
-import keras
+import numpy as np
 from keras import ops
 
+from zoo.layers.data import DataLayer, Source
 from zoo.schema import Feature
 
+if TYPE_CHECKING:
+    from zoo.types import Tensor
 
-class CatalogueRows(keras.layers.Layer):
+
+class CatalogueRows(DataLayer[Mapping[str, np.ndarray]]):
     """The encoded value of one feature for every item, not trained; called on item ids.
 
     Args:
         num_items: Rows of the item table, padding and unknown included.
         feature: The item feature.
+        **kwargs: Those of a Keras layer.
+
+    Example:
+
+    >>> rows = CatalogueRows(3, Feature("year", "item", "numeric"))
+    >>> rows.adapt({"year": np.array([0.0, 0.0, 1.5])})
+    >>> rows(np.array([2, 1])).numpy()
+    array([1.5, 0. ], dtype=float32)
     """
 
-    def __init__(self, num_items: int, feature: Feature, **kwargs: Any) -> None:
+    source: ClassVar[Source] = "items"
+
+    def __init__(self, num_items: int, feature: Feature, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.feature_name = feature.name
         self.rows = self.add_weight(
@@ -30,6 +45,14 @@ class CatalogueRows(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, items: Any) -> Any:
+    def adapt(self, data: Mapping[str, np.ndarray]) -> None:
+        """Puts the values of the feature into the layer.
+
+        Args:
+            data: The item table: `[num_items, *feature.shape]` arrays by the name of a feature.
+        """
+        self.rows.assign(data[self.feature_name])
+
+    def call(self, items: Tensor) -> Tensor:
         """`[batch]` items to `[batch, *feature.shape]`."""
         return ops.take(self.rows, items, axis=0)

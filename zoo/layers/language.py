@@ -12,7 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -20,6 +20,8 @@ import tensorflow as tf
 from keras import ops
 
 from zoo.errors import UserError
+from zoo.keras_internals import flatten_layers
+from zoo.layers.data import DataLayer, Source
 from zoo.schema import FIRST_KNOWN, PADDING, Feature, Schema
 
 # What fills up rows of tokens; no tokenizer gives it.
@@ -360,11 +362,13 @@ def _model_of(tensor: Any) -> keras.Model:
     return keras.Model(_sources([tensor]), tensor)
 
 
-class LanguageModel(keras.layers.Layer):
+class LanguageModel(DataLayer[Texts]):
     """The log-odds of the answer yes against no, after a prompt.
 
     Args:
         backbone: A causal language model of keras-hub without its head.
+        tables: The token tables that its prompts are made of, which `adapt` fills.
+        make_tokenizer: Gives what turns a text into tokens, when told all texts in groups.
         soft_place: The place in the prompt that the soft token takes, if it is given one.
         lora_rank: 0 trains all of it; another number trains adapters of this rank of its queries and values, and
             the biases of these, alone (Hu et al., 2021, arXiv:2106.09685).
@@ -373,8 +377,19 @@ class LanguageModel(keras.layers.Layer):
         UserError: If the backbone is no causal language model or has no layers to adapt.
     """
 
-    def __init__(self, backbone: Any, soft_place: int = 0, lora_rank: int = 0, **kwargs: Any) -> None:
+    source: ClassVar[Source] = "texts"
+
+    def __init__(
+        self,
+        backbone: Any,
+        tables: PromptTables,
+        make_tokenizer: Callable[[list[Sequence[str]]], Encode],
+        soft_place: int = 0,
+        lora_rank: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self._tables, self._make_tokenizer = tables, make_tokenizer
         _check_is_causal(backbone)
         if lora_rank:
             _enable_lora(backbone, lora_rank)
@@ -387,6 +402,14 @@ class LanguageModel(keras.layers.Layer):
         self.answers = self.add_weight(
             name="answers", shape=(2,), dtype="int32", initializer="zeros", trainable=False, autocast=False
         )
+
+    def adapt(self, data: Texts) -> None:
+        """Fills the token tables of the prompts.
+
+        Args:
+            data: The words of the data.
+        """
+        self.answers.assign(self._tables.set(data, self._make_tokenizer))
 
     def call(self, tokens: Any, soft: Any | None = None) -> Any:
         """Reads prompts.
@@ -442,7 +465,7 @@ def _check_is_causal(backbone: Any) -> None:
 
 def _enable_lora(backbone: Any, rank: int) -> None:
     targets = backbone.default_lora_layer_names()
-    if not any(layer.name in targets and hasattr(layer, "enable_lora") for layer in backbone._flatten_layers()):
+    if not any(layer.name in targets and hasattr(layer, "enable_lora") for layer in flatten_layers(backbone)):
         raise UserError(f"{type(backbone).__name__} has no layers that lora_rank can adapt. Set lora_rank=0.")
     backbone.enable_lora(rank)
 

@@ -17,7 +17,7 @@ from zoo.schema import Schema
 from zoo.solvers.cooccurrence import cooccurrences, positives
 
 
-@register("ease", objective="closed_form", query=("history",), paper="arXiv:1905.03375", tiny={"l2": 10.0})
+@register("ease", solver="closed_form", query=("history",), paper="arXiv:1905.03375", tiny={"l2": 10.0})
 def ease(schema: Schema, *, l2: float = 500.0) -> ItemLogits:
     if l2 <= 0:
         raise UserError(f"ease: l2 must be above 0. Received: {l2}.")
@@ -38,4 +38,4 @@ def ease(schema: Schema, *, l2: float = 500.0) -> ItemLogits:
         np.fill_diagonal(inverse, 0)
         weights.set_weights([inverse])
 
-    return ItemLogits(logits=weights(liked_items(schema)), closed_form=solve)
+    return ItemLogits(logits=weights(liked_items(schema)), solver=solve)

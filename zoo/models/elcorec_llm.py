@@ -46,7 +46,6 @@ from zoo.layers.language import (
     LanguageModel,
     NearestEvents,
     PromptTables,
-    Texts,
     WordTokenizer,
     described,
     from_description,
@@ -137,7 +136,11 @@ def elcorec_llm(
             )
     else:
         network = small_language_model(vocabulary, prompt.shape[1], embedding_dim, layers, heads, dropout)
-    language_model = LanguageModel(network, soft_place, lora_rank, name="language_model")
+
+    def tokenizer(groups: list[Sequence[str]]) -> Encode:
+        return preset_tokenizer(preset) if preset else WordTokenizer(groups, vocabulary)
+
+    language_model = LanguageModel(network, tables, tokenizer, soft_place, lora_rank, name="language_model")
     if soft_token:
         graph = _graph(schema, expert or {})
         frozen = Frozen(graph.query, graph.item, graph.target)
@@ -146,12 +149,6 @@ def elcorec_llm(
         logit = language_model(prompt, soft)
     else:
         logit = language_model(prompt)
-
-    def set_texts(texts: Texts) -> None:
-        def tokenizer(groups: list[Sequence[str]]) -> Encode:
-            return preset_tokenizer(preset) if preset else WordTokenizer(groups, vocabulary)
-
-        language_model.answers.assign(tables.set(texts, tokenizer))
 
     def start_from(trained: Mapping[str, Recommender]) -> None:
         for name, model in trained.items():
@@ -170,7 +167,6 @@ def elcorec_llm(
         item=own,
         logit=logit,
         pretrained=start_from,
-        texts=set_texts,
         resolved={"backbone": described(network)} if preset else {},
     )
 

@@ -25,7 +25,7 @@ from zoo.solvers.least_squares import solve_rows
 
 @register(
     "ials",
-    objective="closed_form",
+    solver="closed_form",
     query=("history",),
     paper="arXiv:2110.14037",
     tiny={"embedding_dim": 4, "epochs": 3},
@@ -68,5 +68,5 @@ def ials(
     return Towers(
         query=fold_in(schema.input("history"), liked_events(schema)),
         item=item_vectors(schema.input("item")),
-        closed_form=alternate,
+        solver=alternate,
     )

@@ -17,7 +17,7 @@ from zoo.schema import Schema
 from zoo.solvers.cooccurrence import cooccurrences, positives
 
 
-@register("itemknn", objective="closed_form", query=("history",), paper="10.1145/371920.372071", tiny={"neighbors": 5})
+@register("itemknn", solver="closed_form", query=("history",), paper="10.1145/371920.372071", tiny={"neighbors": 5})
 def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0) -> ItemLogits:
     if neighbors < 1 or shrinkage < 0:
         raise UserError(
@@ -36,4 +36,4 @@ def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0) ->
             row[row < np.partition(row, last)[last]] = 0
         weights.set_weights([similarity.T])
 
-    return ItemLogits(logits=weights(liked_items(schema)), closed_form=count)
+    return ItemLogits(logits=weights(liked_items(schema)), solver=count)

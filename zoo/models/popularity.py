@@ -10,7 +10,7 @@ from zoo.registry import register
 from zoo.schema import FIRST_KNOWN, Schema
 
 
-@register("popularity", objective="closed_form", query=("user",), tiny={})
+@register("popularity", solver="closed_form", query=("user",), tiny={})
 def popularity(schema: Schema) -> ItemLogits:
     user = schema.input("user")
     shares = Embedding(schema.size("item"), 1, trainable=False)
@@ -20,4 +20,4 @@ def popularity(schema: Schema) -> ItemLogits:
         met = (interactions > 0).sum(axis=0)
         shares.set_weights([np.asarray(met, np.float32).reshape(-1, 1) / (interactions.shape[0] - FIRST_KNOWN)])
 
-    return ItemLogits(logits=shares(everyone)[..., 0], closed_form=count)
+    return ItemLogits(logits=shares(everyone)[..., 0], solver=count)

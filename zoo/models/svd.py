@@ -25,7 +25,7 @@ from zoo.solvers.least_squares import solve_rows
 
 @register(
     "svd",
-    objective="closed_form",
+    solver="closed_form",
     query=("user", "history"),
     paper="10.1145/1864708.1864721",
     tiny={"embedding_dim": 4},
@@ -68,7 +68,7 @@ def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
         # Vectors of vanishing values are any that complete the basis and say nothing.
         vectors.set_weights([right.T * (values > 1e-6 * values.max())])
 
-    return Towers(query=query, item=vectors(schema.input("item")), closed_form=decompose)
+    return Towers(query=query, item=vectors(schema.input("item")), solver=decompose)
 
 
 def _of_ratings(schema: Schema, dim: int, regularization: float, frequency_scaling: float, epochs: int) -> Towers:
@@ -104,6 +104,6 @@ def _of_ratings(schema: Schema, dim: int, regularization: float, frequency_scali
         item=item_vectors(item),
         query_bias=user_biases(user),
         item_bias=item_biases(item),
-        closed_form=alternate,
+        solver=alternate,
     )
     return model

@@ -16,7 +16,7 @@ from zoo.schema import Schema
 from zoo.solvers.cooccurrence import positives
 
 
-@register("userknn", objective="closed_form", query=("history",), paper="10.1145/312624.312682", tiny={"neighbors": 5})
+@register("userknn", solver="closed_form", query=("history",), paper="10.1145/312624.312682", tiny={"neighbors": 5})
 def userknn(schema: Schema, *, neighbors: int = 50) -> ItemLogits:
     if neighbors < 1:
         raise UserError(f"userknn: neighbors must be at least 1. Received: {neighbors}.")
@@ -25,4 +25,4 @@ def userknn(schema: Schema, *, neighbors: int = 50) -> ItemLogits:
     def remember(interactions: csr_matrix) -> None:
         vote.set_liked(positives(interactions))
 
-    return ItemLogits(logits=vote(liked_items(schema)), closed_form=remember)
+    return ItemLogits(logits=vote(liked_items(schema)), solver=remember)

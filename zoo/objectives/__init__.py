@@ -57,9 +57,9 @@ def make_objective(name: str, model: Recommender, dataset: Dataset, options: Map
     kind = OBJECTIVES[name]
     check_options(options, options_of(kind, without=("model", "dataset")), of=f"objective {name!r}")
     if not isinstance(model, kind.families):
-        families = " or ".join(family.__name__ for family in kind.families)
+        families = " or ".join(family.family for family in kind.families)
         raise UserError(
-            f"Objective {name!r} trains {families} architectures; {model.architecture!r} is {type(model).__name__}."
+            f"Objective {name!r} trains the family {families}; {model.architecture!r} is of the family {model.family}."
         )
     return kind(model, dataset, **options)
 

@@ -26,11 +26,11 @@ class FullSoftmax(EventObjective):
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of positives, and how many there are."""
         events = self._at(batch.examples)
-        if isinstance(self.model, Towers):
+        if isinstance(self.model, ItemLogits):
+            logits = self.model.encode_query(events.query, training=True)[:, FIRST_KNOWN:]
+        else:
             known = tf.range(FIRST_KNOWN, self._events.num_items)
             logits = self.model.score_shared(events.query, known, training=True)
-        else:
-            logits = self.model.encode_query(events.query, training=True)[:, FIRST_KNOWN:]
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
             labels=events.items - FIRST_KNOWN, logits=tf.cast(logits, tf.float32)
         )

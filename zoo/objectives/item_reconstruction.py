@@ -55,7 +55,7 @@ class ItemReconstruction(Objective):
         items = tf.gather(self._items, batch.examples)
         users = self.model.encode_query({"user": self._users}, training=True)
         codes = self.model.encode_items(items, training=True)
-        scores = tf.cast(self.model.parts.rating_scale(tf.matmul(codes, users, transpose_b=True)), tf.float32)
+        scores = tf.cast(self.model.to_scores(tf.matmul(codes, users, transpose_b=True)), tf.float32)
         rows, events = self._events(items)
         rated = tf.gather_nd(scores, tf.stack([rows, tf.gather(self._columns, events)], axis=1))
         if self._implicit:

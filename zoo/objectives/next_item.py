@@ -27,7 +27,7 @@ class NextItem(Objective):
 
     def __init__(self, model: Recommender, dataset: Dataset) -> None:
         super().__init__(model, dataset)
-        if not hasattr(model.parts, "positions"):
+        if not model.has_positions:
             raise UserError(
                 f"Objective 'next_item' needs an architecture with positions; {model.architecture!r} has none."
             )

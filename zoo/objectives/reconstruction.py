@@ -48,7 +48,7 @@ class Reconstruction(Objective):
             normalizer = tf.reduce_logsumexp(logits[:, FIRST_KNOWN:], axis=1, keepdims=True)
             losses = normalizer - tf.gather(logits, items, axis=1, batch_dims=1)
         else:
-            scores = self.model.parts.rating_scale(tf.gather(logits, items, axis=1, batch_dims=1))
+            scores = self.model.to_scores(tf.gather(logits, items, axis=1, batch_dims=1))
             scores = tf.cast(scores, tf.float32)
             targets = tf.cast(ratings > 0, tf.float32) if self._is_binary else ratings * self._largest_rating
             if self._ratings:

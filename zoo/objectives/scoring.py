@@ -63,8 +63,8 @@ def _score_towers(model: Towers, query: Mapping[str, Any], own: tf.Tensor, share
     if shared is not None:
         items = model.encode_items(shared, training=True)
         negative, lengths = tf.matmul(queries, items, transpose_b=True), (*lengths[:2], _squared_lengths(items))
-    scale = model.parts.rating_scale
-    return Scores(tf.cast(scale(positive), tf.float32), tf.cast(scale(negative), tf.float32), lengths)
+    positive, negative = (tf.cast(model.to_scores(logits), tf.float32) for logits in (positive, negative))
+    return Scores(positive, negative, lengths)
 
 
 def l2_penalty(scores: Scores, queries: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
@@ -89,8 +89,8 @@ def check_l2(model: Recommender, l2: float) -> None:
     check_at_least("l2", l2, 0)
     if l2 and not isinstance(model, Towers):
         raise UserError(
-            f"The objective's l2 is about the vectors of Towers architectures; {model.architecture!r} is "
-            f"{type(model).__name__}. Set train.l2, the optimizer's, instead."
+            f"The objective's l2 is about the vectors of the family {Towers.family}; {model.architecture!r} is of the "
+            f"family {model.family}. Set train.l2, the optimizer's, instead."
         )
 
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from zoo.config import TrainConfig
 from zoo.errors import UserError, ZooError, unknown_name
-from zoo.evaluation.figures import gain
+from zoo.evaluation.metrics import gain
 from zoo.families import Recommender
 from zoo.memory import check_memory
 from zoo.objectives.base import Batch, Objective

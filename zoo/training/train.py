@@ -17,33 +17,21 @@ import scipy.sparse
 
 from zoo.config import Config, make_config
 from zoo.data import load_dataset
-from zoo.data.dataset import Dataset
+from zoo.data.dataset import Dataset, Part
 from zoo.data.prompt_texts import prompt_texts
 from zoo.data.streamed import FOLDER, StreamedDataset
 from zoo.errors import UserError, unknown_name
-from zoo.evaluation.figures import metric_names
-from zoo.evaluation.metrics import label_metrics, rating_metrics
-from zoo.evaluation.protocols import score_rows, score_rows_in_order
-from zoo.evaluation.ranking import per_user_ranking
-from zoo.evaluation.sampled import per_user_sampled_ranking
+from zoo.evaluation.metrics import LOSS
+from zoo.evaluation.protocols import PROTOCOLS, Protocol, default_protocol
 from zoo.families import Recommender
 from zoo.files import check_free, parent_folder, publish, read_json
 from zoo.objectives import check_streamable, make_objective, streamable_objectives
 from zoo.registry import build, spec, specs
-from zoo.run import MANIFEST, Run, default_protocol
+from zoo.run import MANIFEST, Run
 from zoo.saving import read_dataset
 from zoo.training.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
 from zoo.training.loop import CHECKPOINT, Trainer
 from zoo.training.progress import ProgressBar
-
-# Metric watched on the validation part, by protocol.
-MONITORED = {
-    "ctr": "auc",
-    "full-ranking": "ndcg@{k}",
-    "sampled-ranking": "ndcg@{k}",
-    "ratings": "rmse",
-    "labels": "auc",
-}
 
 
 def train(
@@ -183,18 +171,19 @@ def _train(
 ) -> Run:
     keras.utils.set_random_seed(config.train.seed)
     model = _build(config, dataset, config.train.precision)
+    model.adapt(
+        items=dataset.items,
+        interactions=lambda: interaction_matrix(dataset),
+        texts=lambda: prompt_texts(dataset),
+    )
     _check_ks(config, model, dataset)
-    if model.closed_form is not None:
+    if model.solver is not None:
         if config.train.objective or config.train.options:
             raise UserError(f"{config.model!r} is solved in closed form; it takes no train.objective or train.options.")
         started = time.perf_counter()
-        model.closed_form(interaction_matrix(dataset, positive_only=False))
+        model.solver(interaction_matrix(dataset, positive_only=False))
         history: list[dict[str, float]] = [{"seconds": time.perf_counter() - started}]
     else:
-        if model.reads_interactions:
-            model.set_interactions(interaction_matrix(dataset))
-        if model.set_texts is not None:
-            model.set_texts(prompt_texts(dataset))
         _start_from_pretrained(config, model, dataset)
         history = _fit(config, model, dataset, folder, progress, callbacks)
     if config.train.precision != "float32":
@@ -218,11 +207,9 @@ def _build(config: Config, dataset: Dataset, precision: str) -> Recommender:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = build(config.model, dataset.schema, **config.hparams)
+        return build(config.model, dataset.schema, **config.hparams)
     finally:
         keras.config.set_dtype_policy(before)
-    model.set_catalogue(dataset.items)
-    return model
 
 
 def _start_from_pretrained(config: Config, model: Recommender, dataset: Dataset) -> None:
@@ -269,40 +256,32 @@ def _fit(
 
 def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[Callable[[], dict[str, float]], str]:
     """What gives the validation metrics, and the one to watch."""
-    protocol = config.evaluate.protocol or default_protocol(model, config, dataset, "valid")
-    rows = dataset.part("valid")
-    # Between epochs cold items are not looked at apart.
-    known = [name for name in metric_names(protocol, config.evaluate.ks) if not name.endswith("_cold")]
-    names = ["loss"] if rows.empty else ["loss", *known]
-    usual = "loss" if rows.empty else MONITORED[protocol].format(k=config.evaluate.ks[0])
-    monitor = config.train.monitor or usual
+    # What the test part lacks would be found out only after training.
+    for part in ("valid", "test"):
+        _check_fit(_protocol(config, model, dataset, part), model, dataset, part)
+    is_validated = not dataset.part("valid").empty
+    protocol, ks = _protocol(config, model, dataset, "valid"), config.evaluate.ks
+    names = [LOSS, *(protocol.validation_names(ks) if is_validated else ())]
+    monitor = config.train.monitor or (protocol.monitored_name(ks) if is_validated else LOSS)
     if monitor not in names:
         raise unknown_name("metric in train.monitor", monitor, names)
-    if rows.empty:
-        return dict, monitor
-
-    def ranking() -> dict[str, float]:
-        rank = per_user_sampled_ranking if protocol == "sampled-ranking" else per_user_ranking
-        _, per_user = rank(model, dataset, "valid", config.evaluate.ks)
-        return {name: float(values.mean()) for name, values in per_user.items()}
-
-    def by_row() -> dict[str, float]:
-        in_order = protocol == "ctr"
-        scores = score_rows_in_order(model, dataset, rows) if in_order else score_rows(model, dataset, rows, "valid")
-        metrics = rating_metrics if protocol == "ratings" else label_metrics
-        return metrics(rows["label"].to_numpy(), scores)
-
-    return (ranking if protocol.endswith("-ranking") else by_row), monitor
+    return (lambda: protocol.validate(model, dataset, ks)) if is_validated else dict, monitor
 
 
 def _check_ks(config: Config, model: Recommender, dataset: Dataset) -> None:
-    protocol = config.evaluate.protocol or default_protocol(model, config, dataset)
-    known = len(dataset.vocabularies["item"])
-    if protocol.endswith("-ranking") and max(config.evaluate.ks) > known:
-        raise UserError(
-            f"evaluate.ks has {max(config.evaluate.ks)}, but the catalogue has {known} items. "
-            f"Choose a smaller one, e.g. --set evaluate.ks=[{min(known, 5)}]."
-        )
+    reason = _protocol(config, model, dataset, "test").misfit_of_ks(dataset, config.evaluate.ks)
+    if reason is not None:
+        raise UserError(reason)
+
+
+def _protocol(config: Config, model: Recommender, dataset: Dataset, part: Part) -> Protocol:
+    return PROTOCOLS[config.evaluate.protocol or default_protocol(model, config, dataset, part)]
+
+
+def _check_fit(protocol: Protocol, model: Recommender, dataset: Dataset, part: Part) -> None:
+    reason = None if dataset.part(part).empty else protocol.misfit(model, dataset, part)
+    if reason is not None:
+        raise UserError(reason)
 
 
 def interaction_matrix(dataset: Dataset, positive_only: bool = True) -> scipy.sparse.csr_matrix:

@@ -7,13 +7,12 @@ multiplies them. A product multiplies with the 8-bit numbers first, then with th
 
 from __future__ import annotations
 
-from export.formats.quantization.activations import Sample, hidden_layers, measure, quantize_activations
-from export.formats.quantization.network import Network
-from export.formats.quantization.weights import halve, quantize_weights, round_tables
+from export.formats.quantization.base import Sample, Variant
+from zoo.registries import Registry
 
-__all__ = ["VARIANTS", "Sample", "quantize", "share_parts"]
+__all__ = ["VARIANTS", "Sample", "Variant", "quantize", "share_parts"]
 
-VARIANTS = ("float16", "dynamic", "int8")
+VARIANTS: Registry[Variant] = Registry("quantization", "export.formats.quantization.variants", "zoo.quantizations")
 
 
 def share_parts(content: bytes) -> bytes:
@@ -39,33 +38,27 @@ def share_parts(content: bytes) -> bytes:
     >>> len(content) - len(share_parts(content)) > 50 * 64 * 4
     True
     """
+    from export.formats.quantization.network import Network
+
     return Network(content).pack()
 
 
 def quantize(content: bytes, variant: str, sample: Sample | None = None) -> bytes:
     """A smaller variant of a float TFLite model, with the same signatures, int32 indices and float32 scores.
 
-    `"float16"`: Tables are 16-bit numbers. A runtime makes them 32-bit ones when it loads them.
-
-    `"dynamic"`: Weights are 8-bit numbers with a scale a row. A matrix product rounds its other factor to 8 bits when
-    it runs, with a scale found at that moment, and gives 32-bit floats.
-
-    `"int8"`: As `"dynamic"`, and hidden layers take and give 8-bit numbers, whose ranges were measured on a sample.
-    A layer stays dynamic if its result reaches a score, a vector or a comparison without another layer in between,
-    because 256 levels cannot rank a catalogue. What runs between layers (norms, softmax, the gates and states of
-    recurrent layers) stays float, because 8 bits would save no time there and cost much accuracy. A model without
-    hidden layers, such as a matrix factorization, is therefore the same in `"dynamic"` and `"int8"`.
+    A model without hidden layers, such as a matrix factorization, is the same in `"dynamic"` and `"int8"`.
 
     Args:
         content: The float model, as `share_parts` gives it.
-        variant: One of `VARIANTS`.
-        sample: The inputs of every signature by name, `[examples, ...]`. Only `"int8"` needs it.
+        variant: One of `VARIANTS`, whose modules say what each does.
+        sample: The inputs of every signature by name, `[examples, ...]`. Only a variant with `needs_sample` reads it.
 
     Returns:
         A TFLite model.
 
     Raises:
-        UserError: If `"int8"` has layers to measure and the sample has no inputs that reach them.
+        UserError: If there is no such variant, or if it has layers to measure and the sample has no inputs that reach
+            them.
 
     Example:
 
@@ -76,14 +69,8 @@ def quantize(content: bytes, variant: str, sample: Sample | None = None) -> byte
     >>> len(quantize(content, "dynamic")) < 0.5 * len(content)
     True
     """
+    from export.formats.quantization.network import Network
+
     network = Network(content)
-    if variant == "float16":
-        halve(network)
-        return network.pack()
-    layers = hidden_layers(network) if variant == "int8" else set()
-    ranges = measure(content, network, layers, sample or {})
-    rounded = round_tables(network)
-    for graph in network.graphs:
-        quantize_weights(network, graph, rounded)
-        quantize_activations(network, graph, ranges)
+    VARIANTS[variant].rewrite(network, content, sample or {})
     return network.pack()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter, OpResolverType, SignatureRunner
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from export.formats.quantization.base import Sample
 from export.formats.quantization.network import Kind, Network, Op, Quantization
 from zoo.errors import UserError
 
@@ -22,11 +22,8 @@ EXAMPLES = 100
 MOVES = {Op.RESHAPE, Op.SQUEEZE, Op.EXPAND_DIMS}
 # These tell numbers apart that 256 levels would make equal.
 COMPARISONS = {Op.LESS, Op.LESS_EQUAL, Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL, Op.NOT_EQUAL, Op.TOPK_V2}
-# These read only the shape of their input.
-SHAPES = {Op.SHAPE, Op.ZEROS_LIKE}
-
-# The inputs of each signature by name, `[examples, ...]`.
-Sample: TypeAlias = Mapping[str, Mapping[str, np.ndarray]]
+# Behind these comes another layer, or only the shape of their input is read.
+STOPS = {Op.FULLY_CONNECTED, Op.SHAPE, Op.ZEROS_LIKE}
 
 
 @dataclasses.dataclass
@@ -61,10 +58,7 @@ def hidden_layers(network: Network) -> set[int]:
     hidden: set[int] = set()
     last: set[int] = set()
     for graph in network.graphs:
-        readers: dict[int, list[schema.OperatorT]] = defaultdict(list)
-        for operator in graph.operators:
-            for tensor in operator.inputs:
-                readers[tensor].append(operator)
+        readers = _readers(graph)
         for buffer, operator in _layers(network, graph):
             (last if _ends(network, graph, readers, operator.outputs[0]) else hidden).add(buffer)
     return hidden - last
@@ -91,14 +85,10 @@ def measure(content: bytes, network: Network, layers: set[int], sample: Sample) 
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     for name, index in network.signatures.items():
-        measured = [found for found in _layers(network, network.graphs[index]) if found[0] in layers]
-        if name in sample and measured:
-            runner = interpreter.get_signature_runner(name)
-            for batch in _batches(runner, sample[name]):
-                runner(**batch)
-                for buffer, operator in measured:
-                    ranges[buffer].taken.widen(interpreter.get_tensor(operator.inputs[0], index))
-                    ranges[buffer].given.widen(interpreter.get_tensor(operator.outputs[0], index))
+        measured = [(buffer, layer) for buffer, layer in _layers(network, network.graphs[index]) if buffer in layers]
+        runs = _runs(interpreter, name, sample[name]) if name in sample and measured else ()
+        for _ in runs:
+            _widen(ranges, measured, interpreter, index)
     if layers.difference(ranges):
         raise UserError(
             f"The sample for int8 lacks endpoints, so layers are left without ranges. Received: {sorted(sample)}. "
@@ -126,7 +116,7 @@ def quantize_activations(network: Network, graph: schema.SubGraphT, ranges: Mapp
             operators += [operator, _moved(network, graph, operator, eights)]
         else:
             operators.append(operator)
-    graph.operators = _read_ones(graph, operators)
+    graph.operators = operators
 
 
 def _layers(network: Network, graph: schema.SubGraphT) -> Iterator[tuple[int, schema.OperatorT]]:
@@ -137,6 +127,15 @@ def _layers(network: Network, graph: schema.SubGraphT) -> Iterator[tuple[int, sc
             yield buffer, operator
 
 
+def _readers(graph: schema.SubGraphT) -> Mapping[int, list[schema.OperatorT]]:
+    """The operators that read each tensor."""
+    readers: dict[int, list[schema.OperatorT]] = defaultdict(list)
+    for operator in graph.operators:
+        for tensor in operator.inputs:
+            readers[tensor].append(operator)
+    return readers
+
+
 def _ends(
     network: Network, graph: schema.SubGraphT, readers: Mapping[int, list[schema.OperatorT]], tensor: int
 ) -> bool:
@@ -144,25 +143,38 @@ def _ends(
     reached, left = {tensor}, [tensor]
     while left:
         current = left.pop()
-        if current in graph.outputs:
+        if current in graph.outputs or COMPARISONS.intersection(map(network.code, readers[current])):
             return True
-        codes = [(network.code(operator), operator) for operator in readers[current]]
-        if any(code in COMPARISONS for code, _ in codes):
-            return True
-        outputs = [o for code, op in codes if code not in SHAPES and code != Op.FULLY_CONNECTED for o in op.outputs]
-        left += [output for output in outputs if output not in reached]
-        reached.update(outputs)
+        outputs = {output for reader in readers[current] for output in _passed_on(network, reader)}
+        left += outputs - reached
+        reached |= outputs
     return False
 
 
-def _batches(runner: SignatureRunner, inputs: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """Examples, one at a time, or as many at a time as the signature takes."""
+def _passed_on(network: Network, operator: schema.OperatorT) -> Sequence[int]:
+    """The results of an operator, if it hands the numbers on that it reads."""
+    return () if network.code(operator) in STOPS else operator.outputs
+
+
+def _widen(
+    ranges: Mapping[int, LayerRanges], layers: list[tuple[int, schema.OperatorT]], interpreter: Interpreter, graph: int
+) -> None:
+    """Makes the ranges hold what layers took and gave in the last run of a graph."""
+    for buffer, layer in layers:
+        ranges[buffer].taken.widen(interpreter.get_tensor(layer.inputs[0], graph))
+        ranges[buffer].given.widen(interpreter.get_tensor(layer.outputs[0], graph))
+
+
+def _runs(interpreter: Interpreter, signature: str, inputs: Mapping[str, np.ndarray]) -> Iterator[None]:
+    """Runs a signature on examples, one at a time, or as many at a time as it takes."""
+    runner = interpreter.get_signature_runner(signature)
     size = max(1, *(int(detail["shape_signature"][0]) for detail in runner.get_input_details().values()))
     examples = min(EXAMPLES, len(next(iter(inputs.values()))))
     for start in range(0, examples, size):
         # The last batch is filled up with the first examples.
         rows = np.arange(start, start + size) % examples
-        yield {name: values[rows] for name, values in inputs.items()}
+        runner(**{name: values[rows] for name, values in inputs.items()})
+        yield
 
 
 def _with_rounded_activations(
@@ -196,14 +208,3 @@ def _moved(
     eights[output] = network.add_tensor(graph, output, Kind.INT8, quantization=quantization)
     moved.inputs, moved.outputs = [eights[value], *others], [eights[output]]
     return moved
-
-
-def _read_ones(graph: schema.SubGraphT, operators: list[schema.OperatorT]) -> list[schema.OperatorT]:
-    """The operators whose results are read."""
-    read = set(graph.outputs)
-    kept = []
-    for operator in reversed(operators):
-        if read.intersection(operator.outputs):
-            read.update(operator.inputs)
-            kept.append(operator)
-    return kept[::-1]

@@ -12,6 +12,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import ArrayLike
 
+from export.formats.quantization.parts import find_parts
+
 # A smaller table stays as it is, because nothing would be saved.
 LEAST_NUMBERS = 1024
 # A matrix of more rows is that of a catalogue. The file format would store each of its scales in 12 bytes.
@@ -78,11 +80,12 @@ class Network:
         self.buffers = [_bytes(buffer, whole) for buffer in self._model.buffers]
         self._share_the_empty_buffer()
         widths = self._row_widths()
-        self.views = self._find_parts(widths)
-        self.tables = {}
-        for buffer, width in widths.items():
-            is_small = len(self.buffers[self.root(buffer)]) <= 4 * width * MOST_UNITS
-            self.tables[buffer] = Table(width, is_layer=is_small and all(self._uses[self.root(buffer)]))
+        self.views = find_parts(self.buffers, widths)
+        self.tables = {buffer: Table(width, self._is_layer(buffer, width)) for buffer, width in widths.items()}
+
+    @property
+    def _tensors(self) -> list[schema.TensorT]:
+        return [tensor for graph in self.graphs for tensor in graph.tensors]
 
     @property
     def signatures(self) -> dict[str, int]:
@@ -105,12 +108,30 @@ class Network:
         """Whether a tensor holds weights worth quantizing."""
         return tensor >= 0 and graph.tensors[tensor].buffer in self.tables
 
+    def is_product(self, graph: schema.SubGraphT, operator: schema.OperatorT) -> bool:
+        """Whether an operator multiplies with a matrix of weights worth quantizing."""
+        return self.code(operator) == Op.FULLY_CONNECTED and self.is_table(graph, operator.inputs[1])
+
     def layer(self, graph: schema.SubGraphT, operator: schema.OperatorT) -> int | None:
         """The buffer of the matrix of an operator that is a layer worth quantizing; `None` for other operators."""
-        if self.code(operator) != Op.FULLY_CONNECTED or not self.is_table(graph, operator.inputs[1]):
+        if not self.is_product(graph, operator):
             return None
         buffer: int = graph.tensors[operator.inputs[1]].buffer
         return buffer if self.tables[buffer].is_layer else None
+
+    def tables_in(self, graph: schema.SubGraphT) -> list[int]:
+        """The tensors of a graph that hold weights worth quantizing."""
+        return [tensor for tensor in range(len(graph.tensors)) if self.is_table(graph, tensor)]
+
+    def drop_unread(self, graph: schema.SubGraphT) -> None:
+        """Removes the operators of a graph whose results are not read."""
+        read = set(graph.outputs)
+        kept = []
+        for operator in reversed(graph.operators):
+            if read.intersection(operator.outputs):
+                read.update(operator.inputs)
+                kept.append(operator)
+        graph.operators = kept[::-1]
 
     def add_tensor(
         self,
@@ -155,27 +176,29 @@ class Network:
 
     def pack(self) -> bytes:
         """The model as the bytes of a file."""
-        outside = dict.fromkeys(whole for whole, _ in self.views.values())
-        # Any place will do to learn how long the part in front of the tables is.
-        end = len(self._packed(dict.fromkeys((*outside, *self.views), 1))) if outside else 0
-        starts = {}
-        for buffer in outside:
-            starts[buffer] = -(-end // ALIGNMENT) * ALIGNMENT
-            end = starts[buffer] + len(self.buffers[buffer])
+        starts = self._starts_outside()
         content = self._packed({**starts, **{part: starts[whole] + at for part, (whole, at) in self.views.items()}})
         for buffer, start in starts.items():
             content += bytes(start - len(content)) + self.buffers[buffer].tobytes()
         return bytes(content)
 
+    def _starts_outside(self) -> dict[int, int]:
+        """For each table that others are parts of: where in the file it begins, behind everything else."""
+        outside = dict.fromkeys(whole for whole, _ in self.views.values())
+        # Every place will do to learn how long the part in front of the tables is.
+        end = len(self._packed(dict.fromkeys((*outside, *self.views), 1))) if outside else 0
+        starts = {}
+        for buffer in outside:
+            starts[buffer] = -(-end // ALIGNMENT) * ALIGNMENT
+            end = starts[buffer] + len(self.buffers[buffer])
+        return starts
+
     def _packed(self, places: Mapping[int, int]) -> bytearray:
         for index, (buffer, data) in enumerate(zip(self._model.buffers, self.buffers, strict=True)):
-            is_outside = index in places
-            buffer.data = None if is_outside or not len(data) else data
-            buffer.offset, buffer.size = (places[index], len(data)) if is_outside else (0, 0)
+            _place(buffer, data, places.get(index))
         # There is room for all, because a builder that has too little starts anew with twice as much.
-        builder = flatbuffers.Builder(
-            2**20 + sum(len(buffer.data) for buffer in self._model.buffers if buffer.data is not None)
-        )
+        inside = [len(buffer.data) for buffer in self._model.buffers if buffer.data is not None]
+        builder = flatbuffers.Builder(2**20 + sum(inside))
         builder.Finish(self._model.Pack(builder), b"TFL3")
         return builder.Output()
 
@@ -192,8 +215,8 @@ class Network:
     def _share_the_empty_buffer(self) -> None:
         """Gives all tensors that are no constants the first buffer, which is always empty."""
         kept = [0, *(index for index, data in enumerate(self.buffers) if len(data))]
-        places = dict(zip(kept, range(len(kept)), strict=True))
-        for described in [*(t for graph in self.graphs for t in graph.tensors), *(self._model.metadata or [])]:
+        places = {index: place for place, index in enumerate(kept)}
+        for described in [*self._tensors, *(self._model.metadata or [])]:
             described.buffer = places.get(described.buffer, 0)
         self.buffers = [self.buffers[index] for index in kept]
         self._model.buffers = [schema.BufferT() for _ in kept]
@@ -201,31 +224,21 @@ class Network:
     def _row_widths(self) -> dict[int, int]:
         """The numbers of a row of each buffer worth quantizing. Tables of other rows get a buffer of their own."""
         widths: dict[int, int] = {}
-        for tensor in [tensor for graph in self.graphs for tensor in graph.tensors if self._is_large(tensor)]:
+        for tensor in filter(self._is_large, self._tensors):
             # Tables of other rows can happen to be made of the same bytes.
             if widths.setdefault(tensor.buffer, int(tensor.shape[-1])) != tensor.shape[-1]:
                 tensor.buffer = self.add_buffer(self.buffers[tensor.buffer])
                 widths[tensor.buffer] = int(tensor.shape[-1])
         return widths
 
+    def _is_layer(self, buffer: int, width: int) -> bool:
+        is_small = len(self.buffers[self.root(buffer)]) <= 4 * width * MOST_UNITS
+        return is_small and all(self._uses[self.root(buffer)])
+
     def _is_large(self, tensor: schema.TensorT) -> bool:
         data = self.buffers[tensor.buffer]
         is_matrix = tensor.shape is not None and len(tensor.shape) > 1 and tensor.shape[-1] > 1
         return bool(is_matrix and tensor.type == Kind.FLOAT32 and len(data) >= 4 * LEAST_NUMBERS)
-
-    def _find_parts(self, widths: Mapping[int, int]) -> dict[int, tuple[int, int]]:
-        """The tables that are consecutive rows of a larger one: which one, and at which byte of it they begin."""
-        views: dict[int, tuple[int, int]] = {}
-        wholes: list[int] = []
-        for buffer in sorted(widths, key=lambda buffer: -len(self.buffers[buffer])):
-            alike = [whole for whole in wholes if widths[whole] == widths[buffer]]
-            rows = ((whole, first_row(self.buffers[whole], self.buffers[buffer], widths[whole])) for whole in alike)
-            found = next(((whole, row) for whole, row in rows if row is not None), None)
-            if found is None:
-                wholes.append(buffer)
-            else:
-                views[buffer] = (found[0], 4 * widths[buffer] * found[1])
-        return views
 
     @cached_property
     def _uses(self) -> dict[int, list[bool]]:
@@ -233,28 +246,18 @@ class Network:
         uses: dict[int, list[bool]] = defaultdict(list)
         for graph in self.graphs:
             for operator in graph.operators:
+                is_product = self.code(operator) == Op.FULLY_CONNECTED
                 for position, tensor in enumerate(operator.inputs):
-                    if tensor >= 0:
-                        is_matrix = self.code(operator) == Op.FULLY_CONNECTED and position == 1
-                        uses[self.root(graph.tensors[tensor].buffer)].append(is_matrix)
+                    # An input of -1 is left out.
+                    buffer = graph.tensors[tensor].buffer if tensor >= 0 else 0
+                    uses[self.root(buffer)].append(is_product and position == 1)
         return uses
 
 
-def first_row(whole: np.ndarray, part: np.ndarray, width: int) -> int | None:
-    """The row of a table at which the rows of a part begin; `None` if it has no such rows.
-
-    Args:
-        whole: The bytes of the table.
-        part: The bytes of the part.
-        width: The numbers of a row.
-    """
-    rows, wanted = whole.view(np.uint32).reshape(-1, width), part.view(np.uint32).reshape(-1, width)
-    last = len(wanted) - 1
-    starts = len(rows) - last
-    for at in np.flatnonzero((rows[:starts, 0] == wanted[0, 0]) & (rows[last : last + starts, -1] == wanted[-1, -1])):
-        if np.array_equal(rows[at : at + len(wanted)], wanted):
-            return int(at)
-    return None
+def _place(buffer: schema.BufferT, data: np.ndarray, outside: int | None) -> None:
+    """Puts the bytes of a buffer into it, or where in the file they are outside of it."""
+    buffer.data = None if outside is not None or not len(data) else data
+    buffer.offset, buffer.size = (0, 0) if outside is None else (outside, len(data))
 
 
 def _drop_notes(graph: schema.SubGraphT) -> None:

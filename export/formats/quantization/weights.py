@@ -16,18 +16,22 @@ NO_ACTIVATION = schema.ActivationFunctionType.NONE
 def halve(network: Network) -> None:
     """Makes tables 16-bit numbers. Where they are read, an operator makes them 32-bit ones."""
     for graph in network.graphs:
-        made: dict[int, int] = {}
-        for tensor in range(len(graph.tensors)):
-            if network.is_table(graph, tensor):
-                made[tensor] = network.add_tensor(graph, tensor, Kind.FLOAT32)
-                graph.tensors[tensor].type = Kind.FLOAT16
-        for operator in graph.operators:
-            operator.inputs = [made.get(tensor, tensor) for tensor in operator.inputs]
-        widened = [network.make(Op.DEQUANTIZE, 3, [t], m, schema.DequantizeOptionsT()) for t, m in made.items()]
-        graph.operators = [*widened, *graph.operators]
+        _widen_tables(network, graph)
     for buffer in network.tables:
         network.buffers[buffer] = network.floats(buffer).astype(np.float16).view(np.uint8)
     network.views = {part: (whole, at // 2) for part, (whole, at) in network.views.items()}
+
+
+def _widen_tables(network: Network, graph: schema.SubGraphT) -> None:
+    """Makes the tables of a graph 16-bit tensors, and lets its operators read 32-bit ones made from them."""
+    made: dict[int, int] = {}
+    for tensor in network.tables_in(graph):
+        made[tensor] = network.add_tensor(graph, tensor, Kind.FLOAT32)
+        graph.tensors[tensor].type = Kind.FLOAT16
+    for operator in graph.operators:
+        operator.inputs = [made.get(tensor, tensor) for tensor in operator.inputs]
+    widened = [network.make(Op.DEQUANTIZE, 3, [t], m, schema.DequantizeOptionsT()) for t, m in made.items()]
+    graph.operators = [*widened, *graph.operators]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +95,7 @@ def quantize_weights(network: Network, graph: schema.SubGraphT, rounded: Mapping
     # For each table that is no layer the tensor of its shares, a column beside its rows.
     columns: dict[int, int] = {}
     widened = []
-    for tensor in [tensor for tensor in range(len(graph.tensors)) if network.is_table(graph, tensor)]:
+    for tensor in network.tables_in(graph):
         described = graph.tensors[tensor]
         found = rounded[described.buffer]
         described.type, described.quantization = Kind.INT8, found.quantization
@@ -110,20 +114,30 @@ def _with_rounded_weights(
     network: Network, graph: schema.SubGraphT, operator: schema.OperatorT, columns: Mapping[int, int]
 ) -> list[schema.OperatorT]:
     """The operators that give with 8-bit tables what one operator gave with float ones."""
-    code, options = network.code(operator), operator.builtinOptions
-    if code == Op.FULLY_CONNECTED and network.is_table(graph, operator.inputs[1]):
-        options.asymmetricQuantizeInputs = True
+    if network.is_product(graph, operator):
+        operator.builtinOptions.asymmetricQuantizeInputs = True
         network.set_version(operator, 12)
         column = columns.get(operator.inputs[1])
         return [operator] if column is None else _scaled_product(network, graph, operator, column)
-    if code == Op.GATHER and operator.inputs[0] in columns and (options.axis, options.batchDims) == (0, 0):
+    if network.code(operator) == Op.GATHER and operator.inputs[0] in columns and _takes_rows(operator):
         return _scaled_rows(network, graph, operator, columns[operator.inputs[0]])
+    return _with_floats(network, graph, operator, columns)
+
+
+def _takes_rows(gather: schema.OperatorT) -> bool:
+    return (gather.builtinOptions.axis, gather.builtinOptions.batchDims) == (0, 0)
+
+
+def _with_floats(
+    network: Network, graph: schema.SubGraphT, operator: schema.OperatorT, columns: Mapping[int, int]
+) -> list[schema.OperatorT]:
+    """An operator, behind the operators that turn the tables it reads back into floats."""
     made: list[schema.OperatorT] = []
     for position, tensor in enumerate(operator.inputs):
         if tensor in columns:
             whole = network.add_tensor(graph, tensor, Kind.FLOAT32)
             made += _widened(network, graph, tensor, columns[tensor], whole)
-            operator.inputs = [whole if at == position else given for at, given in enumerate(operator.inputs)]
+            operator.inputs = [*operator.inputs[:position], whole, *operator.inputs[position + 1 :]]
     return [*made, operator]
 
 

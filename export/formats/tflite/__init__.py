@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from export.formats.base import FORMATS, Artefact, Call, Format, Option, Options, OptionValue, Runtime, Source
+from export.formats.quantization import VARIANTS
 from export.values import Values, indexed
 from zoo.errors import UserError, unknown_name
 
@@ -19,12 +20,6 @@ FILE = "model.tflite"
 VOCABULARIES = "vocabularies.json"
 # With a fixed batch size, `exclude`, `candidates` and the `items` of `score` hold so many items in every call.
 LIST_LENGTH = 500
-# The smaller files by how their numbers are stored, with their titles.
-VARIANTS = {
-    "float16": "TFLite (float16)",
-    "dynamic": "TFLite (8-bit weights)",
-    "int8": "TFLite (8-bit weights and layers)",
-}
 
 
 def file_name(variant: str | None = None) -> str:
@@ -35,6 +30,11 @@ def file_name(variant: str | None = None) -> str:
 def fixed_shape(shape: Sequence[int | None], batch: int, list_length: int) -> tuple[int, ...]:
     """A shape with a size in place of every `None`: the batch size first, then the length of lists."""
     return (batch, *(list_length if size is None else size for size in shape[1:]))
+
+
+def title_of(variant: str) -> str:
+    """What people call a variant, e.g. `TFLite (8-bit weights)`."""
+    return f"TFLite ({VARIANTS[variant].title})"
 
 
 def _artefact_name(variant: str) -> str:
@@ -50,8 +50,8 @@ class TFLite(Format):
     artefacts = (
         Artefact("tflite", "TFLite", f"tflite/{FILE}"),
         *(
-            Artefact(_artefact_name(variant), title, f"tflite/{file_name(variant)}", is_quantized=True)
-            for variant, title in VARIANTS.items()
+            Artefact(_artefact_name(variant), title_of(variant), f"tflite/{file_name(variant)}", is_quantized=True)
+            for variant in VARIANTS
         ),
     )
     options = (
@@ -139,10 +139,10 @@ class TFLite(Format):
             )
         for variant in _variants(options):
             loss = losses[_artefact_name(variant)]
-            yield f"{VARIANTS[variant]}: answers differ from the trained model's ({loss})."
-        if "int8" in _variants(options):
+            yield f"{title_of(variant)}: answers differ from the trained model's ({loss})."
+        for variant in (variant for variant in _variants(options) if VARIANTS[variant].needs_sample):
             yield (
-                f"{VARIANTS['int8']}: ids, scores and vectors that go in and out stay int32 and float32, and the "
+                f"{title_of(variant)}: ids, scores and vectors that go in and out stay int32 and float32, and the "
                 "ranges of layers were measured on queries of users of this data."
             )
 

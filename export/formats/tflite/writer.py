@@ -61,8 +61,9 @@ def write(
     for variant in quantize:
         if variant not in quantization.VARIANTS:
             raise unknown_name("quantization", variant, quantization.VARIANTS)
-    if "int8" in quantize and sample is None:
-        raise UserError("int8 measures the ranges of layers on a sample. Give one, or ask for dynamic.")
+    measuring = [variant for variant in quantize if quantization.VARIANTS[variant].needs_sample]
+    if measuring and sample is None:
+        raise UserError(f"{measuring[0]} measures the ranges of layers on a sample. Give one, or ask for dynamic.")
     if batch is not None and min(batch, list_length) < 1:
         raise UserError(f"batch and list_length must be at least 1. Received: {batch} and {list_length}.")
     folder.mkdir(parents=True, exist_ok=True)

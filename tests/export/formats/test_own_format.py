@@ -112,7 +112,8 @@ def plugin(tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_PLUGINS", str(path))
     run_plugin_files()
     yield path
-    del FORMATS._objects["vectors"]
+    FORMATS._objects.pop("vectors", None)
+    FORMATS._homes.pop("vectors", None)
     for name in set(sys.modules) - modules:
         if name.startswith("zoo_plugins"):
             del sys.modules[name]
@@ -142,11 +143,11 @@ def test_a_format_of_ones_own_is_exported_verified_and_described(plugin, run, tm
 
 
 def test_an_option_of_a_format_of_ones_own_is_checked_and_changes_what_is_written(plugin, run, tmp_path):
-    with pytest.raises(UserError, match="sign must be 1 or -1. Received: 2"):
+    with pytest.raises(UserError, match=r"sign must be 1 or -1\. Received: 2"):
         export.export(run, tmp_path / "bundle", "vectors", sign=2)
     with pytest.raises(UserError, match="sign: only for Vectors, which was not asked for"):
         export.export(run, tmp_path / "bundle", "onnx", sign=-1)
-    with pytest.raises(UserError, match="Unknown option 'sing'. Did you mean 'sign'"):
+    with pytest.raises(UserError, match=r"Unknown option 'sing'\. Did you mean 'sign'"):
         export.export(run, tmp_path / "bundle", "vectors", sing=1)
     with pytest.raises(ZooError, match="vectors recommend, batch 64"):
         export.export(run, tmp_path / "bundle", "vectors", sign=-1)
@@ -171,7 +172,7 @@ def test_the_commands_know_a_format_of_ones_own(plugin, run, tmp_path):
 
 
 def test_an_artefact_that_no_format_writes_is_named_with_the_near_ones():
-    with pytest.raises(UserError, match="Unknown artefact 'tflite-int4'. Did you mean 'tflite-int8'"):
+    with pytest.raises(UserError, match=r"Unknown artefact 'tflite-int4'\. Did you mean 'tflite-int8'"):
         find_artefact("tflite-int4")
 
 

@@ -249,7 +249,7 @@ def test_k_is_at_most_the_number_of_items_that_are_recommended(ratings, tmp_path
 
 def test_an_architecture_without_vectors_is_refused(make_run, datasets, tmp_path, with_extra):
     bundle = export.export(make_run("ease", datasets["ids"]), tmp_path / "ease", "saved_model", k=K)
-    with pytest.raises(UserError, match="ease is of the family catalogue: its items have no vectors"):
+    with pytest.raises(UserError, match="ease is of the family item logits: its items have no vectors"):
         tfrs.write(bundle, tmp_path / "index")
     assert not (tmp_path / "index").exists()
 

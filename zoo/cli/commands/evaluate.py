@@ -8,11 +8,12 @@ import typer
 
 from zoo.cli.console import AsJson, print_json
 from zoo.cli.runs import RunFolder, load_run, print_evaluation
+from zoo.evaluation.protocols import PROTOCOLS
 
 
 def evaluate(
     run: RunFolder,
-    protocol: Annotated[str | None, typer.Option(help="full-ranking, sampled-ranking, ratings or labels.")] = None,
+    protocol: Annotated[str | None, typer.Option(help=f"One of {', '.join(PROTOCOLS)}.")] = None,
     part: Annotated[str, typer.Option(help="valid or test.")] = "test",
     as_json: AsJson = False,
 ) -> None:

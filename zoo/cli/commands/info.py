@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def info(name: Annotated[str, typer.Argument(help="A registered architecture.")], as_json: AsJson = False) -> None:
-    """Show what is known of an architecture: hparams, preset, objective, paper, results of benchmarks."""
+    """Show what is known of an architecture: hparams, preset, objective or solver, paper, results of benchmarks."""
     from zoo.cli.settings import all_settings, yaml_text
     from zoo.config import preset
 
@@ -29,7 +29,7 @@ def info(name: Annotated[str, typer.Argument(help="A registered architecture.")]
         print_json({**spec_json(one), **more})
         return
     print(f"{one.name}: {one.summary}")
-    print(f"  objective  {one.objective}")
+    print(f"  objective  {one.objective}" if one.objective else f"  solver     {one.solver}")
     print(f"  query      {', '.join(one.query)}")
     print(f"  paper      {one.paper or '-'}")
     print(f"  file       {one.file}")

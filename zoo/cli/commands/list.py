@@ -28,6 +28,6 @@ def list_(
         quiet_tensorflow()
         print(markdown_table(found.values()))
         return
-    width = max(map(len, found))
+    width, learner_width = max(map(len, found)), max(len(one.learner) for one in found.values())
     for one in found.values():
-        print(f"{one.name:{width}}  {one.summary}")
+        print(f"{one.name:{width}}  {one.learner:{learner_width}}  {one.summary}")

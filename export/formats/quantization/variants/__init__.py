@@ -1,0 +1,1 @@
+"""The variants of a TFLite file, one a module."""

@@ -1,0 +1,140 @@
+"""What the columns of interactions beside ids, labels and times are: features of requests, of items or of users."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from zoo.data.readers import ALIASES, Table, distinct
+from zoo.data.request_time import is_known_at_request
+from zoo.schema import Role
+
+CANONICAL = ("user", "item", "label", "timestamp", "split")
+
+# The chance of taking a column of random values for an attribute of users or items.
+_CHANCE = 1e-6
+
+
+@dataclasses.dataclass
+class Events:
+    """Interactions with the user and the item of each.
+
+    Args:
+        table: All of them, as they were read.
+        users: `[rows]` user indices.
+        items: `[rows]` item indices.
+    """
+
+    table: Table
+    users: np.ndarray
+    items: np.ndarray
+
+    def of(self, role: Role) -> np.ndarray:
+        """The index of each one's user or item."""
+        return self.users if role == "user" else self.items
+
+    def first_of_pairs(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows that are the first of their user and item; a repeated one tells nothing new of either."""
+        pairs = self.users[rows].astype(np.int64) * (int(self.items.max()) + 1) + self.items[rows]
+        return rows[np.unique(pairs, return_index=True)[1]]
+
+
+@dataclasses.dataclass
+class EventColumns:
+    """The columns of interactions by what they are features of.
+
+    Args:
+        events: The interactions.
+        request: Columns that are known when a request arrives.
+        declared: Those of them that are declared so.
+        attributes: By role, `"item"` and `"user"`, the columns that have one value for each of them.
+    """
+
+    events: Events
+    request: list[str] = dataclasses.field(default_factory=list)
+    declared: set[str] = dataclasses.field(default_factory=set)
+    attributes: dict[Role, list[str]] = dataclasses.field(default_factory=lambda: {"item": [], "user": []})
+
+    def attribute(self, role: Role, name: str) -> tuple[Table, np.ndarray]:
+        """The table that an attribute makes, one row for every user or item with a value, and the index of each."""
+        table, indices = self.events.table, self.events.of(role)
+        known = np.flatnonzero(distinct(table.frame[name])[0] >= 0)
+        found, first = np.unique(indices[known], return_index=True)
+        return dataclasses.replace(table, frame=table.frame.iloc[known[first]][[name]]), found
+
+
+def columns_of_events(
+    events: Events, options: Mapping[str, Mapping[str, object]], taken: Mapping[Role, Collection[str]], notes: list[str]
+) -> EventColumns:
+    """Tells what each column of interactions is a feature of.
+
+    What is known when a request arrives is a feature of requests: what is declared so, and what has the name of a
+    time, device, place or session. A column with one value an item is a feature of items, one with one value a user
+    is a feature of users. All others are left out, because a model would be told what only the answer tells.
+
+    Args:
+        events: The interactions.
+        options: What the user said of features, as `check_options` gives it.
+        taken: By role, the columns that the tables of users and items have.
+        notes: Gets what was decided, in plain words.
+
+    Returns:
+        The `EventColumns`.
+    """
+    found, left_out = EventColumns(events), []
+    for name in events.table.frame.columns:
+        said = options.get(f"context_{name}", options.get(name, {}))
+        if name in CANONICAL or said.get("kind") == "ignore":
+            continue
+        if said.get("at_request"):
+            found.request.append(name)
+            found.declared.add(name)
+        elif not said and "label" in events.table.frame and name.lower() in ALIASES["label"]:
+            notes.append(f"The column {name!r} was left out: it looks like a second label.")
+        elif role := _attribute_of(events, name):
+            if name in taken.get(role, ()):
+                notes.append(f"The column {name!r} of the interactions was not used: the {role}s table has it too.")
+            else:
+                found.attributes[role].append(name)
+                notes.append(
+                    f"The column {name!r} of the interactions has one value for each {role}: a {role} feature."
+                )
+        elif said.get("at_request", is_known_at_request(name)):
+            found.request.append(name)
+        else:
+            left_out.append(name)
+    if left_out:
+        notes.append(
+            f"Columns of the interactions that were left out, because a server may not know them when a request "
+            f"arrives: {', '.join(map(repr, left_out))}. Declare those that it knows: {declaration(left_out[0])}."
+        )
+    return found
+
+
+def declaration(name: str) -> str:
+    """How to say that a column is known when a request arrives."""
+    return f"features: {{{name}: {{at_request: true}}}}"
+
+
+def _attribute_of(events: Events, name: str) -> Role | None:
+    """What a column has one value for each of: `"item"`, `"user"` or nothing."""
+    codes, texts = distinct(events.table.frame[name])
+    if len(texts) < 2:
+        return None
+    known = np.flatnonzero(codes >= 0)
+    counted = events.first_of_pairs(known)
+    largest_share = np.bincount(codes[counted]).max() / len(counted)
+    roles: tuple[Role, ...] = ("item", "user")
+    for role in roles:
+        indices = events.of(role)
+        repeats = len(counted) - len(np.unique(indices[counted]))
+        # Random values repeat the one before with a chance of at most the share of the most frequent one.
+        if repeats * np.log(largest_share) > np.log(_CHANCE):
+            continue
+        value_of = np.empty(int(indices.max()) + 1, codes.dtype)
+        value_of[indices[known]] = codes[known]
+        if (value_of[indices[known]] == codes[known]).all():
+            return role
+    return None

@@ -1,0 +1,185 @@
+"""What is known of users, items and requests beside their ids, encoded."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from zoo.data.dataset import neutral
+from zoo.data.event_columns import EventColumns, Events, columns_of_events, declaration
+from zoo.data.features import Column, Encoded, Options, name_columns
+from zoo.data.readers import Table, distinct, ids
+from zoo.data.variance import MUCH, share_told
+from zoo.errors import UserError, unknown_name
+from zoo.schema import FIRST_KNOWN, Role, Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """A table of features.
+
+    Args:
+        role: What they are features of.
+        table: The table, without its id.
+        indices: `[rows]` the index of each row's user or item; empty for interactions.
+    """
+
+    role: Role
+    table: Table
+    indices: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int32))
+
+
+class SideFeatures:
+    """What is known of users, items and requests beside their ids, encoded.
+
+    Args:
+        tables: The tables of users and items, where they exist.
+        vocabularies: The vocabularies of `"user"` and `"item"`.
+        options: What the user said of features, as `check_options` gives it.
+        notes: Gets what was counted and decided.
+        events: The interactions, if they may carry features.
+        rows: `[n]` the interactions that features of requests are wanted for.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[Role, Table],
+        vocabularies: Mapping[str, Vocabulary],
+        options: Mapping[str, Options],
+        notes: list[str],
+        events: Events | None = None,
+        rows: np.ndarray | None = None,
+    ) -> None:
+        sides = [_rows_of(table, role, vocabularies[role], notes) for role, table in tables.items()]
+        found = None
+        if events is not None:
+            taken = {side.role: list(side.table.frame.columns) for side in sides}
+            found = columns_of_events(events, options, taken, notes)
+            sides += _sides_of(found, rows)
+        _check_names(options, sides, events)
+        self._sides, used = sides, _feature_columns(sides, options, notes)
+        names = name_columns([column for column, _ in used])
+        encoded = [(column.encode(name), column, side) for (column, side), name in zip(used, names, strict=True)]
+        if found is not None and rows is not None:
+            encoded = _without_answers(encoded, found, rows, notes)
+        self._encoded = [(one, side) for one, _, side in encoded]
+        self.encoded: dict[Role, list[Encoded]] = {"user": [], "item": [], "context": []}
+        for one, side in self._encoded:
+            self.encoded[side.role].append(one)
+        everything = [one for role in self.encoded for one in self.encoded[role]]
+        notes += [one.note for one in everything if one.note]
+        of_features = {one.feature.name: one.vocabulary for one in everything if one.vocabulary is not None}
+        self.vocabularies = {**vocabularies, **of_features}
+        self.encoders = {one.feature.name: one.fitted for one in everything if one.fitted is not None}
+
+    def by_index(self, role: Role) -> dict[str, np.ndarray]:
+        """The encoded features of users or items by name, one row an index."""
+        size = self.vocabularies[role].size
+        return {one.feature.name: _scatter(one, side.indices, size) for one, side in self._encoded if side.role == role}
+
+    @property
+    def titles(self) -> np.ndarray:
+        """What to show a person for every item index."""
+        titles = np.array(["", "", *map(str, self.vocabularies["item"].values)], dtype=object)
+        for side in self._sides:
+            if side.role == "item" and "title" in side.table.frame.columns:
+                codes, texts = distinct(side.table.frame["title"])
+                titles[side.indices] = np.where(codes >= 0, np.append(texts, "")[codes], titles[side.indices])
+        return titles
+
+
+def _sides_of(found: EventColumns, rows: np.ndarray | None) -> list[Side]:
+    """The tables that the columns of interactions make."""
+    sides = [Side(role, *found.attribute(role, name)) for role, names in found.attributes.items() for name in names]
+    frame = found.events.table.frame[found.request]
+    frame = frame if rows is None else frame.iloc[rows]
+    return [*sides, Side("context", dataclasses.replace(found.events.table, frame=frame))]
+
+
+def _rows_of(table: Table, role: Role, vocabulary: Vocabulary, notes: list[str]) -> Side:
+    """The rows of a table whose ids have interactions, one an id."""
+    codes, texts = ids(table, role)
+    known = pd.Index([str(value) for value in vocabulary.values], dtype=object)
+    positions = known.get_indexer(pd.Index(texts, dtype=object))[codes]
+    is_last = ~pd.Series(codes).duplicated(keep="last").to_numpy()
+    is_kept = is_last & (positions >= 0)
+    counts = {
+        f"{{}} repeated rows in the {role}s table; the last was kept.": int((~is_last).sum()),
+        f"{{}} {role}s of the {role}s table have no interactions; they were left out.": int(
+            (is_last & (positions < 0)).sum()
+        ),
+        f"{{}} {role}s have interactions but no row in the {role}s table; their features are unknown.": len(known)
+        - int(is_kept.sum()),
+    }
+    notes += [note.format(count) for note, count in counts.items() if count]
+    if not is_kept.any():
+        raise UserError(f"{table.name}: none of its {role}s has interactions. Are these the same ids?")
+    kept = dataclasses.replace(table, frame=table.frame[is_kept].drop(columns=role))
+    return Side(role, kept, positions[is_kept] + FIRST_KNOWN)
+
+
+def _check_names(options: Mapping[str, Options], sides: list[Side], events: Events | None) -> None:
+    """Raises a `UserError` where something is said of a column that does not exist, or is no column of interactions."""
+    of_events = [] if events is None else list(events.table.frame.columns)
+    columns = {(side.role, name) for side in sides for name in side.table.frame.columns}
+    columns |= {("context", name) for name in of_events}
+    mentioned = {f"{role}_{name}": name for role, name in columns} | {name: name for _, name in columns}
+    for name, said in options.items():
+        if name not in mentioned:
+            raise unknown_name("column in features", name, set(mentioned.values()))
+        if "at_request" in said and name not in (*of_events, *(f"context_{column}" for column in of_events)):
+            raise UserError(
+                f"Feature {name!r} takes no at_request: only columns of interactions in memory do. Leave it out."
+            )
+
+
+def _feature_columns(sides: list[Side], options: Mapping[str, Options], notes: list[str]) -> list[tuple[Column, Side]]:
+    """The columns to be features; what is ignored is noted, unless the user said so."""
+    columns: list[tuple[Column, Side]] = []
+    for side in sides:
+        for name in side.table.frame.columns:
+            with_role = f"{side.role}_{name}"
+            # What is said by the name with the role in front is said of this role only.
+            said = options.get(with_role, options.get(name, {}))
+            default: Options = {"kind": "text"} if with_role == "item_title" else {}
+            of_column = {option: value for option, value in said.items() if option != "at_request"}
+            column = Column(side.table, name, side.role, {**default, **of_column})
+            if column.kind != "ignore":
+                columns.append((column, side))
+            elif column.reason:
+                notes.append(f"The {side.role} column {name!r} was ignored: it {column.reason}.")
+    return columns
+
+
+def _without_answers(
+    encoded: list[tuple[Encoded, Column, Side]], found: EventColumns, rows: np.ndarray, notes: list[str]
+) -> list[tuple[Encoded, Column, Side]]:
+    """The features without those of requests that the item settles, which no server knows before an item is chosen."""
+    kept, first = [], found.events.first_of_pairs(rows)
+    is_first, items = np.isin(rows, first), found.events.items[rows]
+    for one, column, side in encoded:
+        share = 0.0
+        if side.role == "context":
+            share = share_told(dataclasses.replace(one, values=one.values[is_first]), items[is_first])
+        if share <= MUCH:
+            kept.append((one, column, side))
+            continue
+        told = f"The column {column.name!r} of the interactions tells {share:.0%} of what the item is"
+        if column.name in found.declared:
+            kept.append((one, column, side))
+            notes.append(f"{told}. It was used because it is declared as known when a request arrives.")
+        else:
+            notes.append(
+                f"{told}. It was left out. If a server knows it when a request arrives, declare it: "
+                f"{declaration(column.name)}."
+            )
+    return kept
+
+
+def _scatter(encoded: Encoded, indices: np.ndarray, num_rows: int) -> np.ndarray:
+    values = np.repeat(neutral(encoded.feature)[None], num_rows, axis=0)
+    values[indices] = encoded.values
+    return values

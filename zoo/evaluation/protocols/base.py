@@ -1,0 +1,328 @@
+"""What a protocol is. Nothing heavy is imported here, because commands list the protocols in their help."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from zoo.errors import UserError, unknown_name
+from zoo.evaluation.evaluation import Evaluation
+from zoo.evaluation.metrics import Metric, base_name, metrics_of
+from zoo.evaluation.metrics.base import RANKING
+from zoo.registries import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from zoo.config import Config
+    from zoo.data.dataset import Dataset, Part
+    from zoo.evaluation.statistics import Statistic
+    from zoo.families import Recommender
+
+
+class Protocol(abc.ABC):
+    """A named way to evaluate a model on a held-out part of the data.
+
+    A protocol is a subclass of `RankingProtocol` or `RowProtocol` in a file of its own, with an instance registered by
+    `PROTOCOLS.register`. Everything that depends on the protocol asks the object, so nothing else compares its name.
+
+    Attributes:
+        name: The name it is found by.
+        question: What it asks of a model, in one line for people.
+        kind: The kind of its metrics, e.g. `"ranking"`; see `zoo.evaluation.metrics`.
+        headline: The metric that stands for it where there is room for one.
+        monitored: The metric that early stopping watches by default.
+        is_of_rows: Whether it asks about single interactions, so that its metrics are cut nowhere.
+        columns: Columns that its rows have besides label and score, for the metrics that read them.
+        precedence: Several protocols may ask what a model was trained for; the one of the highest precedence is the
+            default.
+    """
+
+    name: ClassVar[str]
+    question: ClassVar[str]
+    kind: ClassVar[str]
+    headline: ClassVar[str]
+    monitored: ClassVar[str]
+    is_of_rows: ClassVar[bool]
+    columns: ClassVar[tuple[str, ...]] = ()
+    precedence: ClassVar[int] = 0
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Its metrics, in the order in which they are shown."""
+        return metrics_of(self.kind, self.columns)
+
+    def metric_names(self, ks: Sequence[int]) -> list[str]:
+        """The metrics it gives, by names such as `"ndcg@10"` where they are cut at the ranks `ks`."""
+        return self._cut([metric.name for metric in self.metrics], ks)
+
+    def validation_names(self, ks: Sequence[int]) -> list[str]:
+        """The metrics it gives between epochs."""
+        return self._cut([metric.name for metric in metrics_of(self.kind)], ks)
+
+    def popularity_names(self, ks: Sequence[int]) -> list[str]:
+        """The metrics that tell what popularity is worth: popularity orders items, and its scores mean nothing else."""
+        return self._cut([metric.name for metric in self.metrics if metric.is_of_order], ks)
+
+    def monitored_name(self, ks: Sequence[int]) -> str:
+        """The metric that early stopping watches by default."""
+        return self._cut([self.monitored], ks)[0]
+
+    def is_default(self, model: Recommender, config: Config, dataset: Dataset, part: Part) -> bool:
+        """Whether it asks about a held-out part what a model was trained for."""
+        return False
+
+    def misfit(self, model: Recommender, dataset: Dataset, part: Part) -> str | None:
+        """Why a model and a held-out part cannot be evaluated by it, and what to do; `None` if they can."""
+        return None
+
+    def misfit_of_ks(self, dataset: Dataset, ks: Sequence[int]) -> str | None:
+        """Why the metrics cannot be cut at these ranks, and what to do; `None` if they can."""
+        return None
+
+    def difference(self, dataset: Dataset, other: Dataset, part: Part) -> str | None:
+        """In what two datasets differ that runs must share to be compared by it; `None` if they differ in nothing.
+
+        Users, items, held-out interactions and what was known before are compared for every protocol.
+        """
+        return None
+
+    @abc.abstractmethod
+    def evaluate(
+        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resamples: int, seed: int
+    ) -> Evaluation:
+        """Evaluates a model that fits; for the arguments see the function `evaluate`."""
+
+    @abc.abstractmethod
+    def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
+        """The metrics of the validation part between epochs, by the names of `validation_names`, without intervals."""
+
+    @abc.abstractmethod
+    def _cut(self, names: Sequence[str], ks: Sequence[int]) -> list[str]:
+        """The names of metrics, cut at the ranks `ks` where the protocol cuts them."""
+
+
+class RankingProtocol(Protocol):
+    """A protocol that ranks items for every user; the metrics are means over users, cut at ranks."""
+
+    kind = RANKING
+    is_of_rows = False
+
+    @abc.abstractmethod
+    def per_user(
+        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], with_context: bool
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Ranks items for every user of a part that has something to find.
+
+        Args:
+            model: The recommender.
+            dataset: The prepared data.
+            part: The held-out part.
+            ks: Where the metrics are cut.
+            with_context: Whether the context is known, or else neutral.
+
+        Returns:
+            The user indices, int `[num_users]`, and the value of every metric for each of them, float64 `[num_users]`.
+        """
+
+    @abc.abstractmethod
+    def about(self, users: np.ndarray, dataset: Dataset, part: Part) -> str:
+        """What was done, in one sentence."""
+
+    def evaluate(
+        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resamples: int, seed: int
+    ) -> Evaluation:
+        """Evaluates a model, once more without any context where it reads some."""
+        from zoo.evaluation.bootstrap import mean_intervals
+
+        users, per_user = self.per_user(model, dataset, part, ks, with_context=True)
+        without = {}
+        if any(feature.name in model.query_names for feature in dataset.schema.role("context")):
+            _, per_user_without = self.per_user(model, dataset, part, ks, with_context=False)
+            without = mean_intervals(per_user_without, resamples=resamples, seed=seed)
+        return Evaluation(
+            self.name,
+            self.about(users, dataset, part),
+            mean_intervals(per_user, resamples=resamples, seed=seed),
+            users,
+            per_user,
+            without_context=without,
+        )
+
+    def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
+        """The means over the users of the validation part."""
+        _, per_user = self.per_user(model, dataset, "valid", ks, with_context=True)
+        return {name: float(values.mean()) for name, values in per_user.items()}
+
+    def misfit_of_ks(self, dataset: Dataset, ks: Sequence[int]) -> str | None:
+        """A ranking cannot be cut below the last item of the catalogue."""
+        known = len(dataset.vocabularies["item"])
+        if max(ks) <= known:
+            return None
+        return (
+            f"evaluate.ks has {max(ks)}, but the catalogue has {known} items. "
+            f"Choose a smaller one, e.g. --set evaluate.ks=[{min(known, 5)}]."
+        )
+
+    def _cut(self, names: Sequence[str], ks: Sequence[int]) -> list[str]:
+        return [f"{name}@{k}" for k in ks for name in names]
+
+
+class RowProtocol(Protocol):
+    """A protocol that asks about single interactions; the metrics are of rows, which are resampled by user."""
+
+    is_of_rows = True
+
+    @abc.abstractmethod
+    def scores(self, model: Recommender, dataset: Dataset, rows: pd.DataFrame, part: Part) -> np.ndarray:
+        """The score of every held-out interaction, float `[num_rows]`."""
+
+    @abc.abstractmethod
+    def about(self, rows: Mapping[str, np.ndarray], part: Part) -> str:
+        """What was done, in one sentence."""
+
+    def further_columns(self, dataset: Dataset, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+        """The `columns` of held-out interactions, each `[num_rows]`."""
+        return {}
+
+    def statistics(self, rows: Mapping[str, np.ndarray]) -> dict[str, Statistic]:
+        """The metrics of `Evaluation.rows` as functions of row weights; those that are undefined are left out."""
+        from zoo.evaluation.figures import row_statistics
+
+        return row_statistics(self.kind, rows)
+
+    def evaluate(
+        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resamples: int, seed: int
+    ) -> Evaluation:
+        """Evaluates a model on the interactions of a part; the ranks `ks` are of no account."""
+        import numpy as np
+
+        from zoo.evaluation.bootstrap import cluster_interval
+
+        held_out = dataset.part(part)
+        users = held_out["user"].to_numpy()
+        rows = {
+            "user": users,
+            "label": held_out["label"].to_numpy(),
+            "score": self.scores(model, dataset, held_out, part),
+            **self.further_columns(dataset, held_out),
+        }
+        statistics = self.statistics(rows)
+        metrics = {
+            name: cluster_interval(statistic, users, resamples=resamples, seed=seed)
+            for name, statistic in statistics.items()
+        }
+        about = self.about(rows, part)
+        return Evaluation(self.name, about, metrics, np.unique(users), statistics=statistics, rows=rows)
+
+    def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
+        """The metrics of label and score; further columns are not looked at between epochs."""
+        from zoo.evaluation.figures import row_metrics
+
+        rows = dataset.part("valid")
+        scores = self.scores(model, dataset, rows, "valid")
+        return row_metrics(self.kind, {"label": rows["label"].to_numpy(), "score": scores})
+
+    def _cut(self, names: Sequence[str], ks: Sequence[int]) -> list[str]:
+        return list(names)
+
+
+PROTOCOLS: Registry[Protocol] = Registry("protocol", "zoo.evaluation.protocols", "zoo.protocols")
+
+
+def default_protocol(model: Recommender, config: Config, dataset: Dataset, part: Part = "test") -> str:
+    """The protocol that asks about a held-out part what a model was trained for.
+
+    Args:
+        model: The recommender.
+        config: The settings that it was trained with.
+        dataset: The prepared data.
+        part: The held-out part.
+
+    Returns:
+        The name of the protocol.
+    """
+    fitting = [protocol for protocol in PROTOCOLS.values() if protocol.is_default(model, config, dataset, part)]
+    return max(fitting, key=lambda protocol: protocol.precedence).name
+
+
+def metric_names(protocol: str, ks: Sequence[int]) -> list[str]:
+    """The metrics a protocol gives.
+
+    Args:
+        protocol: A named protocol.
+        ks: Where the ranking metrics are cut.
+
+    Returns:
+        Names such as `"ndcg@10"`, or `"rmse"` where nothing is cut.
+
+    Raises:
+        UserError: With the near names, if there is no such protocol.
+
+    Example:
+
+    >>> metric_names("ratings", ks=(10,))
+    ['rmse', 'mae']
+    """
+    return PROTOCOLS[protocol].metric_names(ks)
+
+
+def is_headline(protocol: str, metric: str) -> bool:
+    """Whether a metric such as `"ndcg@10"` stands for its protocol.
+
+    Example:
+
+    >>> is_headline("full-ranking", "ndcg@10"), is_headline("full-ranking", "hr@10")
+    (True, False)
+    """
+    return base_name(metric) == PROTOCOLS[protocol].headline
+
+
+def evaluate(
+    model: Recommender,
+    dataset: Dataset,
+    protocol: str = "full-ranking",
+    part: Part = "test",
+    ks: Sequence[int] = (10,),
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Evaluates a model by a named protocol.
+
+    Args:
+        model: The recommender.
+        dataset: The prepared data.
+        protocol: A name of `PROTOCOLS`, e.g. `"full-ranking"` or `"labels"`.
+        part: The held-out part, `"valid"` or `"test"`.
+        ks: Where the ranking metrics are cut.
+        resamples: Bootstrap resamples.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        An `Evaluation`.
+
+    Raises:
+        UserError: For an unknown protocol, or one that the data or the model cannot answer.
+
+    Example:
+
+    >>> import zoo
+    >>> from zoo.data import load_dataset
+    >>> data = load_dataset("synthetic", num_users=50, num_items=40, num_interactions=500)
+    >>> evaluation = evaluate(zoo.build("mf", data.schema), data, ks=(5,), resamples=10)
+    >>> evaluation.metrics["ndcg@5"].level
+    0.95
+    """
+    from zoo.evaluation.ranking import KNOWN_BEFORE
+
+    chosen = PROTOCOLS[protocol]
+    if part not in KNOWN_BEFORE:
+        raise unknown_name("part", part, KNOWN_BEFORE)
+    if dataset.part(part).empty:
+        raise UserError(f"The {part} part of {dataset.name} is empty. Choose a split that holds some out.")
+    reason = chosen.misfit(model, dataset, part)
+    if reason is not None:
+        raise UserError(reason)
+    return chosen.evaluate(model, dataset, part, tuple(ks), resamples, seed)
