@@ -178,7 +178,6 @@ def test_an_artefact_that_no_format_writes_is_named_with_the_near_ones():
 
 def test_a_bundle_with_an_artefact_of_an_unknown_format_is_refused(plugin, run, tmp_path):
     bundle = export.export(run, tmp_path / "bundle", "vectors")
-    made = FORMATS._objects.pop("vectors")
+    FORMATS._objects.pop("vectors")
     with pytest.raises(UserError, match="holds the format 'vectors', which is not registered"):
         export.open_bundle(bundle.folder)
-    FORMATS.register(made)
