@@ -1,4 +1,4 @@
-"""Collaborative metric learning, registered in a script and taken from training to a verified bundle."""
+"""Register collaborative metric learning in a script, train it and export a verified bundle."""
 
 import argparse
 
@@ -12,7 +12,7 @@ from zoo.layers import Embedding
 
 @zoo.register("cml", objective="bpr", query=("user",), paper="10.1145/3038912.3052639", tiny={"embedding_dim": 4})
 def cml(schema, *, embedding_dim=32):
-    """The nearer an item lies to a user, the better it fits (Hsieh et al., 2017)."""
+    """Gives items that are nearer to a user a higher score (Hsieh et al., 2017)."""
     user = Embedding(schema.size("user"), embedding_dim)(schema.input("user"))
     item = Embedding(schema.size("item"), embedding_dim)(schema.input("item"))
     return Towers(query=2 * user, item=item, item_bias=-ops.sum(item * item, axis=-1, keepdims=True))

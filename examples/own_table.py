@@ -1,4 +1,4 @@
-"""From a pandas table of one's own, with user and item features, to a verified bundle."""
+"""Train on a pandas table of your own, with user and item features, and export a verified bundle."""
 
 import argparse
 
@@ -14,7 +14,7 @@ parser.add_argument("--out", default="bundles/shop")
 parser.add_argument("--epochs", type=int, default=5)
 arguments = parser.parse_args()
 
-# Replace these three tables by your own; only the first is needed.
+# Replace these three tables with your own. Only the first is needed.
 rng = np.random.default_rng(0)
 orders = pd.DataFrame(
     {

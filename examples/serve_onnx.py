@@ -1,4 +1,4 @@
-"""Ask an exported ONNX file for recommendations, with nothing of recozoo imported."""
+"""Ask an exported ONNX file for recommendations without importing recozoo."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ import onnxruntime
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("bundle", type=Path)
-parser.add_argument("--user", help="A raw user id; by default an unknown user.")
+parser.add_argument("--user", help="A raw user id. The default is an unknown user.")
 arguments = parser.parse_args()
 
 manifest = json.loads((arguments.bundle / "manifest.json").read_text())

@@ -1,4 +1,4 @@
-"""Put the items of a trained model into an index of tensorflow-recommenders, and ask it with TensorFlow alone."""
+"""Put the items of a trained model into an index of tensorflow-recommenders, and ask it with TensorFlow only."""
 
 import argparse
 
@@ -17,7 +17,7 @@ arguments = parser.parse_args()
 run = zoo.train("mf", arguments.data, train={"epochs": arguments.epochs})
 print(tfrs.write(run, arguments.out, k=5, index=arguments.index, overwrite=True))
 
-# A server needs nothing but this folder. A ScaNN index is loaded after `import scann`, which knows its operators.
+# A server needs this folder only. For a ScaNN index, run `import scann` first, because it registers the operators.
 recommend = tf.saved_model.load(arguments.out).signatures["recommend"]
 some_users = run.dataset.vocabularies["user"].values[:3].tolist()
 answer = recommend(user=tf.constant(some_users, recommend.structured_input_signature[1]["user"].dtype))

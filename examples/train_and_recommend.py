@@ -19,7 +19,7 @@ baseline = zoo.train("popularity", data)
 mine, theirs = run.evaluate(), baseline.evaluate()
 gain = difference_interval(mine.per_user["ndcg@10"], theirs.per_user["ndcg@10"])
 print(f"{mine.protocol}: {mine.about}")
-print(f"{arguments.model} has NDCG@10 {mine.metrics['ndcg@10'].mean:.4f}, {gain.mean:+.4f} against popularity")
+print(f"{arguments.model} has NDCG@10 {mine.metrics['ndcg@10'].mean:.4f}, {gain.mean:+.4f} compared with popularity")
 print(f"(95% interval of the difference: {gain.low:+.4f} to {gain.high:+.4f})")
 
 users = data.vocabularies["user"].to_json()[:2]

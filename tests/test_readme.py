@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from zoo.bench.definition import list_benchmarks
 from zoo.bench.results import figures, read_rows, recorded_results
+from zoo.cli.loader import Commands
+from zoo.config import make_config, parse_settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,13 +30,26 @@ def zoo_command(*arguments: str, cwd: Path | None = None, env: dict[str, str] | 
         text=True,
         cwd=cwd or ROOT,
         env={**os.environ, **(env or {})},
-        timeout=300,
+        timeout=600,
         check=False,
     )
 
 
 def code_blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def shell_lines() -> list[str]:
+    """The commands of all shell examples, one a line."""
+    joined = "".join(code_blocks("bash")).replace("\\\n", " ")
+    return [line for line in joined.splitlines() if line.strip()]
+
+
+def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs code in a process of its own."""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran
 
 
 def test_the_table_of_architectures_is_what_the_registry_says():
@@ -82,20 +100,86 @@ def shop(tmp_path_factory):
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "ai_edge_litert"])
-def test_the_serving_code_runs_and_recommends(runtime, shop):
+def test_the_serving_code_recommends_nothing_that_the_user_has_seen(runtime, shop):
     (code,) = [block for block in code_blocks("python") if runtime in block]
-    ran = subprocess.run([sys.executable, "-c", code], cwd=shop, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert len(re.findall(r"\d+", ran.stdout)) == 5
+    ran = python(f"{code}\nprint(*seen)", shop)
+    items, seen = (re.findall(r"\d+", line) for line in ran.stdout.splitlines())
+    assert len(items) == len(set(items)) == 5
+    assert len(seen) > 100
+    assert not set(items) & set(seen)
 
 
-def test_the_architecture_of_ones_own_trains_from_its_file(tmp_path):
-    (code,) = [block for block in code_blocks("python") if '@register("cml"' in block]
+def test_the_first_python_example_runs(shop):
+    code = "".join(block for block in code_blocks("python")[:1])
+    small = '"mf", "synthetic", train={"epochs": 1}, evaluate={"resamples": 10}'
+    assert '"ncf", "movielens-sample"' in code
+    python(code.replace('"ncf", "movielens-sample"', small), shop)
+    assert (shop / "bundles" / "ncf" / "manifest.json").exists()
+
+
+def test_every_python_block_is_python():
+    for block in code_blocks("python"):
+        compile(block, "README.md", "exec")
+
+
+def test_the_architecture_of_ones_own_is_as_good_as_it_says(tmp_path):
+    (code,) = [block for block in code_blocks("python") if '"cml", objective=' in block]
     (tmp_path / "cml.py").write_text(code, encoding="utf-8")
-    trained = zoo_command(
-        *("train", "cml", "--data", "synthetic", "--out", "run", "--json"),
-        *("--set", "train.epochs=1", "--set", "evaluate.resamples=10"),
-        cwd=tmp_path,
-        env={"ZOO_MODELS": "cml.py"},
-    )
+    (command,) = [line for line in shell_lines() if "zoo train cml" in line]
+    said = re.search(r"Its NDCG@10 is (\S+) there, where `popularity` has (\d\.\d+)", README)
+    assert said is not None
+    commands = (command, "zoo train popularity --data movielens-sample")
+    reached = [ndcg_of(*shlex.split(one.partition("zoo ")[2]), cwd=tmp_path) for one in commands]
+    assert [f"{value:.2f}" for value in reached] == list(said.groups())
+
+
+def ndcg_of(*arguments: str, cwd: Path) -> float:
+    trained = zoo_command(*arguments, "--json", "--set", "evaluate.resamples=10", cwd=cwd, env={"ZOO_MODELS": "cml.py"})
     assert trained.returncode == 0, trained.stderr
+    (figures,) = json.loads(trained.stdout)["metrics"].values()
+    return figures["metrics"]["ndcg@10"]["mean"]
+
+
+def test_a_shop_trains_is_exported_and_gets_a_new_catalogue(tmp_path):
+    (described,) = [block for block in code_blocks("yaml") if block.startswith("# shop.yaml")]
+    (tmp_path / "shop.yaml").write_text(described, encoding="utf-8")
+    write_shop(tmp_path)
+    (train,) = [line for line in shell_lines() if "shop.yaml" in line]
+    (refresh,) = [line for line in shell_lines() if line.startswith("zoo refresh")]
+    fast = "--set train.epochs=1 --set evaluate.resamples=10 --set embedding_dim=4"
+    for command in (f"{train} {fast}", "zoo export runs/shop --out bundles/shop --format onnx -k 5"):
+        ran = zoo_command(*shlex.split(command)[1:], cwd=tmp_path)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    products = pd.read_csv(tmp_path / "products.csv")
+    new = pd.DataFrame({"sku": ["new"], "title": ["A new lamp"], "category": ["a|b"], "price": [3.0]})
+    pd.concat([products, new]).to_csv(tmp_path / "products.csv", index=False)
+    ran = zoo_command(*shlex.split(refresh)[1:], cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Published" in ran.stdout
+
+
+def write_shop(folder: Path) -> None:
+    """Tables as the README's `shop.yaml` describes them."""
+    rng = np.random.default_rng(0)
+    orders = pd.DataFrame({"customer_no": np.repeat(np.arange(20), 8), "bought_at": np.arange(160) + 1_600_000_000})
+    orders["sku"] = [f"s{item}" for _ in range(20) for item in rng.permutation(15)[:8]]
+    orders["basket_size"] = rng.integers(1, 9, len(orders))
+    orders.to_parquet(folder / "orders.parquet")
+    customers = pd.DataFrame({"customer_no": range(20), "age": rng.integers(18, 80, 20), "zip": range(20)})
+    customers.to_csv(folder / "customers.csv", index=False)
+    products = pd.DataFrame({"sku": [f"s{item}" for item in range(15)], "price": rng.normal(10, 3, 15)})
+    products["title"] = [f"Lamp number {item}" for item in range(15)]
+    products["category"] = ["a|b" if item % 2 else "b|c" for item in range(15)]
+    products.to_csv(folder / "products.csv", index=False)
+
+
+@pytest.mark.parametrize("line", shell_lines(), ids=lambda line: line[:40])
+def test_every_command_has_the_options_and_settings_that_it_is_shown_with(line):
+    _, found, command = re.sub(r"#.*", "", line).rpartition("zoo ")
+    if not found:
+        return
+    name, *arguments = shlex.split(command)
+    context = Commands().get_command(None, name).make_context(name, arguments)
+    settings = parse_settings([one for one in context.params.get("settings") or [] if one.count(".")])
+    if context.params.get("model") and settings:
+        make_config("mf", {key: value for key, value in settings.items() if key != "hparams"})

@@ -6,25 +6,53 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.errors import UserError, unknown_name
+from zoo.options import explain, plain, short
+
+# Settings by name, which may be nested.
+Settings: TypeAlias = dict[str, Any]
+
+# Former names of settings.
+RENAMED = {
+    "train": {
+        "clip_norm": "global_clipnorm",
+        "precision": "dtype_policy",
+        "steps_per_call": "steps_per_execution",
+        "xla": "jit_compile",
+    }
+}
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which `1e-3` is a number, as it is in YAML 1.2."""
+    """YAML with the numbers of YAML 1.2: `1e-3` is one, `012` is 12, `1_000` and `1:30` are texts."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":int", ":float"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_integer(self, node: yaml.ScalarNode) -> int:
+        """The integer in a scalar: decimal, `0o` octal or `0x` hexadecimal."""
+        text = self.construct_scalar(node)
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
-)
+_NUMBERS = {
+    "int": r"^([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$",
+    "float": r"^([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$",
+}
+for _tag, _pattern in _NUMBERS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list("-+.0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_integer)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, strict=True, allow_inf_nan=False)
 
 
 _AnySection = TypeVar("_AnySection", bound=_Section)
@@ -38,7 +66,7 @@ class DataConfig(_Section):
     users: str | None = Field(None, description="File with one row a user.")
     items: str | None = Field(None, description="File with one row an item.")
     columns: dict[str, str] | None = Field(None, description="Column of the file to user, item, rating, ...")
-    features: dict[str, str | dict[str, Any]] | None = Field(
+    features: dict[str, str | Settings] | None = Field(
         None, description="Kind of a column, where inference is wrong; at_request, where a server knows it."
     )
     max_history: int | None = Field(200, ge=1, description="Longest history of a query; null keeps all of it.")
@@ -47,21 +75,21 @@ class DataConfig(_Section):
     stream: bool = Field(
         False, description="Train from Parquet or TFRecord files (or a folder of them) that do not fit in memory."
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of a named dataset.")
+    options: Settings = Field(default_factory=dict, description="Options of a named dataset.")
 
 
 class SplitConfig(_Section):
     """How interactions are split; see `zoo.data.splits`."""
 
     name: str | None = Field(None, description="leave-last-out, random, time, users or given; sample for a stream.")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the split.")
+    options: Settings = Field(default_factory=dict, description="Options of the split.")
 
 
 class TrainConfig(_Section):
     """The training loop."""
 
     objective: str | None = Field(None, description="Objective; by default the architecture's own.")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the objective.")
+    options: Settings = Field(default_factory=dict, description="Options of the objective.")
     epochs: int = Field(20, ge=1, description="At most so many passes over the examples.")
     batch_size: int = Field(1024, ge=1, description="Examples a step.")
     optimizer: str = Field("adam", description="adam, adagrad or sgd, by row; or another Keras optimizer, dense.")
@@ -75,24 +103,24 @@ class TrainConfig(_Section):
     warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises first.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of what a step updates.")
     l2: float = Field(0.0, ge=0, description="L2 added to the gradient of what a step updates.")
-    clip_norm: float | None = Field(None, gt=0, description="Largest norm of all gradients together.")
+    global_clipnorm: float | None = Field(None, gt=0, description="Largest norm of all gradients together.")
     ema: float | None = Field(
         None, gt=0, lt=1, description="Decay per step of an average of the weights, which is what is kept."
     )
-    precision: Literal["float32", "mixed_bfloat16"] = Field(
+    dtype_policy: Literal["float32", "mixed_bfloat16"] = Field(
         "float32", description="What layers compute in; weights and losses are always float32."
     )
-    xla: bool = Field(
+    jit_compile: bool = Field(
         False, description="Compile the steps by XLA, with optimizer=sgd: faster for dot products, slower for networks."
     )
     pretrained: dict[str, str] = Field(
         default_factory=dict, description="Folders of trained runs by architecture, for one that starts from them."
     )
     strategy: Literal["one", "mirrored"] = Field("one", description="One device, or all GPUs of this machine.")
-    workers: tuple[str, ...] = Field((), description="host:port of every worker, the same list on each.")
+    workers: tuple[str, ...] = Field((), strict=False, description="host:port of every worker, the same list on each.")
     worker: int | None = Field(None, ge=0, description="Which of them this process is; by default told from its host.")
     worker_timeout: float = Field(60, gt=0, description="Seconds to wait for the other workers.")
-    steps_per_call: int = Field(100, ge=1, description="Steps in one call of the compiled function.")
+    steps_per_execution: int = Field(100, ge=1, description="Steps in one call of the compiled function.")
     patience: int | None = Field(
         3, ge=1, description="Epochs without a better metric before stopping; null never stops."
     )
@@ -105,7 +133,7 @@ class EvaluateConfig(_Section):
 
     protocol: str | None = Field(None, description="Protocol; by default the one that fits the feedback.")
     ks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (10,), min_length=1, description="Ranks at which the ranking metrics are cut."
+        (10,), min_length=1, strict=False, description="Ranks at which the ranking metrics are cut."
     )
     resamples: int = Field(1000, ge=10, description="Bootstrap resamples of an interval.")
 
@@ -127,7 +155,7 @@ class Config(_Section):
     """All of a run."""
 
     model: str = Field(description="A registered architecture.")
-    hparams: dict[str, Any] = Field(default_factory=dict, description="Its hparams.")
+    hparams: Settings = Field(default_factory=dict, description="Its hparams.")
     data: DataConfig = DataConfig()
     split: SplitConfig = SplitConfig()
     train: TrainConfig = TrainConfig()
@@ -135,7 +163,7 @@ class Config(_Section):
     export: ExportConfig = ExportConfig()
 
 
-def make_config(name: str, *layers: Mapping[str, Any]) -> Config:
+def make_config(name: str, *layers: Mapping[str, object]) -> Config:
     """The config of an architecture: its preset, then each layer over what came before.
 
     Args:
@@ -153,24 +181,24 @@ def make_config(name: str, *layers: Mapping[str, Any]) -> Config:
         if not isinstance(own.get("model"), str):
             raise UserError(f"{name}: expected a key 'model' with the name of an architecture.")
         name, layers = own["model"], (own, *layers)
-    settings: dict[str, Any] = {}
+    settings: Settings = {}
     for layer in ({"model": name}, preset(name), *layers):
         _merge(settings, copy.deepcopy(dict(layer)))
     _check_keys(Config, settings, "")
     return _validated(Config, settings)
 
 
-def change_export(section: ExportConfig, settings: Mapping[str, Any]) -> ExportConfig:
+def change_export(section: ExportConfig, settings: Mapping[str, object]) -> ExportConfig:
     """The limits of an export with some of them changed.
 
     Raises:
         UserError: For an unknown key or a value of the wrong type or out of range.
     """
     _check_keys(ExportConfig, settings, "export")
-    return _validated(ExportConfig, {**section.model_dump(), **settings})
+    return _validated(ExportConfig, {**section.model_dump(), **settings}, "export")
 
 
-def preset(name: str) -> dict[str, Any]:
+def preset(name: str) -> Settings:
     """The settings of `configs/presets/<name>.yaml`, or none where there is no such file."""
     path = configs_folder() / "presets" / f"{name}.yaml"
     return read_yaml(path) if path.exists() else {}
@@ -182,12 +210,12 @@ def configs_folder() -> Path:
     return package / "configs" if (package / "configs").exists() else package.parent / "configs"
 
 
-def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+def parse_settings(settings: Sequence[str]) -> Settings:
     """`["train.epochs=3"]` as `{"train": {"epochs": 3}}`; values are read as YAML.
 
     A key that is no section is an hparam: `embedding_dim=16` means `hparams.embedding_dim=16`.
     """
-    nested: dict[str, Any] = {}
+    nested: Settings = {}
     for setting in settings:
         key, separator, value = setting.partition("=")
         if not separator or not key:
@@ -201,13 +229,26 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             if not isinstance(target, dict):
                 raise UserError(f"Setting {setting!r} contradicts an earlier one.")
         try:
-            target[parts[-1]] = yaml.load(value, _Loader)
+            target[parts[-1]] = parse_yaml(value)
         except yaml.YAMLError as error:
-            raise UserError(f"Setting {setting!r}: the value is not valid YAML.") from error
+            raise UserError(
+                f"The value is not valid YAML: setting {setting!r}. Quote it, or close its brackets."
+            ) from error
     return nested
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def parse_yaml(text: str) -> object:
+    """The content of a YAML text, with the numbers of YAML 1.2. Raises a `yaml.YAMLError` if it is not valid.
+
+    Example:
+
+    >>> parse_yaml("[1e-3, 012, yes]")
+    [0.001, 12, True]
+    """
+    return yaml.load(text, _Loader)
+
+
+def read_yaml(path: Path) -> Settings:
     """The mapping in a YAML file.
 
     Args:
@@ -220,7 +261,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: If the file is missing, is no valid YAML or is no mapping.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -230,7 +271,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content or {}
 
 
-def _merge(settings: dict[str, Any], layer: Mapping[str, Any]) -> None:
+def _merge(settings: Settings, layer: Mapping[str, object]) -> None:
     for key, value in layer.items():
         if isinstance(value, Mapping) and isinstance(settings.get(key), dict):
             _merge(settings[key], value)
@@ -238,23 +279,25 @@ def _merge(settings: dict[str, Any], layer: Mapping[str, Any]) -> None:
             settings[key] = value
 
 
-def _validated(section: type[_AnySection], settings: Mapping[str, Any]) -> _AnySection:
+def _validated(section: type[_AnySection], settings: Mapping[str, object], path: str = "") -> _AnySection:
+    given = plain(dict(settings))
     try:
-        return section.model_validate(settings)
+        return section.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"Setting {where!r}: {first['msg']}. Received: {first['input']!r}.") from error
+        place, wrong, wanted = explain(error, given)
+        where = f"{path}{place}".removeprefix(".")
+        raise UserError(f"{short(wrong)} is not {wanted}: setting {where!r}. Give {wanted}.") from error
 
 
-def _check_keys(section: type[BaseModel], settings: Mapping[str, Any], path: str) -> None:
+def _check_keys(section: type[BaseModel], settings: Mapping[str, object], path: str) -> None:
     for key, value in settings.items():
+        if key in RENAMED.get(path, {}):
+            raise UserError(f"Setting '{path}.{key}' is called '{path}.{RENAMED[path][key]}' now. Rename it.")
         if key not in section.model_fields:
             where = f" in {path!r}" if path else ""
             raise unknown_name(f"setting{where}", str(key), section.model_fields)
         inner = section.model_fields[key].annotation
-        # On Python 3.10 a generic alias such as dict[str, int] passes for a class.
-        if get_origin(inner) is None and isinstance(inner, type) and issubclass(inner, BaseModel):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
             if not isinstance(value, Mapping):
-                raise UserError(f"Setting {key!r}: expected keys and values. Received: {value!r}.")
+                raise UserError(f"{short(value)} is not keys and values: setting {key!r}. Give keys and values.")
             _check_keys(inner, value, key)

@@ -12,9 +12,9 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import psutil
 
@@ -24,6 +24,17 @@ from zoo.errors import UserError
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 # How the names of a folder that was replaced end: while it is removed, and while nothing is in its place yet.
 FORMER, ASIDE = "-former", "-aside"
+
+
+# The version of recozoo that opens each older format, by what a folder is.
+OPENED_BY: Mapping[str, Mapping[int, str]] = {"run": {1: "0.1.0"}, "bundle": {1: "0.1.0", 2: "0.1.0"}}
+
+
+class Described(TypedDict):
+    """What a manifest says of a file."""
+
+    size: int
+    sha256: str
 
 
 def cache_folder() -> Path:
@@ -40,7 +51,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def describe_files(folder: Path, but: str) -> dict[str, dict[str, Any]]:
+def describe_files(folder: Path, but: str) -> dict[str, Described]:
     """Size and SHA-256 of every file in a folder.
 
     Args:
@@ -60,7 +71,7 @@ def list_files(folder: Path, but: str) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in files]
 
 
-def check_files(folder: Path, described: dict[str, dict[str, Any]]) -> None:
+def check_files(folder: Path, described: Mapping[str, Described]) -> None:
     """Raises a `UserError` that names the first file that is missing, truncated or edited, and both checksums."""
     for name, expected in described.items():
         path = folder / name
@@ -121,20 +132,34 @@ def read_manifest(folder: Path, name: str, what: str, version: int, keys: Sequen
         Its content.
 
     Raises:
-        UserError: If there is none, it is of another format, or a file is missing, truncated or edited.
+        UserError: If there is none, it is of another format (for an older one the message names the version that opens
+            it), or a file is missing, truncated or edited.
     """
     manifest = read_json(folder / name, what)
     if not isinstance(manifest, dict) or any(key not in manifest for key in ("format", "files", *keys)):
         raise UserError(f"{folder / name}: not the manifest of a {what}. Make the {what} anew.")
     if manifest["format"] != version:
-        raise UserError(f"{folder}: written in format {manifest['format']}; this version reads {version}.")
+        raise _other_format(folder, what, manifest["format"], version)
     if not _is_description(manifest["files"]):
         raise UserError(f"{folder / name}: its list of files was edited. Make the {what} anew.")
     check_files(folder, manifest["files"])
     return manifest
 
 
-def _is_description(files: Any) -> bool:
+def _other_format(folder: Path, what: str, found: object, version: int) -> UserError:
+    older = OPENED_BY.get(what, {}).get(found) if isinstance(found, int) else None
+    if older is None:
+        return UserError(
+            f"{folder}: a {what} of format {found!r}; this version reads format {version}. "
+            f"Open it with the version of recozoo that wrote it, or make the {what} anew."
+        )
+    return UserError(
+        f"{folder}: a {what} written by recozoo {older.rpartition('.')[0]} (format {found}); this version reads "
+        f"format {version}. Open it with: pip install recozoo=={older}, or make the {what} anew."
+    )
+
+
+def _is_description(files: object) -> bool:
     """Whether something has the form that `describe_files` gives."""
     keys = {"size", "sha256"}
     return isinstance(files, dict) and all(isinstance(each, dict) and each.keys() >= keys for each in files.values())

@@ -53,6 +53,11 @@ _WORDS = {
     **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "keys and values"),
     "none_required": "null",
     "path_type": "a path",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "too_short": "a list of at least {min_length}",
 }
 # An error message shows at most so many characters of a value.
 _LONGEST = 120
@@ -122,7 +127,7 @@ def check_options(
     """
     whose = f" of {of}" if of else ""
     if not isinstance(given, Mapping):
-        raise UserError(f"{_short(given)} is not keys and values: {kind}s{whose}. Give keys of: {', '.join(options)}.")
+        raise UserError(f"{short(given)} is not keys and values: {kind}s{whose}. Give keys of: {', '.join(options)}.")
     for name, value in given.items():
         if name not in options:
             raise unknown_name(f"{kind}{whose}", str(name), options)
@@ -135,7 +140,7 @@ def check_options(
 def check_value(name: str, value: object, option: Option, *, kind: str = "option", of: str = "") -> None:
     """Raises a `UserError` unless a value is of an option's type; see `check_options`."""
     try:
-        _adapter(option).validate_python(_plain(value))
+        _adapter(option).validate_python(plain(value))
     except ValidationError as error:
         place, wrong, wanted = explain(error, value)
         whose = f" of {of}" if of else ""
@@ -146,7 +151,7 @@ def check_value(name: str, value: object, option: Option, *, kind: str = "option
         else:
             advice = f", as in the default {_shown(option.default)}"
         raise UserError(
-            f"{_short(wrong)} is not {wanted}: {kind} {name + place!r}{whose}. Give {wanted}{advice}."
+            f"{short(wrong)} is not {wanted}: {kind} {name + place!r}{whose}. Give {wanted}{advice}."
         ) from error
 
 
@@ -243,14 +248,14 @@ def _strictly(annotation: object) -> object:
     return origin[within]  # type: ignore[index]
 
 
-def _plain(value: object) -> object:
-    """The value, with NumPy's numbers in it as Python's."""
+def plain(value: object) -> object:
+    """A value, with NumPy's numbers in it as Python's and its tuples as lists."""
     if isinstance(value, numbers.Number) and hasattr(value, "item"):
         return value.item()
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: plain(one) for key, one in value.items()}
     return value
 
 
@@ -268,13 +273,15 @@ def _follow(loc: Sequence[int | str], value: object) -> tuple[str, int]:
 def _wanted(details: ErrorDetails) -> str:
     if details["type"] == "is_instance_of" and details["ctx"]["class"] in ("Sequence", "Collection", "Iterable"):
         return "a list"
-    return _WORDS.get(details["type"], details["msg"].removeprefix("Input should be "))
+    words = _WORDS.get(details["type"])
+    return words.format(**details.get("ctx", {})) if words else details["msg"].removeprefix("Input should be ")
 
 
 def _shown(default: object) -> str:
-    return _short(list(default) if isinstance(default, tuple) else default)
+    return short(list(default) if isinstance(default, tuple) else default)
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value as an error message shows it: whole, or its beginning."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -24,7 +24,7 @@ from zoo.saving import read_dataset, read_recommender, write_recommender
 from zoo.schema import PADDING, UNKNOWN
 
 MANIFEST = "run.json"
-FORMAT = 1
+FORMAT = 2
 
 # A raw user id, or what is known of a user that training never saw.
 User: TypeAlias = object

@@ -1,7 +1,7 @@
 """Whole-catalogue evaluation: seconds, users a second and memory of ranking every item for every user, with metrics.
 
-By default MovieLens 1M, split at random, 10 items a user, what a user met left out. With `--users` and `--items` a
-random table of that size. The weights are random, as training makes no difference to the time.
+The data is MovieLens 1M, split at random, with 10 items a user and without seen items. `--users` and `--items` make a
+random table of that size instead. The weights are random, because training makes no difference to the time.
 """
 
 import argparse
@@ -32,7 +32,7 @@ arguments = parser.parse_args()
 if arguments.users:
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(arguments.users), PER_USER)
-    # Squared, so that some items are much more popular than others; and every item is there.
+    # The square makes some items much more popular than others. Every item is in the table.
     items = (rng.random(len(users)) ** 2 * arguments.items).astype(int)
     items[: arguments.items] = np.arange(arguments.items)[: len(items)]
     data = prepare(pd.DataFrame({"user": users, "item": items}), name="random table", split="random")

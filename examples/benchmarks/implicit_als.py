@@ -1,16 +1,16 @@
 """The zoo's `ials` beside `AlternatingLeastSquares` of the `implicit` library, both with vectors of 64.
 
-Seconds of the fit and NDCG@10 on MovieLens 1M in the split of He et al. (2017), arXiv:1708.05031: the held-out item
-against 99 given ones (sampled), and against all that the user has not met (whole). implicit runs with its defaults;
-`ials` gives what was not met the same weight. Both use all cores, take turns, and are scored by their own methods:
-implicit by its user vectors, `ials` by folding in the histories.
+Measures seconds of the fit, and NDCG@10 on MovieLens 1M in the split of He et al. (2017), arXiv:1708.05031. A held-out
+item is ranked against 99 given items (sampled) and against all items that the user has not seen (whole). implicit runs
+with its defaults, and `ials` gives unseen items the same weight. Both use all cores and take turns. Each is scored by
+its own method: implicit by its user vectors, `ials` by folding in the histories.
 """
 
 # pip install implicit
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit asks for it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit asks for this.
 
 import argparse
 import statistics
@@ -78,7 +78,7 @@ def scores_of_implicit(model):
 
 
 def ndcg(scores):
-    """NDCG@10 against the given candidates and against the whole catalogue; ties rank the held-out one last."""
+    """NDCG@10 against the given candidates and the whole catalogue. Ties rank the held-out item last."""
     rows = np.arange(len(users))
     own = scores[rows, items][:, None]
     candidates = data.candidates["test"][users]

@@ -1,9 +1,9 @@
 """The zoo's training beside stock Keras `fit`: samples a second of NeuMF on the tables of MovieLens 1M.
 
-A sample is one (user, item, label). Both train the same layers by Adam on the same positives with 3 negatives each,
-and a step has the same number of samples: the zoo's `batch_size` counts positives, so it gets a quarter of Keras's.
-For Keras the negatives are drawn beforehand, and its input is a shuffled, batched and prefetched `tf.data` pipeline
-over arrays in memory; the zoo draws new ones in every step. The first epoch, which compiles, is left out of both.
+A sample is one (user, item, label). Both train the same layers by Adam on the same positives with 3 negatives each. A
+step has the same number of samples: the zoo's `batch_size` counts positives, so it is a quarter of Keras's. Keras gets
+negatives that are drawn beforehand, by a shuffled, batched and prefetched `tf.data` pipeline over arrays in memory. The
+zoo draws new negatives in every step. The first epoch of both is left out, because it compiles.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""A model (`gmf`) whose item vectors alone are larger than the 2 GB that an ONNX file can hold, written and run.
+"""Writes and runs a model (`gmf`) whose item vectors are larger than the 2 GB that an ONNX file can hold.
 
-Each table beyond the limit goes into a file beside its graph. The model is not trained: what is measured is size,
-time and memory of writing, time and memory of loading and milliseconds of a call in ONNX Runtime, beside a NumPy sum
-of the item table, which reads it once. Answers are compared with those of the Keras model. Writing and running are
-processes of their own, so that peak memory is each one's.
+Each table beyond the limit goes into a file beside its graph. The model is not trained. The script measures size, time
+and memory of writing, time and memory of loading, and milliseconds of a call in ONNX Runtime. A NumPy sum of the item
+table, which reads it once, stands beside them. Answers are compared with those of the Keras model. Writing and running
+are separate processes, so each has its own peak memory.
 """
 
 import argparse
@@ -24,8 +24,8 @@ def main() -> None:
     """Writes the files in one process, runs them in another."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=ITEMS)
-    parser.add_argument("--folder", type=Path, help="Where the files go and stay; by default they are removed.")
-    parser.add_argument("--one", choices=("write", "run"), help="One of both steps.")
+    parser.add_argument("--folder", type=Path, help="Where the files are kept. By default they are removed.")
+    parser.add_argument("--one", choices=("write", "run"), help="Runs only one of both steps.")
     arguments = parser.parse_args()
     if arguments.one:
         {"write": write, "run": run}[arguments.one](arguments.folder, arguments.items)
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def write(folder: Path, items: int) -> None:
-    """Writes the endpoints of an untrained model and, as JSON, what it answers."""
+    """Writes the endpoints of an untrained model, and its answers as JSON."""
     import numpy as np
 
     import zoo
@@ -47,7 +47,7 @@ def write(folder: Path, items: int) -> None:
     from zoo.schema import Schema, Vocabulary
 
     model = zoo.build("gmf", Schema.of_ids(num_users=USERS, num_items=items), embedding_dim=DIM)
-    # Raw ids that are no indices, so that a mistake in looking them up would show.
+    # Raw ids differ from indices, so a fault in looking them up would show.
     vocabularies = {
         "user": Vocabulary(range(1_000_000, 1_000_000 + USERS)),
         "item": Vocabulary(range(5, 5 + 3 * items, 3)),
@@ -96,7 +96,7 @@ def run(folder: Path, items: int) -> None:
 
 
 def milliseconds(call) -> float:
-    """The fastest of several calls: what else a machine does only ever makes one slower."""
+    """The fastest of several calls, because other work on the machine only ever makes a call slower."""
     seconds = []
     for _ in range(10):
         started = time.perf_counter()
@@ -106,7 +106,7 @@ def milliseconds(call) -> float:
 
 
 def peak() -> int:
-    """Bytes that this process had at most so far."""
+    """The most bytes of memory that this process had so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -2,11 +2,11 @@
 
 Both train the same models with RecBole's defaults (vectors of 64, batches of 2,048 examples, one uniform negative a
 positive, Adam), split 8:1:1 at random, and rank the whole catalogue for every user of the test part. An epoch's time
-is all that users wait for: shuffling, negatives, batches, updates. Each measurement is a process of its own, held to
-the same number of threads; the first epochs and the first evaluation, which compile, are left out.
+is all that users wait for: shuffling, negatives, batches, updates. Each measurement is a process of its own with the
+same number of threads. The first epochs and the first evaluation are left out, because they compile.
 """
 
-# RecBole needs older libraries than recozoo, so it gets an environment of its own, named by --recbole-python:
+# RecBole needs older libraries than recozoo. Make an environment for it and name that by --recbole-python:
 #   python3.11 -m venv peers
 #   peers/bin/pip install torch==2.13.0 recbole==1.2.1 numpy==1.26.4 pandas==2.2.3 scipy==1.10.1 "setuptools<81"
 
@@ -37,8 +37,8 @@ def timed(function, warm_up, repeats):
 
 
 def measure_recbole(model, threads, data_root, epochs):
-    """Times RecBole; runs in RecBole's environment, in a folder that is removed after it."""
-    sys.argv = sys.argv[:1]  # RecBole would read them.
+    """Times RecBole. Runs in RecBole's environment, in a folder that is removed afterwards."""
+    sys.argv = sys.argv[:1]  # Because RecBole would read them.
     import torch
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
@@ -81,7 +81,7 @@ def measure_recozoo(model, threads, data_root, epochs):
         train.update(objective="bpr", batch_size=2048)
         run = zoo.train("mf", data, train=train, hparams={"embedding_dim": 64, "biases": False}, progress=False)
     else:
-        # A batch of 2,048 rows is 1,024 positives and as many negatives here, as RecBole has it.
+        # A batch of 2,048 rows is 1,024 positives and as many negatives, as in RecBole.
         train.update(objective="pointwise", batch_size=1024)
         hparams = {"gmf_dim": 64, "mlp_dim": 64, "hidden": (128, 64), "dropout": 0.1}
         run = zoo.train("neumf", data, train=train, hparams=hparams, progress=False)
@@ -97,7 +97,7 @@ MEASURES = {"RecBole": measure_recbole, "recozoo": measure_recozoo}
 
 def measured(library, python, model, threads, data_root, epochs):
     """Positives a second and seconds of evaluation, measured in a process of its own."""
-    # Isolated, for this file's name is that of RecBole's package.
+    # Isolated, because this file has the name of RecBole's package.
     isolated = ["-I"] if library == "RecBole" else []
     task = json.dumps([library, model, threads, str(data_root), epochs])
     with tempfile.TemporaryDirectory() as folder:

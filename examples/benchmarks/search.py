@@ -1,9 +1,9 @@
-"""Random search of hparams by the protocol `ctr` (Bergstra and Bengio, 2012): as many trials for every model.
+"""Random search of hparams by the protocol `ctr` (Bergstra and Bengio, 2012), with equally many trials for every model.
 
-Clicks are ratings above 3, split by time in 8:1:1 after the first 5 events of every user. Trial 0 is the preset; the
-others are drawn from `configs/search/<model>.yaml` or `--space`, the same ones for the same `--seed`. A trial trains
-until the AUC of the validation part falls, and is a row of `FOLDER/<data>.<label>.csv` as soon as it has ended: called
-again, the search goes on where it was. The test part is taken away before anything is trained. What was best is
+Clicks are ratings above 3, split by time in 8:1:1 after the first 5 events of every user. Trial 0 is the preset. The
+others are drawn from `configs/search/<model>.yaml` or `--space`, and are the same for the same `--seed`. A trial trains
+until the AUC of the validation part falls. Its row goes into `FOLDER/<data>.<label>.csv` as soon as it ends, so a
+search that is called again continues where it stopped. The test part is removed before any training. The best trial is
 printed as an entry of `configs/bench/ctr.yaml`.
 
 A space has the sections `train` and `hparams`. Each key has a list of values, or a range: `{uniform: [LOW, HIGH]}` or
@@ -40,7 +40,9 @@ SPLIT = {"name": "time", "valid": 0.1, "test": 0.1, "warm_up": 5}
 SECTIONS = ("train", "hparams")
 COLUMNS = ("trial", "auc", "log_loss", "best_epoch", "epochs", "seconds", "train", "hparams")
 
-Settings = dict[str, dict[str, Any]]
+Settings = dict[str, dict[str, object]]
+# The figures and the settings of a trial by column.
+Row = dict[str, Any]
 
 
 def main() -> None:
@@ -48,13 +50,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="A registered architecture.")
     parser.add_argument("--data", default="ml-100k", help="A dataset with ratings and timestamps.")
-    parser.add_argument("--data-root", type=Path, help="Folder of ml-100k and ml-1m; by default ZOO_DATA.")
-    parser.add_argument("--trials", type=int, default=8, help="The preset and so many less one of the space.")
+    parser.add_argument("--data-root", type=Path, help="Folder of ml-100k and ml-1m. The default is ZOO_DATA.")
+    parser.add_argument(
+        "--trials", type=int, default=8, help="The preset and as many from the space as fill this number."
+    )
     parser.add_argument("--epochs", type=int, default=12, help="The most epochs of a trial.")
     parser.add_argument("--patience", type=int, default=1, help="Epochs without a better AUC before a trial stops.")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="What all trials have.")
-    parser.add_argument("--space", type=Path, help="Another space than the model's own.")
-    parser.add_argument("--label", help="What the file and the entry are called; by default as the model.")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="A setting of all trials.")
+    parser.add_argument("--space", type=Path, help="A YAML file with another space than the model's own.")
+    parser.add_argument("--label", help="The name of the file and of the entry. The default is that of the model.")
     parser.add_argument("--seed", type=int, default=0, help="Seed of the trials and of their training.")
     parser.add_argument("--out", type=Path, default=Path("search"), help="Folder of the tables.")
     arguments = parser.parse_args()
@@ -117,8 +121,8 @@ def read_space(path: Path) -> Settings:
     return space
 
 
-def is_range(axis: Any) -> bool:
-    """Whether this is a range to draw from."""
+def is_range(axis: object) -> bool:
+    """Whether an axis is a range to draw from."""
     if not isinstance(axis, Mapping) or list(axis) not in (["uniform"], ["log_uniform"]):
         return False
     ((kind, ends),) = axis.items()
@@ -128,10 +132,10 @@ def is_range(axis: Any) -> bool:
 
 
 def sampled(space: Settings, seed: list[int]) -> Settings:
-    """One value of every axis; numbers of ranges with three digits, so that they can be repeated."""
+    """One value of every axis. Numbers of ranges have three digits, so they are easily repeated."""
     random = np.random.default_rng(seed)
 
-    def draw(axis: Any) -> Any:
+    def draw(axis: list | dict) -> object:
         if isinstance(axis, list):
             return axis[random.integers(len(axis))]
         ((kind, (low, high)),) = axis.items()
@@ -142,13 +146,13 @@ def sampled(space: Settings, seed: list[int]) -> Settings:
 
 
 def joined(*settings: Settings) -> Settings:
-    """Settings of a trial, where later ones win."""
+    """The settings of a trial. Later ones replace earlier ones."""
     return {
         section: {key: value for one in settings for key, value in one.get(section, {}).items()} for section in SECTIONS
     }
 
 
-def data_to_choose_by(source: str, data_root: Path | None, settings: Mapping[str, Any]) -> Dataset:
+def data_to_choose_by(source: str, data_root: Path | None, settings: Mapping[str, object]) -> Dataset:
     """The data of the benchmark without its test part."""
     options = {**DATA, **settings}
     options.update(options.pop("options", {}))
@@ -156,8 +160,8 @@ def data_to_choose_by(source: str, data_root: Path | None, settings: Mapping[str
     return dataclasses.replace(data, interactions=data.part("train", "valid", "query").reset_index(drop=True))
 
 
-def run_trial(model: str, data: Dataset, trial: Settings) -> dict[str, Any]:
-    """Trains one model; gives its best validation figures, or NaN where its loss was not finite."""
+def run_trial(model: str, data: Dataset, trial: Settings) -> Row:
+    """The best validation figures of a trained model, or NaN if its loss was not finite."""
     started = time.perf_counter()
     try:
         run = zoo.train(
@@ -180,8 +184,8 @@ def run_trial(model: str, data: Dataset, trial: Settings) -> dict[str, Any]:
     }
 
 
-def read_table(path: Path, trials: list[Settings]) -> dict[int, dict[str, Any]]:
-    """The rows of trials that have ended, by number; a `UserError` if they are of other trials than these."""
+def read_table(path: Path, trials: list[Settings]) -> dict[int, Row]:
+    """The rows of trials that have ended, by number. Rows of other trials than these are a `UserError`."""
     if not path.exists():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
@@ -202,7 +206,7 @@ def read_table(path: Path, trials: list[Settings]) -> dict[int, dict[str, Any]]:
     return rows
 
 
-def append(path: Path, number: int, row: Mapping[str, Any]) -> None:
+def append(path: Path, number: int, row: Row) -> None:
     """Adds the row of a trial to the table."""
     is_new = not path.exists()
     with path.open("a", encoding="utf-8", newline="") as file:
@@ -213,7 +217,7 @@ def append(path: Path, number: int, row: Mapping[str, Any]) -> None:
         writer.writerow([number, *(row[name] for name in COLUMNS[1:-2]), *settings])
 
 
-def told(row: Mapping[str, Any]) -> str:
+def told(row: Row) -> str:
     """A trial in a line."""
     return (
         f"validation auc {row['auc']:.4f}, log loss {row['log_loss']:.4f} in epoch {row['best_epoch']:.0f} of "
@@ -222,7 +226,7 @@ def told(row: Mapping[str, Any]) -> str:
 
 
 def as_entry(label: str, arguments: argparse.Namespace, fixed: Settings, trial: Settings) -> str:
-    """A trial as it stands in the YAML file of a benchmark, whose seeds are its own."""
+    """A trial as an entry in the YAML file of a benchmark, without its seed."""
     train = {key: value for key, value in trial["train"].items() if key != "seed"}
     entry = {
         "model": arguments.model,

@@ -1,7 +1,7 @@
-"""Matrix factorization by a plain SGD loop on one thread, the peer that `mf` is timed against on MovieLens 1M.
+"""Matrix factorization by a plain SGD loop on one thread, to compare the time of `mf` with, on MovieLens 1M.
 
 The model, the loss and the settings are those of Rendle et al. (2020), arXiv:2005.09683: a dot product with biases,
-logistic loss, 8 uniform negatives a positive, evaluated on the split of He et al. (2017), arXiv:1708.05031. It
+logistic loss, 8 uniform negatives a positive, evaluated on the split of He et al. (2017), arXiv:1708.05031. The script
 imports nothing of recozoo.
 """
 
@@ -20,7 +20,7 @@ DIM, NEGATIVES, LEARNING_RATE, L2, STDDEV = 192, 8, 0.002, 0.005, 0.1
 
 @numba.njit(fastmath=True)
 def epoch(users, items, order, U, V, user_bias, item_bias, bias):
-    """One pass over the positives in the given order; the parameters are updated in place after every sample."""
+    """Passes over the positives in the given order and updates the parameters in place after every sample."""
     rate, decay = np.float32(LEARNING_RATE), np.float32(1 - LEARNING_RATE * L2)
     for row in order:
         user = users[row]
@@ -41,16 +41,16 @@ def epoch(users, items, order, U, V, user_bias, item_bias, bias):
 
 @numba.njit
 def seed_of_loop(seed):
-    """Seeds the generator inside compiled code, which is not NumPy's."""
+    """Seeds the generator of compiled code, which is another than NumPy's."""
     np.random.seed(seed)
 
 
 def evaluate(U, V, item_bias, split):
-    """HR@10 and NDCG@10 of each user's test item against 99 given negatives; ties rank the test item last."""
+    """HR@10 and NDCG@10 of each user's test item against 99 given negatives. Ties rank the test item last."""
     users = split["test_user"].astype(np.int64)
     candidates = np.column_stack([split["test_item"], split["test_negative"]]).astype(np.int64)
     scores = np.einsum("ud,und->un", U[users], V[candidates]) + item_bias[candidates]
-    # A user's negatives may name the test item itself: that is no competitor.
+    # A user's negatives may contain the test item itself, which does not count as a competitor.
     ahead = (scores[:, 1:] >= scores[:, :1]) & (candidates[:, 1:] != candidates[:, :1])
     rank = ahead.sum(axis=1)
     return np.mean(rank < 10), np.mean(np.where(rank < 10, 1 / np.log2(rank + 2), 0))
@@ -72,7 +72,7 @@ V = rng.normal(0, STDDEV, (num_items, DIM)).astype(np.float32)
 user_bias, item_bias, bias = (np.zeros(size, np.float32) for size in (num_users, num_items, 1))
 
 seed_of_loop(arguments.seed)
-epoch(users, items, np.arange(0), U, V, user_bias, item_bias, bias)  # compiles
+epoch(users, items, np.arange(0), U, V, user_bias, item_bias, bias)  # This compiles the function.
 start = time.perf_counter()
 for number in range(1, arguments.epochs + 1):
     epoch_start = time.perf_counter()

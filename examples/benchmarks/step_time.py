@@ -1,10 +1,10 @@
-"""What a training step costs as embedding tables grow: time, and memory beside that of the tables.
+"""What a training step costs as embedding tables grow: time, and memory compared with that of the tables.
 
-Matrix factorization (vectors of 64, batches of 1,024 positives with 4 negatives each, Adam) on random interactions,
-by the zoo's own trainer and, for contrast, by `fit` with stock Keras embeddings and Adam on as many samples a step.
-Each size is a process of its own. The first epoch, which compiles, is left out, and of the others the fastest
-counts: what else a machine does only ever makes a step slower. Memory is what the process had at its peak above
-what it had before the tables were made, as a multiple of the tables: Adam's two moments make it 3 at least.
+Trains matrix factorization (vectors of 64, batches of 1,024 positives with 4 negatives each, Adam) on random
+interactions. It does so by the zoo's own trainer and, for contrast, by `fit` with stock Keras embeddings and Adam on as
+many samples a step. Each size is a process of its own. The first epoch is left out, because it compiles. The fastest of
+the others counts, because other work on the machine only ever makes a step slower. Memory is the peak of the process
+minus what it had before the tables were made, as a multiple of the tables. Adam's two moments make it 3 at least.
 """
 
 import argparse
@@ -16,10 +16,10 @@ import time
 
 DIM, BATCH, NEGATIVES, STEPS = 64, 1024, 4, 100
 
-# Users and items. Vectors and a bias each.
+# Numbers of users and items. Each has a vector and a bias.
 SIZES = ((10_000, 10_000), (100_000, 100_000), (1_000_000, 1_000_000), (1_000_000, 10_000_000))
 
-# A step of stock Keras takes seconds beyond.
+# In larger tables a step of stock Keras takes seconds.
 MOST_ROWS_OF_KERAS = 100_000
 
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measured(what: str, users: int, items: int, epochs: int) -> dict[str, float]:
-    """Seconds of a step, bytes of the tables and bytes of memory at the peak beyond what there was before."""
+    """Seconds of a step, bytes of the tables, and bytes of memory at the peak minus those before."""
     import tensorflow as tf
 
     import zoo.training.train  # noqa: F401
@@ -65,7 +65,7 @@ def measured(what: str, users: int, items: int, epochs: int) -> dict[str, float]
 
 
 def peak() -> int:
-    """Bytes that this process had at most so far."""
+    """The most bytes of memory that this process had so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -96,7 +96,9 @@ def zoo_seconds(users: int, items: int, epochs: int) -> list[float]:
     data = Dataset("random interactions", schema, {}, rows, titles=np.array([]))
     model = zoo.build("mf", schema, embedding_dim=DIM)
     objective = make_objective("pointwise", model, data, {"negatives": NEGATIVES})
-    config = TrainConfig(epochs=1 + epochs, batch_size=BATCH, steps_per_call=STEPS, optimizer="adam", patience=None)
+    config = TrainConfig(
+        epochs=1 + epochs, batch_size=BATCH, steps_per_execution=STEPS, optimizer="adam", patience=None
+    )
     history = Trainer(model, objective, config, dict, "loss").fit().history
     return [epoch["seconds"] / STEPS for epoch in history[1:]]
 

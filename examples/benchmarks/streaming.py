@@ -1,8 +1,8 @@
 """Training from files against training in memory: milliseconds a step, peak memory, seconds of preparation.
 
-Matrix factorization (d = 64, batches of 1,024) on random interactions. Peaks are those of processes that do nothing
-else. Steps are timed in one process that takes turns, so that whatever else the machine does slows both alike. The
-objective `sampled_softmax` does the same work either way; `pointwise` avoids what users have met only in memory.
+Trains matrix factorization (d = 64, batches of 1,024) on random interactions. Peaks are those of processes that do
+nothing else. Steps of both ways are timed by turns in one process, so other work on the machine slows both alike. The
+objective `sampled_softmax` does the same work in both ways. `pointwise` leaves out seen items only in memory.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def chunks(rows, users, items):
 
 
 def prepare(path, streamed):
-    """The data, and the seconds that it took to prepare, the import of TensorFlow aside."""
+    """The data, and the seconds of preparing it without the import of TensorFlow."""
     import tensorflow  # noqa: F401
 
     from zoo.data import load_dataset
@@ -70,14 +70,14 @@ def prepare(path, streamed):
 
 
 def calls(data, objective):
-    """Yields the milliseconds a step of every call of the compiled function in an epoch; the first one compiles."""
+    """Yields the milliseconds a step of every call of the compiled function in an epoch. The first call compiles."""
     from zoo import build
     from zoo.config import TrainConfig
     from zoo.objectives import make_objective
     from zoo.training.loop import Trainer
 
     model = build("mf", data.schema, embedding_dim=64)
-    config = TrainConfig(epochs=1, batch_size=BATCH_SIZE, steps_per_call=STEPS_PER_CALL)
+    config = TrainConfig(epochs=1, batch_size=BATCH_SIZE, steps_per_execution=STEPS_PER_CALL)
     trainer = Trainer(model, make_objective(objective, model, data, {}), config, dict, "loss")
     started = time.perf_counter()
     for call in trainer._calls():
@@ -87,7 +87,7 @@ def calls(data, objective):
 
 
 def measure_memory(path, streamed):
-    """Preparation and peak memory with one of the ways."""
+    """Seconds of preparation and peak memory of one way."""
     data, seconds = prepare(path, streamed)
     prepared = peak()
     times = [ms for ms, _ in zip(calls(data, "sampled_softmax"), range(10), strict=False)]
@@ -111,7 +111,7 @@ def peak():
 
 
 def in_process(*task):
-    """What a task gives in a process of its own."""
+    """The result of a task in a process of its own."""
     command = [sys.executable, __file__, "--task", json.dumps([str(one) for one in task])]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
@@ -123,7 +123,7 @@ parser.add_argument("--record-rows", type=int, default=1_000_000, help="Interact
 parser.add_argument("--users", type=int, default=100_000)
 parser.add_argument("--items", type=int, default=100_000)
 parser.add_argument("--calls", type=int, default=30, help=f"Timed calls of {STEPS_PER_CALL} steps.")
-parser.add_argument("--folder", type=Path, help="Where the files are written, by default where temporary files go.")
+parser.add_argument("--folder", type=Path, help="Where the files are written. By default a temporary folder.")
 parser.add_argument("--task", help=argparse.SUPPRESS)
 arguments = parser.parse_args()
 

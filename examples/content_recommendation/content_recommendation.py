@@ -1,9 +1,8 @@
-"""Which films will somebody like? From ratings, what is known of the users and what is known of the films."""
+"""Recommend films that somebody will like, from ratings and features of users and films."""
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,18 +20,18 @@ NEW_USER = {"user": "somebody new", "age": 24, "occupation": "student", "home": 
 
 
 def main() -> None:
-    """Reads the command line; a mistake in it or in a table is an error without a traceback."""
+    """Reads the command line. A mistake in it or in a table is an error without a traceback."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--interactions", default=HERE / "ratings.csv", help="user, item, rating, timestamp")
-    parser.add_argument("--users", default=HERE / "users.csv", help="user and anything that is known of one")
-    parser.add_argument("--items", default=HERE / "films.csv", help="item, title and anything that is known of one")
-    parser.add_argument("--like", type=float, default=3.0, help="Ratings above it count as liked.")
-    parser.add_argument("--user", help="A user of the table; by default the one with the most ratings.")
-    parser.add_argument("--new-user", type=record, help="A user who is not in the table, as JSON. By default, for the "
-                        f"users that come with the example: {json.dumps(NEW_USER)}")  # fmt: skip
+    parser.add_argument("--users", default=HERE / "users.csv", help="user and any features of users")
+    parser.add_argument("--items", default=HERE / "films.csv", help="item, title and any features of items")
+    parser.add_argument("--like", type=float, default=3.0, help="Ratings above this count as liked.")
+    parser.add_argument("--user", help="A user of the table. The default is the user with the most ratings.")
+    parser.add_argument("--new-user", type=record, help="A user who is not in the table, as JSON. The default for the "
+                        f"example's own users is {json.dumps(NEW_USER)}")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--out", default="runs/films", help="Folder of the run.")
-    parser.add_argument("--bundle", help="Folder of a bundle, to export to all formats too.")
+    parser.add_argument("--bundle", help="Folder of a bundle. If given, the run is exported to all formats.")
     arguments = parser.parse_args()
     if arguments.new_user is None and arguments.users == parser.get_default("users"):
         arguments.new_user = NEW_USER
@@ -42,8 +41,8 @@ def main() -> None:
         parser.exit(2, f"Error: {error}\n")
 
 
-def record(text: str) -> dict[str, Any]:
-    """A feature record of a user from JSON; argparse tells of the `ValueError`s."""
+def record(text: str) -> dict[str, object]:
+    """A feature record of a user from JSON. argparse reports a `ValueError`."""
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError(text)
@@ -59,7 +58,7 @@ def show(arguments: argparse.Namespace) -> None:
         name="films",
         label_threshold=arguments.like,
         max_history=30,
-        # The last tenth in time is asked about, each rating from what its user did before.
+        # The last tenth in time is the test part. Each of its ratings is predicted from what its user did before.
         split={"name": "time", "valid": 0.1, "test": 0.1},
     )
     for note in data.notes:
@@ -69,7 +68,7 @@ def show(arguments: argparse.Namespace) -> None:
     if user not in users:
         raise unknown_name("user", user, map(str, users.values))
     asked = [user] if arguments.new_user is None else [user, arguments.new_user]
-    read_records(asked[1:], data)  # so that a mistake in it is told before the training
+    read_records(asked[1:], data)  # This reports a mistake before the training.
 
     run = zoo.train(
         "elcorec",

@@ -1,4 +1,4 @@
-"""Why was this recommended? The user, what the user did, and the recommended item, with the attention between them."""
+"""Draw why an item was recommended: the user, what the user did, and the item, with the attention between them."""
 
 import argparse
 import dataclasses
@@ -6,7 +6,6 @@ import sys
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -27,28 +26,28 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 except ImportError as error:
-    sys.exit(f'Error: {error.name} is not installed. Install what draws with: pip install "recozoo[examples]"')
+    sys.exit(f'Error: {error.name} is not installed. Drawing needs it: pip install "recozoo[examples]"')
 
 TABLES = Path(__file__).parent.parent / "content_recommendation"
 FORMATS = (".png", ".svg", ".pdf")
 COLOURS = {"liked": "#2a9d8f", "not liked": "#e76f51", "you": "#264653", "value": "#9a86c8", "target": "#e9b44c"}
 THICKEST = 14.0
-# Where they stand, from left to right: events, the user and the values, the target.
+# Horizontal places: events on the left, the user and the values in the middle, the target on the right.
 LEFT, MIDDLE, RIGHT = 0.0, 1.0, 1.65
 
 
 def main() -> None:
-    """Reads the command line; a mistake in it or in a table is an error without a traceback."""
+    """Reads the command line. A mistake in it or in a table is an error without a traceback."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", help="Folder of a run of elcorec with propagation=graph; by default one is trained.")
+    parser.add_argument("--run", help="Folder of a run of elcorec with propagation=graph. By default one is trained.")
     parser.add_argument("--interactions", default=TABLES / "ratings.csv", help="user, item, rating, timestamp")
-    parser.add_argument("--users", default=TABLES / "users.csv", help="user and anything that is known of one")
-    parser.add_argument("--items", default=TABLES / "films.csv", help="item, title and anything that is known of one")
+    parser.add_argument("--users", default=TABLES / "users.csv", help="user and any features of users")
+    parser.add_argument("--items", default=TABLES / "films.csv", help="item, title and any features of items")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--user", help="By default the user with the most interactions.")
-    parser.add_argument("--item", help="By default the best recommendation for the user.")
+    parser.add_argument("--user", help="A raw user id. The default is the user with the most interactions.")
+    parser.add_argument("--item", help="A raw item id. The default is the best recommendation for the user.")
     parser.add_argument("--events", type=int, default=8, help="How many past events are drawn.")
-    parser.add_argument("--out", type=Path, default=Path("why.png"), help="The picture.")
+    parser.add_argument("--out", type=Path, default=Path("why.png"), help="The file of the picture.")
     arguments = parser.parse_args()
     try:
         if arguments.out.suffix.lower() not in FORMATS:
@@ -66,7 +65,7 @@ def main() -> None:
 
 
 def train(arguments: argparse.Namespace) -> Run:
-    """A run of the tables, by the settings of the example content_recommendation."""
+    """A run on the tables, with the settings of the example content_recommendation."""
     data = prepare(
         arguments.interactions,
         arguments.users,
@@ -84,18 +83,18 @@ def train(arguments: argparse.Namespace) -> Run:
 
 @dataclasses.dataclass
 class Why:
-    """What the attention of the graph says of one recommendation.
+    """What the attention of the graph says about one recommendation.
 
     Args:
         user: The raw id of the user.
-        title: What is recommended.
-        chance: Of being liked, as the model has it.
-        events: One row a past event, those with the most attention first: `title`, `stars` (`None` where nothing was
-            rated), `liked`, `days` since then (`None` where that is unknown), `share` of the attention, `you` in the
-            state of the user and a column for each value of the target.
+        title: The title of the recommended item.
+        chance: The chance that the user likes it, as the model predicts.
+        events: One row a past event, those with the most attention first. Columns: `title`, `stars` (`None` without a
+            rating), `liked`, `days` since then (`None` if unknown), `share` of the attention, `you` (attention in the
+            state of the user) and one for each value of the target.
         itself: The share of the recommended item itself.
-        values: What the target makes of each of its values, adding up to 1.
-        feature: What the values are.
+        values: The attention that the target pays to each of its values. They add up to 1.
+        feature: The feature that the values belong to.
     """
 
     user: str
@@ -107,7 +106,7 @@ class Why:
     feature: str
 
     def told(self, number: int) -> str:
-        """The same in words."""
+        """The explanation in words."""
         values = f" ({', '.join(self.values)})" if self.values else ""
         lines = [f"Why {self.title!r}{values} for {self.user}? It will be liked with a chance of {self.chance:.0%}:"]
         for event in self.events.head(number).to_dict("records"):
@@ -117,16 +116,16 @@ class Why:
         others = self.events.iloc[number:]
         if len(others):
             lines.append(f"  and {len(others)} others: {others['share'].sum():.0%}")
-        lines.append(f"  and what is known of {self.title!r} itself: {self.itself:.0%}")
+        lines.append(f"  and what is known about {self.title!r} itself: {self.itself:.0%}")
         return "\n".join(lines)
 
 
 def explain(run: Run, user: str | None = None, item: str | None = None) -> Why:
     """Reads the attention of a run's graph for a user and an item.
 
-    The target's state is made of two things: that of the user, who attends to what the user met, and those of the
-    target's values, each of which attends to what the user met of its kind. The share of an event is the mean of the
-    attention that it gets on both ways.
+    The target's state has two parts. One is the state of the user, who attends to all seen items. The other is the
+    states of the target's values. Each of them attends to the seen items that have it. The share of an event is the
+    mean of the attention that it gets in both parts.
     """
     model, data = run.model, run.dataset
     names = {
@@ -159,7 +158,7 @@ def explain(run: Run, user: str | None = None, item: str | None = None) -> Why:
     found = value_feature(data.schema, model.hparams["feature"])
     if found is not None:
         feature, values = found.name, np.atleast_1d(data.items[found.name][target])
-        # One row a value and head; heads are taken together.
+        # One row a value and head. The mean is over the heads.
         in_values = attention["in_values"].reshape(len(values), -1, attention["you"].shape[-1]).mean(axis=1)
         for name, value, row, weight in zip(
             data.vocabularies[feature].lookup(values), values, in_values, attention["values"][0], strict=True
@@ -182,18 +181,18 @@ def explain(run: Run, user: str | None = None, item: str | None = None) -> Why:
     return Why(str(user), str(data.titles[target]), chance, events, float(share[-1]), of_values, feature)
 
 
-def did(event: Mapping[Any, Any]) -> str:
+def did(event: Mapping) -> str:
     """A past event in words."""
     stars, days = event["stars"], event["days"]
     if stars is None:
-        what = f"you met {event['title']}"
+        what = f"you have seen {event['title']}"
     else:
         what = f"you rated {event['title']} {stars:g} star{'s' * (stars != 1)}"
     return what if days is None else f"{what} {ago(days)}"
 
 
 def ago(days: float) -> str:
-    """How long ago, as people say it."""
+    """How long ago, in words."""
     for unit, length in (("year", 365), ("month", 30.4), ("week", 7), ("day", 1)):
         if days >= (number := 2 if unit != "day" else 1) * length:
             number = round(days / length)
@@ -202,9 +201,9 @@ def ago(days: float) -> str:
 
 
 def graph_of(why: Why, number: int) -> nx.DiGraph:
-    """The user's graph: a node for each of the most weighty events, the user, each value and the target.
+    """The user's graph: nodes for the events with the most attention, the user, each value and the target.
 
-    Nodes have a `kind`, which is their colour, a place `at` and a `label`; edges the `weight` of the attention.
+    A node has a `kind`, a place `at` and a `label`; its kind decides its colour. An edge has the attention as `weight`.
     """
     graph = nx.DiGraph()
     graph.add_node("target", kind="target", at=(RIGHT, 0.5), label=textwrap.fill(shortened(why.title, 50), 14))
@@ -228,17 +227,17 @@ def graph_of(why: Why, number: int) -> nx.DiGraph:
 
 
 def shortened(title: str, most: int) -> str:
-    """A title of at most so many characters."""
+    """A title of at most `most` characters."""
     return textwrap.shorten(title, most, placeholder="...")
 
 
 def spread(number: int, top: float, bottom: float) -> list[float]:
-    """So many places from the top to the bottom, or one between them."""
+    """Places at equal distances from the top to the bottom. A single place is between them."""
     return np.linspace(top, bottom, number).tolist() if number > 1 else [(top + bottom) / 2][:number]
 
 
 def picture(why: Why, number: int) -> Figure:
-    """Draws the graph: what the user did on the left, who it speaks for in the middle, the recommendation right."""
+    """Draws the graph: past events on the left, the user and values in the middle, the recommendation on the right."""
     graph = graph_of(why, number)
     kinds, places = nx.get_node_attributes(graph, "kind"), nx.get_node_attributes(graph, "at")
     shown = why.events.head(number)
@@ -246,7 +245,7 @@ def picture(why: Why, number: int) -> Figure:
     axes = figure.add_axes((0.02, 0.09, 0.96, 0.73))
     to_target = [edge for edge in graph.edges if edge[1] == "target"]
     from_events = [edge for edge in graph.edges if edge[1] != "target"]
-    # Each column of edges has its own scale: a target has few in-neighbours, the user has many.
+    # Each column of edges has its own scale, because a target has few in-neighbours and the user has many.
     for edges in (from_events, to_target):
         weights = np.array([graph.edges[edge]["weight"] for edge in edges])
         widths = THICKEST * weights / weights.max(initial=1e-9)
@@ -273,7 +272,7 @@ def picture(why: Why, number: int) -> Figure:
     figure.text(0.02, 0.98, f"Why {quoted} for {why.user}?", fontsize=19, fontweight="bold", va="top")
     about = (
         f"It will be liked with a chance of {why.chance:.0%}. The thicker a line, the more attention the model pays.\n"
-        f"Of the {len(why.events)} past events these {len(shown)} get the most, {shown['share'].sum():.0%} of all."
+        f"The {len(shown)} of {len(why.events)} past events with the most get {shown['share'].sum():.0%} of it."
     )
     figure.text(0.02, 0.905, about, fontsize=12, color="#444444", va="top", linespacing=1.5)
     said = {"liked": "what you liked", "not liked": "what you did not like", "you": "you"}
@@ -289,9 +288,9 @@ def picture(why: Why, number: int) -> Figure:
     return figure
 
 
-def write(axes: Axes, node: dict[str, Any], place: tuple[float, float]) -> None:
-    """Writes the label of a node: before an event, behind the target, below the others."""
-    bold: dict[str, Any] = {"fontweight": "bold", "textcoords": "offset points"}
+def write(axes: Axes, node: Mapping, place: tuple[float, float]) -> None:
+    """Writes the label of a node: left of an event, right of the target, below the others."""
+    bold: dict = {"fontweight": "bold", "textcoords": "offset points"}
     if node["kind"] == "target":
         axes.annotate(node["label"], place, (38, 0), ha="left", va="center", fontsize=13, **bold)
     elif node["kind"] in ("you", "value"):

@@ -1,4 +1,4 @@
-"""Which tracks continue a playlist? From what was played together, what is known of tracks, and their lyrics."""
+"""Continue a playlist with tracks that fit, from what was played together, features of tracks and their lyrics."""
 
 import argparse
 from pathlib import Path
@@ -13,19 +13,19 @@ from zoo.errors import UserError, unknown_name
 from zoo.schema import FIRST_KNOWN
 
 HERE = Path(__file__).parent
-# What a track takes.
+# The length of a track.
 SECONDS = 210
 PLAYLIST = ["Barley and Rain", "Lantern Hill", "Sparrow at the Gate", "Hollow Oak"]
 
 
 def main() -> None:
-    """Reads the command line; a mistake in it or in a table is an error without a traceback."""
+    """Reads the command line. A mistake in it or in a table is an error without a traceback."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--interactions", default=HERE / "plays.csv", help="user (who listens), item, timestamp")
-    parser.add_argument("--items", default=HERE / "tracks.csv", help="item, title and anything that is known of one")
-    parser.add_argument("--playlist", nargs="+", metavar="TRACK", help="Titles or ids, the last one last; by default "
-                        "four folk songs or, of tracks of your own, what was played last of all.")  # fmt: skip
-    parser.add_argument("-k", type=int, default=8, help="How many tracks are to follow.")
+    parser.add_argument("--items", default=HERE / "tracks.csv", help="item, title and any features of items")
+    parser.add_argument("--playlist", nargs="+", metavar="TRACK", help="Titles or ids in order. The default is "
+                        "four folk songs, or in a table of your own the tracks that were played last.")  # fmt: skip
+    parser.add_argument("-k", type=int, default=8, help="How many tracks to add.")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--out", default="runs/playlist", help="Folder of the run.")
     arguments = parser.parse_args()
@@ -39,7 +39,7 @@ def main() -> None:
 
 def show(arguments: argparse.Namespace) -> None:
     """Trains, evaluates and continues a playlist."""
-    # A column of texts, such as lyrics, is encoded by TF-IDF; numbers are standardised, categories indexed.
+    # Texts, such as lyrics, are encoded by TF-IDF. Numbers are standardised, and categories are indexed.
     data = prepare(arguments.interactions, items=arguments.items, name="plays", max_history=20, split="leave-last-out")
     for note in data.notes:
         print(note)
@@ -60,7 +60,7 @@ def show(arguments: argparse.Namespace) -> None:
         print(f"{name:10} {interval.mean:.3f} (95% interval {interval.low:.3f} to {interval.high:.3f})")
 
     print(f"\nPlaylist:\n{described(data, playlist).to_string(index=False)}")
-    # A playlist is the history of a listener of whom nothing else is known, who has just heard it.
+    # A playlist is the history of a listener who has just heard it. Nothing else is known about the listener.
     listener = {"history": data.vocabularies["item"].lookup(playlist).tolist()}
     if "history_age" in data.schema:
         listener["history_age"] = [SECONDS * number for number in range(len(playlist), 0, -1)]
@@ -71,7 +71,7 @@ def show(arguments: argparse.Namespace) -> None:
 
 
 def tracks(data: Dataset, names: list[str] | None) -> np.ndarray:
-    """The item indices of titles or ids; by default of what the last listener played last."""
+    """The item indices of titles or ids. The default is what the last listener played last."""
     if names is None:
         last = data.interactions["user"].iloc[-1]
         return data.interactions[data.interactions["user"] == last]["item"].to_numpy()[-4:]
@@ -97,7 +97,7 @@ def described(data: Dataset, items: np.ndarray) -> pd.DataFrame:
 
 
 def shared(data: Dataset, playlist: np.ndarray, items: np.ndarray) -> list[str]:
-    """For every item, the categories that tracks of the playlist have too, with how many of them."""
+    """The categories that every item shares with the playlist, and with how many of its tracks."""
     categories = [feature.name for feature in data.schema.role("item") if feature.kind == "categorical"]
     theirs, given = described(data, items)[categories], described(data, playlist)[categories]
     counts = [

@@ -109,6 +109,7 @@ def write(
     ```
     """
     from export.bundle.refresh import load_trained
+    from export.formats import saved_model
     from export.verification.reference import load_reference
     from zoo.files import check_free, published_folder
 
@@ -124,7 +125,7 @@ def write(
             raise UserError(f"k must be between 1 and the {len(recommended)} items to recommend. Received: {k}.")
         mean, std = model.rating_scale
         request = Request(
-            bundle=str((bundle.folder / "saved_model" / bundle.version).resolve()),
+            bundle=str((bundle.folder / saved_model.NAME / bundle.version).resolve()),
             inputs=list(model.query_names),
             ids=dataset.vocabularies["item"].lookup(recommended).tolist(),
             out=str(made.resolve()),
@@ -158,20 +159,22 @@ def _bundle_of(source: Bundle | Run | str | Path, scratch: Path) -> Bundle:
     """The bundle. A run is exported first."""
     from export.bundle.bundle import Bundle, open_bundle
     from export.bundle.publishing import export
+    from export.formats import saved_model
     from zoo.run import Run
 
     if isinstance(source, Run) or (not isinstance(source, Bundle) and (Path(source) / "run.json").exists()):
-        return export(source, scratch / "bundle", "saved_model")
+        return export(source, scratch / "bundle", saved_model.NAME)
     return open_bundle(source.folder if isinstance(source, Bundle) else source)
 
 
 def _check_bundle(bundle: Bundle) -> None:
+
     if "embed_query" not in bundle.manifest["endpoints"]:
         raise UserError(
             f"{bundle.manifest['recipe']['name']} is of the family {bundle.manifest['family']}: its items have no "
             "vectors to put into an index. Choose an architecture of the family towers (zoo list)."
         )
-    if "saved_model" not in bundle.formats:
+    if saved_model.NAME not in bundle.formats:
         raise UserError(f"{bundle.folder}: has no SavedModel to take the query tower from. Export that format too.")
 
 

@@ -598,7 +598,13 @@ def train_streamed(source, epochs=3, **options) -> zoo.Run:
     settings = {
         "hparams": {"embedding_dim": 4},
         "split": {"name": "sample", "options": {"users": 6}},
-        "train": {"epochs": epochs, "batch_size": 32, "learning_rate": 0.02, "patience": None, "steps_per_call": 4},
+        "train": {
+            "epochs": epochs,
+            "batch_size": 32,
+            "learning_rate": 0.02,
+            "patience": None,
+            "steps_per_execution": 4,
+        },
         "data": {"stream": True},
         "progress": False,
         **options,

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def run_example(pytestconfig) -> Callable[..., str]:
-    """Runs an example as a user would, by its path in the folder of examples; gives what it printed."""
+    """Runs an example as a user would, by its path in the folder of examples. Gives what it printed."""
 
     def run(path: str, *arguments: object, cwd: Path) -> str:
         ran = subprocess.run(

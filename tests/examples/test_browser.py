@@ -1,4 +1,4 @@
-"""The page of examples/browser, clicked through in headless Chromium, says what the trained model says."""
+"""The page of examples/browser in headless Chromium recommends what the trained model recommends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,15 @@ import zoo
 from zoo.data import prepare
 from zoo.run import Run
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
 PAGE = Path(__file__).parent.parent.parent / "examples" / "browser"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SHOWN = 10
-# Loading and compiling two runtimes takes seconds, and minutes on a machine that does more.
+# Loading and compiling two runtimes takes seconds, and minutes on a busy machine.
 TIMEOUT = 180_000
 
 pytestmark = [
@@ -43,9 +46,9 @@ pytestmark = [
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves the page, and bundles below `/bundles/`."""
 
-    def __init__(self, *args: Any, bundles: Path, **kwargs: Any) -> None:
+    def __init__(self, *args: object, bundles: Path, **kwargs: object) -> None:
         self.bundles = bundles
-        # Not every system knows the type, without which browsers run no module.
+        # Not every system knows this type, and browsers run a module only with it.
         self.extensions_map = {**self.extensions_map, ".mjs": "text/javascript"}
         super().__init__(*args, directory=str(PAGE), **kwargs)
 
@@ -54,7 +57,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return str(self.bundles / path.removeprefix("/bundles/"))
         return super().translate_path(path)
 
-    def log_message(self, *args: Any) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
 
@@ -90,10 +93,10 @@ def page(browser):
 
 
 @pytest.fixture
-def visit(page, address) -> Callable[[str], Any]:
-    """Opens the page with a bundle and waits until it says something: an answer or what is wrong."""
+def visit(page, address) -> Callable[[str], Page]:
+    """Opens the page with a bundle and waits until it shows an answer or an error."""
 
-    def visit(bundle: str) -> Any:
+    def visit(bundle: str) -> Page:
         page.goto(f"{address}/?bundle=bundles/{bundle}")
         page.locator("#status").wait_for(state="hidden")
         settled(page)
@@ -102,7 +105,7 @@ def visit(page, address) -> Callable[[str], Any]:
     return visit
 
 
-def publish(run: Run, bundles: Path, name: str, **options: Any) -> Run:
+def publish(run: Run, bundles: Path, name: str, **options: object) -> Run:
     export.export(run, bundles / name, formats=("onnx", "tflite"), batch=1, **options)
     return run
 
@@ -124,7 +127,7 @@ def shop(make_run, bundles, datasets) -> Run:
 
 @pytest.fixture(scope="module", params=["strings", "large integers"])
 def ids(request, bundles) -> tuple[str, Run]:
-    """Items without titles, whose ids are easily mangled."""
+    """Items without titles, whose ids are easily damaged."""
     strings = ["a,b", 'say "hi"', "<b>bold</b>", "😀", "007", "7", "NA", "日本", "back\\slash", "{}", "x", "y"]
     # JSON numbers lose their last digits beyond 2**53.
     numbers = [2**53 + 2 * place + 1 for place in range(12)]
@@ -136,18 +139,18 @@ def ids(request, bundles) -> tuple[str, Run]:
     return name, publish(zoo.train("ease", dataset, progress=False), bundles, name)
 
 
-def settled(page: Any) -> None:
-    """Waits until the answers are those to the last click."""
+def settled(page: Page) -> None:
+    """Waits until the page shows the answers to the last click."""
     page.wait_for_function("document.body.ariaBusy !== 'true'")
 
 
-def like(page: Any, text: str, title: str) -> None:
+def like(page: Page, text: str, title: str) -> None:
     page.get_by_label("Search titles").fill(text)
     page.get_by_role("list", name="Found").get_by_role("button", name=title, exact=True).click()
     settled(page)
 
 
-def ranking(page: Any, runtime: str) -> tuple[list[str], np.ndarray]:
+def ranking(page: Page, runtime: str) -> tuple[list[str], np.ndarray]:
     """The raw ids and the scores that the page shows for a runtime."""
     rows = page.get_by_role("list", name=f"Recommended by {runtime}")
     items = rows.locator(".item").evaluate_all("rows => rows.map(row => row.value)")
@@ -155,8 +158,8 @@ def ranking(page: Any, runtime: str) -> tuple[list[str], np.ndarray]:
     return items, np.array(scores)
 
 
-def assert_both_answer(page: Any, run: Run, liked: list[Any], **others: Any) -> None:
-    """Both runtimes show what the trained model recommends to who likes these items, most recent last."""
+def assert_both_answer(page: Page, run: Run, liked: list[int] | list[str], **others: object) -> None:
+    """Both runtimes show what the trained model recommends after likes of these items, most recent last."""
     vocabulary = run.dataset.vocabularies["item"]
     indices = vocabulary.index(liked)
     length = run.dataset.schema["history"].shape[0]
@@ -186,7 +189,7 @@ def test_both_runtimes_recommend_what_the_trained_model_does_after_every_click(f
     assert_both_answer(page, films, liked[1:])
 
 
-def test_what_is_recommended_can_be_liked_and_is_not_recommended_again(films, visit):
+def test_a_recommended_item_can_be_liked_and_is_not_recommended_again(films, visit):
     page = visit("films")
     like(page, "alien", "Alien")
     first = page.get_by_role("list", name="Recommended by LiteRT").get_by_role("listitem").first
@@ -209,7 +212,7 @@ def test_the_latency_of_both_runtimes_is_the_median_of_their_calls(films, visit)
         assert card.locator(".calls").text_content() == "median of 3 calls"
 
 
-def test_the_quantized_file_can_be_chosen_and_is_said_to_differ_where_it_does(films, visit):
+def test_the_quantized_file_can_be_chosen_and_its_differences_are_shown(films, visit):
     page = visit("films")
     like(page, "alien", "Alien")
     page.get_by_label("TFLite file").select_option("tflite/model-dynamic.tflite")
@@ -232,7 +235,7 @@ def test_titles_are_found_by_words_whatever_their_case_accents_and_punctuation(f
     assert page.get_by_text("Nothing is called that.").is_visible()
 
 
-def test_the_page_can_be_used_by_keyboard_alone(films, visit):
+def test_the_page_can_be_used_by_keyboard_only(films, visit):
     page = visit("films")
     page.get_by_label("Search titles").focus()
     page.keyboard.type("toy story 2")
@@ -269,7 +272,7 @@ def test_nothing_reaches_beyond_the_width_of_a_phone(films, visit, page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_ids_are_shown_as_they_are_where_there_are_no_titles(ids, visit):
+def test_ids_are_shown_without_titles(ids, visit):
     name, run = ids
     page = visit(name)
     assert "no titles" in page.locator("#about").text_content()
@@ -285,19 +288,19 @@ def test_ids_are_shown_as_they_are_where_there_are_no_titles(ids, visit):
     assert_both_answer(page, run, [values[-1], item])
 
 
-def test_what_else_a_query_has_is_sent_as_not_known(shop, visit):
+def test_other_inputs_of_a_query_are_sent_as_unknown(shop, visit):
     page = visit("shop")
     like(page, "number 7", "The love of love number 7")
     unknown = np.array([1], np.int32)
     # A number that is not known counts as the mean, which is 0 once it is standardised.
     others = {"user": unknown, "group": unknown, "age": np.zeros(1, np.float32), "device": unknown}
-    # What is liked on the page was liked just now.
+    # The page likes items at the present time.
     others["history_age"] = np.zeros((1, *shop.model.schema["history_age"].shape), np.float32)
     assert set(shop.model.query_names) == {*others, "history", "history_rating"}
     assert_both_answer(page, shop, [107], **others)
 
 
-def test_a_bundle_that_is_not_there_is_said_with_the_way_out(visit):
+def test_a_missing_bundle_is_an_error_that_says_what_to_do(visit):
     page = visit("nowhere")
     message = page.get_by_role("alert").text_content()
     assert "There is no bundle at" in message
@@ -313,7 +316,7 @@ def test_an_architecture_without_a_history_is_refused_with_the_reason(make_run, 
     assert "ials" in message
 
 
-def edited(bundles: Path, name: str, **changes: Any) -> Path:
+def edited(bundles: Path, name: str, **changes: object) -> Path:
     """A copy of the bundle of films with another manifest."""
     folder = shutil.copytree(bundles / "films", bundles / name)
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
@@ -333,12 +336,12 @@ def test_a_bundle_that_lacks_what_the_page_needs_is_refused(films, visit, bundle
     assert message in visit(tmp_path.name).get_by_role("alert").text_content()
 
 
-def test_a_manifest_that_is_not_json_is_said(films, visit, bundles, tmp_path):
+def test_a_manifest_that_is_not_json_is_an_error(films, visit, bundles, tmp_path):
     (edited(bundles, tmp_path.name) / "manifest.json").write_text("{")
     assert "manifest.json is not JSON." in visit(tmp_path.name).get_by_role("alert").text_content()
 
 
-def test_a_file_that_is_missing_stops_its_runtime_alone(films, visit, bundles, tmp_path):
+def test_a_missing_file_stops_its_own_runtime_only(films, visit, bundles, tmp_path):
     (edited(bundles, tmp_path.name) / "onnx" / "recommend.onnx").unlink()
     page = visit(tmp_path.name)
     message = page.locator("[data-runtime=onnx]").get_by_role("alert").text_content()
@@ -348,13 +351,13 @@ def test_a_file_that_is_missing_stops_its_runtime_alone(films, visit, bundles, t
     assert not page.locator("#agreement").is_visible()
 
 
-def test_a_damaged_file_is_said_by_its_runtime(films, visit, bundles, tmp_path):
+def test_a_damaged_file_is_an_error_of_its_runtime(films, visit, bundles, tmp_path):
     (edited(bundles, tmp_path.name) / "onnx" / "recommend.onnx").write_bytes(b"not a model")
     page = visit(tmp_path.name)
     assert "It cannot run this file" in page.locator("[data-runtime=onnx]").get_by_role("alert").text_content()
 
 
-def test_shapes_that_are_not_fixed_are_refused_by_litert_alone(films, visit, bundles, tmp_path):
+def test_shapes_that_are_not_fixed_are_refused_by_litert_only(films, visit, bundles, tmp_path):
     edited(bundles, tmp_path.name, tflite=None)
     page = visit(tmp_path.name)
     message = page.locator("[data-runtime=litert]").get_by_role("alert").text_content()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +19,9 @@ NAMES = ("content_recommendation", "playlist", "interaction_graph")
 
 @pytest.fixture
 def script(monkeypatch, capsys):
-    """Runs an example in this process, in a folder; gives its exit code and what it printed."""
+    """Runs an example in this process, in a folder. Gives its exit code and what it printed."""
 
-    def call(name: str, *arguments: object, cwd: Path) -> tuple[int, str, str]:
+    def call(name: str, *arguments: object, cwd: Path) -> tuple[object, str, str]:
         found = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / name / f"{name}.py")
         assert found is not None
         assert found.loader is not None
@@ -31,7 +30,7 @@ def script(monkeypatch, capsys):
         found.loader.exec_module(module)
         monkeypatch.chdir(cwd)
         monkeypatch.setattr(sys, "argv", [name, "--epochs", "1", *map(str, arguments)])
-        code: Any = 0
+        code: object = 0
         try:
             module.main()
         except SystemExit as ended:
@@ -49,7 +48,7 @@ def table_below(printed: str, heading: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Where the example of films left its run and its bundle, and where small tables of one's own lie."""
+    """A folder with the run and the bundle of the films example, and small tables of a user's own."""
     folder = tmp_path_factory.mktemp("examples")
     rng = np.random.default_rng(0)
     events = pd.DataFrame({"visitor": np.repeat(np.arange(12), 10), "sku": rng.integers(0, 15, 120)})
@@ -65,13 +64,13 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def films(folder, run_example) -> str:
-    """What the example of films printed."""
+    """What the films example printed."""
     return run_example("content_recommendation/content_recommendation.py", "--epochs", 1, "--out", "films", cwd=folder)
 
 
 @pytest.fixture(scope="module")
 def tracks(folder, run_example) -> str:
-    """What the example of playlists printed."""
+    """What the playlist example printed."""
     playlist = ("Iron Liturgy", "Bury the Sun", "t37")
     return run_example(
         "playlist/playlist.py", "--epochs", 1, "--playlist", *playlist, "-k", 4, "--out", "tracks", cwd=folder
@@ -99,13 +98,13 @@ def test_films_are_recommended_to_a_known_user_and_to_a_new_one(films):
         assert all(0 <= chance <= 1 for chance in chances)
 
 
-def test_films_leave_a_run(films, folder):
+def test_the_films_example_writes_a_run(films, folder):
     assert read_json(folder / "films" / "config.json", "run")["hparams"]["propagation"] == "graph"
     assert "To ship it: zoo export films" in films
 
 
 @pytest.mark.slow
-def test_films_leave_a_verified_bundle_where_asked_for(tmp_path, run_example):
+def test_the_films_example_writes_a_verified_bundle_if_asked(tmp_path, run_example):
     printed = run_example(
         "content_recommendation/content_recommendation.py", "--epochs", 1, "--bundle", "bundle", cwd=tmp_path
     )
@@ -113,7 +112,7 @@ def test_films_leave_a_verified_bundle_where_asked_for(tmp_path, run_example):
     assert "Published bundle" in printed
 
 
-def test_films_take_tables_of_ones_own_and_a_record_of_ones_own(folder, script):
+def test_the_films_example_accepts_other_tables_and_another_new_user(folder, script):
     tables = ("--interactions", "visits.csv", "--users", "visitors.csv", "--items", "goods.csv")
     record = '{"user": "Ada", "plan": "paid", "history": [3, 4]}'
     arguments = (*tables, "--user", 3, "--new-user", record, "--out", "own")
@@ -136,7 +135,7 @@ def test_a_playlist_is_continued_with_other_tracks(tracks):
     assert not any(title in row for title in titles for row in following)
 
 
-def test_a_playlist_of_ones_own_table_is_by_default_what_was_played_last(folder, script):
+def test_the_default_playlist_of_another_table_is_what_was_played_last(folder, script):
     tables = ("--interactions", "visits.csv", "--items", "goods.csv")
     code, printed, err = script("playlist", *tables, "--out", "plays", cwd=folder)
     assert code == 0, err
@@ -145,7 +144,7 @@ def test_a_playlist_of_ones_own_table_is_by_default_what_was_played_last(folder,
     assert all(f"Thing {item} " in row for item, row in zip(last, rows, strict=True))
 
 
-def test_the_graph_of_a_run_is_drawn_and_told(films, folder, run_example):
+def test_the_graph_of_a_run_is_drawn_and_explained(films, folder, run_example):
     asked = ("--run", "films", "--item", "f45", "--events", 5)
     printed = run_example("interaction_graph/interaction_graph.py", *asked, "--out", "a/why.png", cwd=folder)
     assert "Why 'Umbrella Weather' (Romance, Comedy) for u" in printed
@@ -167,7 +166,7 @@ def test_the_graph_of_a_run_is_drawn_and_told(films, folder, run_example):
     assert 0.02 < 1 - is_blank.mean() < 0.5
 
 
-def test_the_graph_of_ones_own_tables_is_drawn_after_training(folder, script):
+def test_the_graph_of_other_tables_is_drawn_after_training(folder, script):
     tables = ("--interactions", "visits.csv", "--users", "visitors.csv", "--items", "goods.csv")
     code, printed, err = script("interaction_graph", *tables, "--user", 3, "--out", "own.svg", cwd=folder)
     assert code == 0, err
@@ -198,7 +197,7 @@ def test_the_graph_of_ones_own_tables_is_drawn_after_training(folder, script):
         ("interaction_graph", ["--events", "0"], "--events must be at least 1. Received: 0"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_is_written(folder, tmp_path, script, name, arguments, message):
+def test_a_mistake_is_an_error_and_nothing_is_written(folder, tmp_path, script, name, arguments, message):
     for table in folder.glob("*.csv"):
         (tmp_path / table.name).write_bytes(table.read_bytes())
     before = sorted(tmp_path.iterdir())
@@ -208,13 +207,13 @@ def test_a_mistake_is_told_and_nothing_is_written(folder, tmp_path, script, name
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_an_item_that_the_run_does_not_have_is_told(films, folder, script):
+def test_an_item_that_the_run_does_not_have_is_an_error(films, folder, script):
     code, _, err = script("interaction_graph", "--run", "films", "--item", "f99", cwd=folder)
     assert code == 2
     assert "Unknown item 'f99'" in err
 
 
-def test_a_run_without_a_graph_is_told(tracks, folder, script):
+def test_a_run_without_a_graph_is_an_error(tracks, folder, script):
     code, _, err = script("interaction_graph", "--run", "tracks", cwd=folder)
     assert code == 2
     assert "The run is of 'elcorec' without a graph. Train elcorec with propagation=graph." in err

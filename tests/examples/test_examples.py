@@ -1,4 +1,4 @@
-"""Every example runs as its README line says, in a folder of its own."""
+"""Every example does what its README line says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for hparams: what it tries, what it keeps, what it never sees, and what it refuses."""
+"""The search for hparams: its trials, its table, the data it uses and its errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def script():
 
 @pytest.fixture
 def search(script, monkeypatch, tmp_path, capsys):
-    """Runs the script on 200 ratings of 20 users; gives its exit code and what it printed."""
+    """Runs the script on 200 ratings of 20 users. Gives its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
     users, numbers = [number % 20 for number in range(200)], range(200)
     frame = pd.DataFrame({"user": users, "item": [number // 20 for number in numbers]})
@@ -61,7 +61,7 @@ def search(script, monkeypatch, tmp_path, capsys):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """What was trained; each trial has the AUC of its weight decay in the second of three epochs."""
+    """The trials that were trained. The AUC of each is its weight decay in the second of three epochs."""
     done = []
 
     def train(model, data, *, progress, train, hparams, evaluate):
@@ -81,7 +81,7 @@ def table(name="clicks.mf.csv"):
         return list(csv.DictReader(file))
 
 
-def test_trials_are_trained_noted_and_the_best_is_an_entry_of_a_benchmark(search):
+def test_every_trial_is_a_row_and_the_best_is_printed_as_an_entry_of_a_benchmark(search):
     code, out, err = search("--trials", "2", "--epochs", "2", "--set", "train.batch_size=32")
     assert code == 0, err
     first, second = table()
@@ -102,7 +102,7 @@ def test_trials_are_trained_noted_and_the_best_is_an_entry_of_a_benchmark(search
     assert job.config.hparams == {**make_config("mf").hparams, **json.loads(best["hparams"])}
 
 
-def test_the_first_trial_is_the_preset_and_a_seed_gives_the_same_others(search, trained):
+def test_the_first_trial_is_the_preset_and_a_seed_repeats_the_others(search, trained):
     search("--trials", "4")
     settings = [(one.train, one.hparams) for one in trained]
     assert settings[0] == ({"epochs": 12, "patience": 1, "seed": 0}, {})
@@ -119,18 +119,18 @@ def test_the_first_trial_is_the_preset_and_a_seed_gives_the_same_others(search, 
     assert trained[1].train["learning_rate"] != settings[1][0]["learning_rate"]
 
 
-def test_the_test_part_is_taken_away(search, trained):
+def test_the_test_part_is_removed_before_training(search, trained):
     search("--trials", "1")
     (one,) = trained
     parts = one.data.interactions["part"].value_counts()
-    # 20 users, of whom the first 5 of 10 ratings are in histories only; of the other 100 a tenth was the test part.
+    # 20 users, each with 5 of 10 ratings in histories only. A tenth of the other 100 was the test part.
     assert parts.to_dict() == {"query": 100, "train": 80, "valid": 10}
     assert one.data.interactions.index.tolist() == list(range(190))
     assert one.data.has_binary_labels
     assert one.evaluate == {"protocol": "ctr"}
 
 
-def test_a_search_goes_on_where_it_was(search, trained):
+def test_a_search_continues_where_it_stopped(search, trained):
     search("--trials", "2")
     before = table()
     del trained[:]
@@ -142,7 +142,7 @@ def test_a_search_goes_on_where_it_was(search, trained):
     assert not trained
 
 
-def test_the_best_trial_is_that_of_the_highest_auc_and_none_whose_loss_was_not_finite(search, trained):
+def test_the_best_trial_has_the_highest_auc_and_a_finite_loss(search, trained):
     code, out, err = search("--trials", "6")
     assert code == 0
     assert "not a finite number" in err
@@ -153,13 +153,13 @@ def test_the_best_trial_is_that_of_the_highest_auc_and_none_whose_loss_was_not_f
     assert (best["best_epoch"], best["epochs"]) == ("2", "3")
     train = {key: value for key, value in json.loads(best["train"]).items() if key != "seed"}
     assert yaml.safe_load(out)["clicks.mf"]["train"] == train
-    # These too are not tried again.
+    # Trials with such a loss are not repeated either.
     del trained[:]
     assert search("--trials", "6")[0] == 0
     assert not trained
 
 
-def test_what_is_set_holds_for_every_trial_and_for_the_entry(search, trained):
+def test_settings_hold_for_every_trial_and_for_the_entry(search, trained):
     fixed = ("--set", "embedding_dim=7", "--set", "data.max_history=9", "--set", "train.batch_size=64")
     code, out, _ = search("--trials", "3", "--label", "seven", *fixed)
     assert code == 0
@@ -171,7 +171,7 @@ def test_what_is_set_holds_for_every_trial_and_for_the_entry(search, trained):
 
 
 @pytest.mark.parametrize("path", sorted((configs_folder() / "search").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_space_that_comes_with_the_package_is_of_its_architecture(script, path):
+def test_every_space_of_the_package_fits_its_architecture(script, path):
     model = path.stem.removesuffix("-search")
     space = script.read_space(path)
     assert space
@@ -194,7 +194,7 @@ def test_every_space_that_comes_with_the_package_is_of_its_architecture(script, 
         (["--set", "data.max_histroy=3"], "'max_histroy'. Did you mean 'max_history'"),
     ],
 )
-def test_a_mistake_exits_with_2_and_leaves_nothing(search, arguments, message, tmp_path):
+def test_a_mistake_exits_with_2_and_writes_nothing(search, arguments, message, tmp_path):
     code, out, err = search(*arguments)
     assert (code, out) == (2, "")
     assert message in err

@@ -411,7 +411,7 @@ def test_a_truncated_manifest_is_an_error_that_names_it(damaged):
 def test_a_manifest_of_another_format_is_an_error(damaged):
     path = damaged / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(UserError, match="written in format 99; this version reads 3"):
+    with pytest.raises(UserError, match="a bundle of format 99; this version reads format 3"):
         open_bundle(damaged)
 
 

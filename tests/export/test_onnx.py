@@ -13,7 +13,8 @@ import tensorflow as tf
 from onnx import numpy_helper
 
 from export.endpoints import EndpointGraphs
-from export.formats.onnx import DEFAULT_OPSET, LATEST_OPSET, OLDEST_OPSET, writer
+from export.formats.onnx import writer
+from export.formats.onnx.opsets import DEFAULT_OPSET, LATEST_OPSET, OLDEST_OPSET
 from export.formats.onnx.runtime import OnnxRuntime
 from export.verification.reference import KerasRuntime
 from zoo.errors import UserError

@@ -454,7 +454,7 @@ def test_a_bundle_without_what_a_refresh_starts_from_is_refused(shop, items, tmp
 def test_a_bundle_of_another_format_is_refused(shop, items, tmp_path):
     folder = shutil.copytree(shop.folder, tmp_path / "shop")
     edited_manifest(folder, format=1)
-    with pytest.raises(UserError, match="written in format 1"):
+    with pytest.raises(UserError, match=r"a bundle written by recozoo 0\.1 \(format 1\)"):
         refresh(folder, items)
 
 

@@ -109,16 +109,16 @@ def shaken():
     return build
 
 
-class Met:
-    """Training events as samplers read them, made of the places in the catalogue of what each user met."""
+class Seen:
+    """Training events as samplers read them, made of the places in the catalogue of what each user has seen."""
 
-    def __init__(self, met, num_known, counts=None) -> None:
+    def __init__(self, seen, num_known, counts=None) -> None:
         # Rows of padding and unknown come first and have no events.
-        met = [[], [], *(list(places) for places in met)]
+        seen = [[], [], *(list(places) for places in seen)]
         self.num_items = num_known + FIRST_KNOWN
-        self.users = tf.constant(np.repeat(np.arange(len(met)), [len(places) for places in met]), tf.int32)
-        self.items = tf.constant([place + FIRST_KNOWN for places in met for place in places], tf.int32)
-        self.first = tf.constant(np.cumsum([0, *map(len, met)]), tf.int32)
+        self.users = tf.constant(np.repeat(np.arange(len(seen)), [len(places) for places in seen]), tf.int32)
+        self.items = tf.constant([place + FIRST_KNOWN for places in seen for place in places], tf.int32)
+        self.first = tf.constant(np.cumsum([0, *map(len, seen)]), tf.int32)
         self.item_counts = np.bincount(self.items, minlength=self.num_items)
         if counts is not None:
             self.item_counts = np.array([0] * FIRST_KNOWN + counts)
@@ -129,9 +129,9 @@ class Met:
 
 
 @pytest.fixture(scope="session")
-def met_by():
-    """Makes training events; see `Met`."""
-    return Met
+def seen_by():
+    """Makes training events; see `Seen`."""
+    return Seen
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def test_no_known_interaction_is_a_negative_whatever_its_label(labelled, batch_o
         assert not set(items) & set(labelled.sequences("train").of(user))
 
 
-def test_a_user_who_met_everything_is_trained_on_its_positives_alone(sequences_of, shaken, loss_of):
+def test_a_user_who_seen_everything_is_trained_on_its_positives_alone(sequences_of, shaken, loss_of):
     data = sequences_of([3], 5, num_items=1)
     model = shaken("mf", data, embedding_dim=3)
     expected = cross_entropy(model.score({"user": [2]}, [2]), 1)
@@ -133,7 +133,7 @@ def autoencoder(shaken):
     return lambda data: shaken("autoencoder", data, hidden=4, dropout=0.0)
 
 
-def test_implicit_reconstruction_is_a_multinomial_likelihood_of_what_was_met(labelled, autoencoder, loss_of):
+def test_implicit_reconstruction_is_a_multinomial_likelihood_of_what_was_seen(labelled, autoencoder, loss_of):
     model = autoencoder(labelled)
     losses = []
     for query, items, labels in histories(labelled):

@@ -22,10 +22,10 @@ def expected_loss(model, data, negatives):
     total, count = 0.0, 0
     catalogue = np.arange(FIRST_KNOWN, data.num_items)
     for row in data.part("train").itertuples():
-        unmet = np.setdiff1d(catalogue, data.sequences("train").of(row.user))
+        unseen = np.setdiff1d(catalogue, data.sequences("train").of(row.user))
         query = {"user": np.array([row.user])}
         total += softplus(-model.score(query, np.array([row.item])))[0]
-        total += negatives * softplus(model.score(query, unmet[None])).mean()
+        total += negatives * softplus(model.score(query, unseen[None])).mean()
         count += 1 + negatives
     return total / count
 

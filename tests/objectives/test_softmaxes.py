@@ -132,13 +132,13 @@ def test_items_that_are_equally_frequent_are_not_handicapped(sequences_of, shake
     assert loss_of(make_objective("in_batch_softmax", model, data, {})) == pytest.approx(by_hand(model, data), rel=1e-5)
 
 
-def test_items_that_the_user_has_met_can_be_left_out(data, shaken, loss_of):
+def test_items_that_the_user_has_seen_can_be_left_out(data, shaken, loss_of):
     model = shaken("mf", data, embedding_dim=3)
     objective = make_objective("in_batch_softmax", model, data, {"avoid_seen": True})
     sequences = data.sequences("train")
     expected = by_hand(model, data, 1.0, shares(data), lambda user, item: item in sequences.of(user))
     assert loss_of(objective) == pytest.approx(expected, rel=1e-5)
-    # In a batch that holds only some of what a user met, this is more than leaving out the user's own rows.
+    # In a batch that holds only some of what a user has seen, this is more than leaving out the user's own rows.
     part = [0, 4, 8, 12]
     assert loss_of(objective, part) <= loss_of(make_objective("in_batch_softmax", model, data, {}), part)
 

@@ -36,7 +36,7 @@ SETTINGS = (
     f"train.batch_size={BATCH}",
     "train.epochs=2",
     "train.patience=null",
-    "train.steps_per_call=2",
+    "train.steps_per_execution=2",
     "train.worker_timeout=300",
     "evaluate.ks=[5]",
     "evaluate.resamples=20",
@@ -50,7 +50,7 @@ OBJECTIVES = {
         "train.objective=in_batch_softmax",
         "train.optimizer=sgd",
         "train.learning_rate=30",
-        "train.clip_norm=0.1",
+        "train.global_clipnorm=0.1",
     ),
 }
 

@@ -79,7 +79,7 @@ def assert_same(weights, others):
 
 
 def test_gradient_descent_takes_the_steps_it_should():
-    trainer = trainer_of(num_examples=3, epochs=2, steps_per_call=2)
+    trainer = trainer_of(num_examples=3, epochs=2, steps_per_execution=2)
     before = [weight.numpy() for weight in trainer.model.trainable_weights]
     trainer.fit()
     # Descending on half the square at the rate 0.1 leaves 0.9 of each weight after every step.
@@ -96,7 +96,7 @@ def test_an_epoch_is_one_pass_over_the_examples_in_another_order_each_time():
         seen.scatter_nd_update([[epoch, step]], [padded])
         return half_square(weights, examples, seed)
 
-    trainer_of(note, num_examples=10, epochs=4, batch_size=4, steps_per_call=2).fit()
+    trainer_of(note, num_examples=10, epochs=4, batch_size=4, steps_per_execution=2).fit()
     epochs = seen.numpy()
     assert (epochs[:, :2] > 0).all()
     orders = [[int(one) for one in epoch.ravel() if one] for epoch in epochs]
@@ -134,16 +134,16 @@ def test_a_batch_that_weighs_nothing_changes_nothing():
 @pytest.mark.parametrize(("num_examples", "calls"), [(4, [1]), (5, [1, 2]), (9, [1, 3, 4]), (1, [0])])
 def test_a_batch_that_is_not_full_has_a_call_of_its_own(num_examples, calls):
     recorder = Recorder()
-    trainer_of(num_examples=num_examples, epochs=1, batch_size=2, steps_per_call=2, callbacks=[recorder]).fit()
+    trainer_of(num_examples=num_examples, epochs=1, batch_size=2, steps_per_execution=2, callbacks=[recorder]).fit()
     assert [call for call in recorder.calls if call.startswith("step")] == [f"step {call} ends" for call in calls]
 
 
-@pytest.mark.parametrize("steps_per_call", [1, 2, 5, 100])
-def test_the_loss_of_an_epoch_is_the_mean_over_its_steps(steps_per_call):
+@pytest.mark.parametrize("steps_per_execution", [1, 2, 5, 100])
+def test_the_loss_of_an_epoch_is_the_mean_over_its_steps(steps_per_execution):
     def step_number(weights, examples, seed):
         return tf.cast(seed[1], tf.float32) + 0 * half_square(weights, examples, seed)
 
-    trainer = trainer_of(step_number, num_examples=5, epochs=1, steps_per_call=steps_per_call)
+    trainer = trainer_of(step_number, num_examples=5, epochs=1, steps_per_execution=steps_per_execution)
     assert trainer.fit().history[0]["loss"] == 2.0
 
 
@@ -217,12 +217,12 @@ def test_a_loss_that_is_no_number_names_epoch_and_step():
         is_there = (seed[0] == 1000003) & (seed[1] == 3)
         return half_square(weights, examples, seed) * tf.where(is_there, np.nan, 1.0)
 
-    trainer = trainer_of(fail, num_examples=5, epochs=3, steps_per_call=2)
+    trainer = trainer_of(fail, num_examples=5, epochs=3, steps_per_execution=2)
     with pytest.raises(ZooError, match="not a finite number any more from step 4 of epoch 2 on") as error:
         trainer.fit()
     assert not isinstance(error.value, UserError)
     assert "learning_rate=0.1" in str(error.value)
-    assert "clip_norm" in str(error.value)
+    assert "global_clipnorm" in str(error.value)
     assert "checkpoint" not in str(error.value), "there is no folder to keep one in"
     assert len(trainer.progress.history) == 1
 
@@ -267,7 +267,7 @@ def test_an_unknown_metric_to_watch_gives_the_near_names():
 
 def test_keras_callbacks_are_called_in_the_order_of_keras():
     recorder = Recorder()
-    trainer_of(metrics=[0.1, 0.2], num_examples=3, epochs=2, steps_per_call=2, callbacks=[recorder]).fit()
+    trainer_of(metrics=[0.1, 0.2], num_examples=3, epochs=2, steps_per_execution=2, callbacks=[recorder]).fit()
     assert recorder.calls == [
         "train begins",
         "epoch 0 begins",
@@ -318,7 +318,7 @@ def averages_of(first, steps_of_calls, decay, rate=0.1):
 
 
 def test_the_average_of_the_weights_at_the_ends_of_calls_is_what_is_kept():
-    trainer = trainer_of(num_examples=5, epochs=2, steps_per_call=2, ema=0.8)
+    trainer = trainer_of(num_examples=5, epochs=2, steps_per_execution=2, ema=0.8)
     before = [weight.numpy() for weight in trainer.model.trainable_weights]
     trainer.fit()
     for weight, first in zip(trainer.model.trainable_weights, before, strict=True):
@@ -437,13 +437,20 @@ def test_a_truncated_checkpoint_is_named(tmp_path, size):
 
 
 def xla_run(data, **settings):
-    settings = {"epochs": 2, "batch_size": 16, "steps_per_call": 3, "patience": None, "weight_decay": 0.0, **settings}
+    settings = {
+        "epochs": 2,
+        "batch_size": 16,
+        "steps_per_execution": 3,
+        "patience": None,
+        "weight_decay": 0.0,
+        **settings,
+    }
     return zoo.train("mf", data, hparams={"embedding_dim": 4}, train=settings, progress=False)
 
 
 def test_compiled_by_xla_a_run_learns_the_same(datasets):
     sgd = {"optimizer": "sgd", "learning_rate": 5.0, "schedule": "linear", "options": {"shared": 8}}
-    plain, compiled = (xla_run(datasets["ids"], xla=xla, **sgd) for xla in (False, True))
+    plain, compiled = (xla_run(datasets["ids"], jit_compile=xla, **sgd) for xla in (False, True))
     for weight, expected in zip(compiled.model.get_weights(), plain.model.get_weights(), strict=True):
         np.testing.assert_allclose(weight, expected, atol=1e-5)
     for epoch, expected in zip(compiled.history, plain.history, strict=True):
@@ -455,15 +462,21 @@ def test_compiled_by_xla_a_run_learns_the_same(datasets):
     [
         ({"optimizer": "adam"}, "plain sgd"),
         ({"optimizer": "sgd", "l2": 0.1}, "plain sgd"),
-        ({"optimizer": "sgd", "clip_norm": 1.0}, "train.clip_norm"),
+        ({"optimizer": "sgd", "global_clipnorm": 1.0}, "train.global_clipnorm"),
     ],
 )
 def test_what_xla_cannot_do_is_refused(datasets, settings, message):
     with pytest.raises(UserError, match=message):
-        xla_run(datasets["ids"], xla=True, **settings)
+        xla_run(datasets["ids"], jit_compile=True, **settings)
 
 
 def test_an_objective_that_xla_cannot_compile_says_so(datasets):
-    settings = {"epochs": 1, "batch_size": 4, "optimizer": "sgd", "xla": True, "options": {"feedback": "explicit"}}
-    with pytest.raises(UserError, match=r"leave train\.xla out"):
+    settings = {
+        "epochs": 1,
+        "batch_size": 4,
+        "optimizer": "sgd",
+        "jit_compile": True,
+        "options": {"feedback": "explicit"},
+    }
+    with pytest.raises(UserError, match=r"leave train\.jit_compile out"):
         zoo.train("item_autoencoder", datasets["ids"], hparams={"hidden": 4}, train=settings, progress=False)

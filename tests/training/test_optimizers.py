@@ -273,7 +273,7 @@ def users_after(rows, **settings):
 
 def test_gradients_are_clipped_by_the_norm_of_all_summed_rows():
     # The gradient is 2, 2 for one row and 1, 1 for another: its norm is the root of 10.
-    changed = users_after([3, 4, 3], clip_norm=0.5)
+    changed = users_after([3, 4, 3], global_clipnorm=0.5)
     norm = np.sqrt(10)
     np.testing.assert_allclose(changed[3], np.array([2, 2]) * 0.5 / norm, rtol=1e-5)
     np.testing.assert_allclose(changed[4], np.array([1, 1]) * 0.5 / norm, rtol=1e-5)
@@ -281,12 +281,12 @@ def test_gradients_are_clipped_by_the_norm_of_all_summed_rows():
 
 
 def test_a_gradient_below_the_largest_norm_is_not_clipped():
-    np.testing.assert_allclose(users_after([3, 4, 3], clip_norm=4)[[3, 4]], [[2, 2], [1, 1]], rtol=1e-5)
+    np.testing.assert_allclose(users_after([3, 4, 3], global_clipnorm=4)[[3, 4]], [[2, 2], [1, 1]], rtol=1e-5)
 
 
 def test_a_schedule_falls_over_all_steps_of_all_epochs():
     # Four steps at 1, 3/4, 1/2 and 1/4 of the learning rate.
-    changed = users_after([3], schedule="linear", epochs=2, batch_size=1, steps_per_call=1)
+    changed = users_after([3], schedule="linear", epochs=2, batch_size=1, steps_per_execution=1)
     np.testing.assert_allclose(changed[3], [2.5, 2.5], rtol=1e-5)
 
 

@@ -80,8 +80,14 @@ def small(datasets):
 # Repeating and resuming
 
 COURSES = {
-    "mf": {"settings": SMALL, "epochs": 3, "batch_size": 24, "steps_per_call": 1, "patience": None},
-    "autoencoder": {"settings": TINY_AUTOENCODER, "epochs": 3, "batch_size": 12, "steps_per_call": 1, "patience": None},
+    "mf": {"settings": SMALL, "epochs": 3, "batch_size": 24, "steps_per_execution": 1, "patience": None},
+    "autoencoder": {
+        "settings": TINY_AUTOENCODER,
+        "epochs": 3,
+        "batch_size": 12,
+        "steps_per_execution": 1,
+        "patience": None,
+    },
 }
 BOTH = pytest.mark.parametrize("name", COURSES)
 

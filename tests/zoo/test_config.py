@@ -1,10 +1,23 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import math
 
+import numpy as np
 import pytest
 
-from zoo.config import Config, configs_folder, make_config, parse_settings, preset, read_yaml
+from zoo.config import (
+    Config,
+    ExportConfig,
+    TrainConfig,
+    change_export,
+    configs_folder,
+    make_config,
+    parse_settings,
+    preset,
+    read_yaml,
+)
 from zoo.errors import UserError
 from zoo.registry import spec, specs
 
@@ -103,6 +116,17 @@ def test_a_key_like_no_other_gives_the_valid_ones():
     ("layer", "where"),
     [
         ({"train": {"epochs": "many"}}, "train.epochs"),
+        ({"train": {"epochs": "3"}}, "train.epochs"),
+        ({"train": {"epochs": True}}, "train.epochs"),
+        ({"train": {"epochs": 3.0}}, "train.epochs"),
+        ({"train": {"epochs": None}}, "train.epochs"),
+        ({"train": {"learning_rate": "1e-3"}}, "train.learning_rate"),
+        ({"train": {"learning_rate": math.nan}}, "train.learning_rate"),
+        ({"train": {"learning_rate": math.inf}}, "train.learning_rate"),
+        ({"train": {"jit_compile": 1}}, "train.jit_compile"),
+        ({"train": {"schedule": "linaer"}}, "train.schedule"),
+        ({"train": {"workers": "a:1"}}, "train.workers"),
+        ({"data": {"features": {"price": 3}}}, "data.features"),
         ({"train": {"epochs": 0}}, "train.epochs"),
         ({"train": {"learning_rate": -1}}, "train.learning_rate"),
         ({"train": {"seed": -1}}, "train.seed"),
@@ -113,18 +137,99 @@ def test_a_key_like_no_other_gives_the_valid_ones():
         ({"hparams": 3}, "hparams"),
     ],
 )
-def test_a_value_of_the_wrong_type_or_range_is_named_with_what_was_received(layer, where):
+def test_a_value_of_the_wrong_type_or_range_is_named(layer, where):
     with pytest.raises(UserError) as error:
         make_config("mf", layer)
     value = next(iter(layer.values()))
     received = next(iter(value.values())) if isinstance(value, dict) else value
-    assert str(error.value).startswith(f"Setting {where!r}:")
-    assert str(error.value).endswith(f"Received: {received!r}.")
+    if isinstance(received, dict):
+        ((key, received),) = received.items()
+        where = f"{where}.{key}"
+    assert str(error.value).startswith(f"{received!r} is not ")
+    assert f": setting {where!r}. Give " in str(error.value)
 
 
 def test_a_section_that_is_no_mapping_is_refused():
-    with pytest.raises(UserError, match="Setting 'train': expected keys and values"):
+    with pytest.raises(UserError, match=r"^3 is not keys and values: setting 'train'\. Give keys and values\.$"):
         make_config("mf", {"train": 3})
+
+
+@pytest.mark.parametrize(
+    ("former", "name"),
+    [
+        ("steps_per_call", "steps_per_execution"),
+        ("xla", "jit_compile"),
+        ("precision", "dtype_policy"),
+        ("clip_norm", "global_clipnorm"),
+    ],
+)
+def test_a_former_name_of_a_setting_gives_the_new_one(former, name):
+    with pytest.raises(UserError) as error:
+        make_config("mf", parse_settings([f"train.{former}=1"]))
+    assert str(error.value) == f"Setting 'train.{former}' is called 'train.{name}' now. Rename it."
+    assert name in TrainConfig.model_fields
+    assert former not in TrainConfig.model_fields
+
+
+@pytest.mark.parametrize(
+    ("ks", "message"),
+    [
+        ([10, "a"], "'a' is not an integer: setting 'evaluate.ks[1]'. Give an integer."),
+        ([0], "0 is not at least 1: setting 'evaluate.ks[0]'. Give at least 1."),
+        ([True], "True is not an integer: setting 'evaluate.ks[0]'. Give an integer."),
+        ([], "[] is not a list of at least 1: setting 'evaluate.ks'. Give a list of at least 1."),
+    ],
+)
+def test_settings_are_checked_into_lists(ks, message):
+    with pytest.raises(UserError) as error:
+        make_config("mf", {"evaluate": {"ks": ks}})
+    assert str(error.value) == message
+
+
+def test_lists_tuples_and_numbers_of_numpy_are_taken():
+    config = make_config(
+        "mf", {"train": {"epochs": np.int64(3), "learning_rate": 1}, "evaluate": {"ks": [5, np.int32(10)]}}
+    )
+    assert (config.train.epochs, config.train.learning_rate, config.evaluate.ks) == (3, 1.0, (5, 10))
+    assert make_config("mf", config.model_dump()) == config
+    assert make_config("mf", config.model_dump(mode="json")) == config
+
+
+def test_limits_of_an_export_are_checked_like_settings():
+    with pytest.raises(UserError, match=r"^2 is not at most 1: setting 'export\.overlap'\. Give at most 1\.$"):
+        change_export(ExportConfig(), {"overlap": 2})
+
+
+# Values of YAML
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        (".5e2", 50.0),
+        ("1.", 1.0),
+        ("-1E+2", -100.0),
+        ("012", 12),
+        ("0o12", 10),
+        ("0x1F", 31),
+        ("+3", 3),
+        ("1_000", "1_000"),
+        ("1:30", "1:30"),
+        (".inf", math.inf),
+        ("yes", True),
+        ("no", False),
+        ("~", None),
+        ("2020-01-02", datetime.date(2020, 1, 2)),
+        ('"1e-3"', "1e-3"),
+        ("1e", "1e"),
+    ],
+)
+def test_a_value_is_the_same_in_a_file_and_on_the_command_line(own_yaml, text, value):
+    found = read_yaml(own_yaml(f"own: {text}\nlist: [{text}]\n"))
+    assert found == {"own": value, "list": [value]}
+    assert parse_settings([f"own={text}", f"other=[{text}]"]) == {"hparams": {"own": value, "other": [value]}}
+    assert type(found["own"]) is type(value)
 
 
 def test_a_missing_file_is_named(tmp_path):

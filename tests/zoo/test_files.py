@@ -7,6 +7,7 @@ import pytest
 
 from zoo.errors import UserError
 from zoo.files import (
+    OPENED_BY,
     check_files,
     check_free,
     describe_files,
@@ -92,7 +93,7 @@ def test_json_is_read_as_utf8(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "written in format 2; this version reads 1"),
+        ({"format": 2}, "a run of format 2; this version reads format 1"),
         ({"files": None}, "not the manifest of a run"),
         ({"recipe": None}, "not the manifest of a run"),
     ],
@@ -112,6 +113,38 @@ def test_a_manifest_is_of_the_right_format_and_complete(described, changes, mess
         read(changed)
     with pytest.raises(UserError, match="not the manifest of a run"):
         read([])
+
+
+@pytest.mark.parametrize(
+    ("what", "found", "version", "message"),
+    [
+        ("run", 1, 2, "a run written by recozoo 0.1 (format 1); this version reads format 2. "),
+        ("bundle", 2, 3, "a bundle written by recozoo 0.1 (format 2); this version reads format 3. "),
+    ],
+)
+def test_an_older_format_names_the_version_that_opens_it(described, what, found, version, message):
+    folder, files = described
+    (folder / "manifest.json").write_text(json.dumps({"format": found, "files": files}))
+    with pytest.raises(UserError) as error:
+        read_manifest(folder, "manifest.json", what, version, keys=())
+    assert str(error.value) == (
+        f"{folder}: {message}Open it with: pip install recozoo==0.1.0, or make the {what} anew."
+    )
+
+
+@pytest.mark.parametrize("found", [99, "2", None, [1], {}])
+def test_a_format_that_no_version_is_known_for_is_named(described, found):
+    folder, files = described
+    (folder / "manifest.json").write_text(json.dumps({"format": found, "files": files}))
+    with pytest.raises(UserError, match=r"of format .*; this version reads format 2") as error:
+        read_manifest(folder, "manifest.json", "run", 2, keys=())
+    assert repr(found) in str(error.value)
+
+
+def test_every_older_format_of_a_run_names_its_version():
+    from zoo.run import FORMAT
+
+    assert set(OPENED_BY["run"]) == set(range(1, FORMAT))
 
 
 # Publishing

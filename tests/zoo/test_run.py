@@ -362,5 +362,5 @@ def test_a_run_of_another_format_is_refused(saved, tmp_path):
     shutil.copytree(saved, tmp_path / "run")
     manifest = json.loads((saved / "run.json").read_text())
     (tmp_path / "run" / "run.json").write_text(json.dumps({**manifest, "format": 99}))
-    with pytest.raises(UserError, match="written in format 99; this version reads 1"):
+    with pytest.raises(UserError, match="a run of format 99; this version reads format 2"):
         zoo.load(tmp_path / "run")

@@ -8,12 +8,15 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+if TYPE_CHECKING:
+    from zoo.evaluation.interval import IntervalJson
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output folder that is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output folder that exists.")]
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -22,12 +25,12 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Prints a value as JSON."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a table; columns whose cells are all numbers are set to the right."""
     from rich import box
     from rich.console import Console
@@ -65,7 +68,7 @@ def quiet_tensorflow() -> None:
         os.close(nowhere)
 
 
-def interval_cells(interval: dict[str, Any]) -> tuple[str, str]:
+def interval_cells(interval: IntervalJson) -> tuple[str, str]:
     """A metric and its interval as two cells of a table."""
     return f"{interval['mean']:.4f}", f"{interval['low']:.4f} to {interval['high']:.4f}"
 
@@ -78,8 +81,8 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _plain(value: Any) -> Any:
-    """NumPy values as the Python values they stand for."""
+def _plain(value: object) -> object:
+    """The Python value that a NumPy value stands for."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} is no JSON value.")

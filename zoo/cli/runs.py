@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli.console import interval_cells, print_table, quiet_tensorflow
 
 if TYPE_CHECKING:
+    from zoo.evaluation.evaluation import EvaluationJson
     from zoo.run import Run
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
@@ -27,7 +27,7 @@ def load_run(folder: Path) -> Run:
     return Run.load(folder)
 
 
-def print_evaluation(evaluation: Mapping[str, Any], run: Run) -> None:
+def print_evaluation(evaluation: EvaluationJson, run: Run) -> None:
     """Prints the protocol, the metrics with their intervals, and what is known of the data."""
     print(f"Protocol {evaluation['protocol']}: {evaluation['about']}")
     without = evaluation["without_context"]

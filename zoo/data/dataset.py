@@ -186,6 +186,25 @@ class Dataset:
         """The interactions of the given parts."""
         return self.interactions[self.interactions["part"].isin(parts)]
 
+    def seen(self, user: object) -> np.ndarray:
+        """What a user has seen.
+
+        Args:
+            user: The raw id of the user.
+
+        Returns:
+            The raw ids of the items in all parts, `[num_seen]`, the oldest first; none for an unknown user.
+
+        Example:
+
+        >>> from zoo.data import load_dataset
+        >>> data = load_dataset("synthetic", num_users=50, num_items=40, num_interactions=500)
+        >>> len(data.seen("nobody"))
+        0
+        """
+        (index,) = self.vocabularies["user"].index([user])
+        return self.vocabularies["item"].lookup(self.sequences(*PARTS).of(index))
+
     def sequences(self, *parts: Part) -> Sequences:
         """The events of every user in the given parts, oldest first; put together once and then remembered."""
         cache: dict[tuple[Part, ...], Sequences] = self.__dict__.setdefault("_sequences", {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -12,6 +12,7 @@ from zoo.data.dataset import Dataset
 from zoo.data.examples import Events, in_random_order, make_examples
 from zoo.errors import UserError
 from zoo.families import Recommender
+from zoo.registries import Registry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +87,32 @@ def _uniform(shape: Any, seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 class Objective:
     """Examples and their loss.
 
-    A subclass sets `num_examples`, one pass over which is an epoch, and defines `loss`.
+    A subclass sets `num_examples`, one pass over which is an epoch, and defines `loss`. Its options are the further
+    parameters of its constructor, whose annotations are checked. It is found by its name once it is registered.
 
     Args:
         model: The recommender to train.
         dataset: The prepared data.
+
+    Example:
+
+    ```python
+    @OBJECTIVES.register
+    class Shy(BPR):
+        name = "shy"
+
+        def loss(self, batch):
+            total, pairs = super().loss(batch)
+            return total / 2, pairs
+    ```
     """
 
+    # What `train.objective` calls it.
+    name: ClassVar[str]
+    # The families of architectures that it trains.
     families: ClassVar[tuple[type[Recommender], ...]] = (Recommender,)
+    # Whether it trains on streamed data, of which there are single interactions only.
+    is_streamable: ClassVar[bool] = False
     num_examples: int
 
     # What `epoch` yields.
@@ -101,6 +120,16 @@ class Objective:
 
     def __init__(self, model: Recommender, dataset: Dataset) -> None:
         self.model = model
+
+    @classmethod
+    def learns_labels(cls, options: Mapping[str, object], dataset: Dataset) -> bool:
+        """Whether the labels of interactions are the targets, and not that there are interactions at all.
+
+        Args:
+            options: Options of the objective, not yet checked.
+            dataset: The prepared data.
+        """
+        return options.get("feedback") == "explicit"
 
     def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
         """The examples of an epoch; by default their numbers, see `in_random_order`."""
@@ -119,6 +148,9 @@ class Objective:
         raise NotImplementedError
 
 
+OBJECTIVES: Registry[type[Objective]] = Registry("objective", "zoo.objectives", "zoo.objectives")
+
+
 class EventObjective(Objective):
     """An objective whose examples are single interactions.
 
@@ -127,6 +159,8 @@ class EventObjective(Objective):
         dataset: The prepared data.
         positives: Whether only interactions with a label above 0 are examples.
     """
+
+    is_streamable = True
 
     def __init__(self, model: Recommender, dataset: Dataset, positives: bool = True) -> None:
         super().__init__(model, dataset)

@@ -6,11 +6,12 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.families import Recommender
-from zoo.objectives.base import Batch, EventObjective
+from zoo.objectives.base import OBJECTIVES, Batch, EventObjective
 from zoo.objectives.samplers import ALPHA, CANDIDATES, make_sampler
 from zoo.objectives.scoring import check_l2, l2_penalty, score
 
 
+@OBJECTIVES.register
 class BPR(EventObjective):
     """`-log sigmoid` of the score of a positive less that of a negative.
 
@@ -24,6 +25,8 @@ class BPR(EventObjective):
         l2: Towers only: each pair adds `l2 / 2` times the squared lengths of the vectors of its query and
             of its two items.
     """
+
+    name = "bpr"
 
     def __init__(
         self,

@@ -6,10 +6,11 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.families import ItemLogits, Recommender, Towers
-from zoo.objectives.base import Batch, EventObjective
+from zoo.objectives.base import OBJECTIVES, Batch, EventObjective
 from zoo.schema import FIRST_KNOWN
 
 
+@OBJECTIVES.register
 class FullSoftmax(EventObjective):
     """Cross-entropy of a positive among all items, so every step scores and trains the whole catalogue.
 
@@ -18,6 +19,7 @@ class FullSoftmax(EventObjective):
         dataset: The prepared data; interactions with a label above 0 are positives.
     """
 
+    name = "full_softmax"
     families = (Towers, ItemLogits)
 
     def __init__(self, model: Recommender, dataset: Dataset) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
 from zoo.families import Recommender
+from zoo.objectives.base import OBJECTIVES
 from zoo.objectives.pointwise import Pointwise
 from zoo.schema import FIRST_KNOWN
 
 
+@OBJECTIVES.register
 class GBCE(Pointwise):
     """Generalised binary cross-entropy (Petrov and Macdonald, 2023, arXiv:2308.07192).
 
@@ -18,13 +22,15 @@ class GBCE(Pointwise):
 
     Args:
         model: The recommender to train.
-        dataset: The prepared data.
+        dataset: The prepared data; interactions with a label above 0 are positives.
         negatives: Uniform negatives a positive.
         t: The calibration: 0 is cross-entropy, at 1 the scores tell how likely each item is, and between
             them is a trade.
         shared: See `Pointwise`.
         avoid_seen: See `Pointwise`.
     """
+
+    name = "gbce"
 
     def __init__(
         self,
@@ -35,7 +41,7 @@ class GBCE(Pointwise):
         shared: int = 0,
         avoid_seen: bool = True,
     ) -> None:
-        super().__init__(model, dataset, negatives=negatives, shared=shared, avoid_seen=avoid_seen)
+        super().__init__(model, dataset, "implicit", negatives, shared=shared, avoid_seen=avoid_seen)
         if not 0 <= t <= 1:
             raise UserError(f"t must be between 0 and 1. Received: {t}.")
         others = self._events.num_items - FIRST_KNOWN - 1
@@ -44,3 +50,8 @@ class GBCE(Pointwise):
                 f"negatives must be at most {others}, the items of the catalogue but one. Received: {negatives}."
             )
         self._positive_factor = 1 - t * (1 - negatives / others)
+
+    @classmethod
+    def learns_labels(cls, options: Mapping[str, object], dataset: Dataset) -> bool:
+        """Never: interactions are positives whatever the labels of others."""
+        return False

@@ -8,11 +8,12 @@ import tensorflow as tf
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
 from zoo.families import Pairs, Recommender, Towers
-from zoo.objectives.base import Batch, EventObjective
-from zoo.objectives.met import MetItems
+from zoo.objectives.base import OBJECTIVES, Batch, EventObjective
 from zoo.objectives.scoring import NEVER
+from zoo.objectives.seen import SeenItems
 
 
+@OBJECTIVES.register
 class InBatchSoftmax(EventObjective):
     """Cross-entropy of a positive among the positives of the batch, popular ones handicapped.
 
@@ -24,9 +25,10 @@ class InBatchSoftmax(EventObjective):
         model: The recommender to train.
         dataset: The prepared data; interactions with a label above 0 are positives.
         temperature: What scores are divided by; below 1 it sharpens the distribution.
-        avoid_seen: Whether to leave out all other items that the user has met too.
+        avoid_seen: Whether to leave out all other items that the user has seen too.
     """
 
+    name = "in_batch_softmax"
     families = (Towers, Pairs)
 
     def __init__(
@@ -40,8 +42,8 @@ class InBatchSoftmax(EventObjective):
         shares = np.maximum(self._events.item_counts, 1) / self.num_examples
         self._log_shares = tf.constant(np.log(shares), tf.float32)
         if avoid_seen and not self._events.items.shape[0]:
-            raise UserError("avoid_seen needs what users have met in memory; leave it out for streamed data.")
-        self._met = MetItems(self._events) if avoid_seen else None
+            raise UserError("avoid_seen needs what users have seen in memory; leave it out for streamed data.")
+        self._seen = SeenItems(self._events) if avoid_seen else None
 
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of positives, and how many there are."""
@@ -51,8 +53,8 @@ class InBatchSoftmax(EventObjective):
         scores = tf.cast(self.model.score_shared(events.query, others.items, training=True), tf.float32)
         logits = scores / self._temperature - tf.gather(self._log_shares, others.items)
         no_negative = (others.users == events.users[:, None]) | (others.items == events.items[:, None])
-        if self._met:
-            no_negative |= self._met.shared(events.users, others.items)
+        if self._seen:
+            no_negative |= self._seen.shared(events.users, others.items)
         is_own = tf.range(tf.size(others.items)) == own[:, None]
         logits = tf.where(no_negative & ~is_own, NEVER, logits)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=own, logits=logits)

@@ -8,28 +8,30 @@ import tensorflow as tf
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
 from zoo.families import Recommender, Towers
-from zoo.objectives.base import Batch, Objective, wants_ratings
+from zoo.objectives.base import OBJECTIVES, Batch, Objective, wants_ratings
 from zoo.schema import FIRST_KNOWN
 
 
+@OBJECTIVES.register
 class ItemReconstruction(Objective):
     """One example an item, scored for every user at once by one matrix product.
 
     Args:
         model: The recommender to train: towers that know of a query no more than the user.
         dataset: The prepared data.
-        feedback: `"implicit"`: cross-entropy over all users, those who met the item against all others.
+        feedback: `"implicit"`: cross-entropy over all users, those who have seen the item against all others.
             `"explicit"`: squared error of the item's ratings, all other users left alone (AutoRec,
             Sedhain et al., 2015), or cross-entropy if the labels are 0 and 1.
     """
 
+    name = "item_reconstruction"
     families = (Towers,)
 
     def __init__(self, model: Recommender, dataset: Dataset, feedback: str = "implicit") -> None:
         super().__init__(model, dataset)
         if model.query_names != ["user"]:
             raise UserError(
-                "Objective 'item_reconstruction' needs an architecture that is asked by the user alone; "
+                f"Objective {self.name!r} needs an architecture that is asked by the user alone; "
                 f"{model.architecture!r} is asked by {', '.join(model.query_names)}."
             )
         self._implicit = feedback == "implicit"

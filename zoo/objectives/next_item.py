@@ -9,10 +9,11 @@ from zoo.data.dataset import Dataset
 from zoo.data.examples import Examples
 from zoo.errors import UserError
 from zoo.families import Recommender, Towers
-from zoo.objectives.base import Batch, Objective
+from zoo.objectives.base import OBJECTIVES, Batch, Objective
 from zoo.schema import FIRST_KNOWN, PADDING
 
 
+@OBJECTIVES.register
 class NextItem(Objective):
     """Softmax over the whole catalogue at every position, so an epoch is one pass over the sequences.
 
@@ -23,19 +24,20 @@ class NextItem(Objective):
         dataset: The prepared data, with timestamps.
     """
 
+    name = "next_item"
     families = (Towers,)
 
     def __init__(self, model: Recommender, dataset: Dataset) -> None:
         super().__init__(model, dataset)
         if not model.has_positions:
             raise UserError(
-                f"Objective 'next_item' needs an architecture with positions; {model.architecture!r} has none."
+                f"Objective {self.name!r} needs an architecture with positions; {model.architecture!r} has none."
             )
         self._events = Examples(dataset, model.query_names)
         self._length = dataset.schema["history"].length
         users, ends = self._windows()
         if not len(ends):
-            raise UserError("Objective 'next_item' needs users with at least two training interactions. Found none.")
+            raise UserError(f"Objective {self.name!r} needs users with at least two training interactions. Found none.")
         self._users, self._ends = tf.constant(users, tf.int32), tf.constant(ends, tf.int32)
         self.num_examples = len(ends)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.data.examples import Events
 from zoo.families import Recommender
-from zoo.objectives.base import Batch, EventObjective, usual_feedback, wants_ratings
+from zoo.objectives.base import OBJECTIVES, Batch, EventObjective, usual_feedback, wants_ratings
 from zoo.objectives.samplers import ALPHA, CANDIDATES, make_sampler
 from zoo.objectives.scoring import check_l2, l2_penalty, score
 
 
+@OBJECTIVES.register
 class Pointwise(EventObjective):
     """Cross-entropy of positives against sampled negatives, or of labels; squared error of ratings.
 
@@ -19,7 +22,7 @@ class Pointwise(EventObjective):
         model: The recommender to train.
         dataset: The prepared data.
         feedback: `"implicit"`: interactions with a label above 0 are positives, each beside `negatives`
-            items that its user has not met (He et al., 2017, arXiv:1708.05031). `"explicit"`: the labels
+            items that its user has not seen (He et al., 2017, arXiv:1708.05031). `"explicit"`: the labels
             are the targets, by cross-entropy if they are 0 and 1, else by squared error; the options of
             negatives are ignored. `"auto"`: explicit for labels of 0 and 1, both present, else implicit.
         negatives: Negatives a positive.
@@ -30,10 +33,12 @@ class Pointwise(EventObjective):
         candidates: Items of which the hard sampler takes the best.
         shared: 0 draws negatives for every positive. A number draws so many once a batch, which all its
             positives share, each weighing `negatives / shared`: one matrix product scores them.
-        avoid_seen: Whether shared negatives weigh nothing for users who met them.
+        avoid_seen: Whether shared negatives weigh nothing for users who have seen them.
         l2: Towers only: each sample adds `l2 / 2` times the squared lengths of its query's and its item's
             vector (Rendle et al., 2020, arXiv:2005.09683).
     """
+
+    name = "pointwise"
 
     def __init__(
         self,
@@ -57,6 +62,12 @@ class Pointwise(EventObjective):
         self._l2, self._positive_factor = l2, 1.0
         if self._is_implicit:
             self._sampler = make_sampler(sampler, self._events, model, negatives, alpha, candidates, shared, avoid_seen)
+
+    @classmethod
+    def learns_labels(cls, options: Mapping[str, object], dataset: Dataset) -> bool:
+        """Whether the labels are the targets: if the options say so, or if all are 0 and 1 and they do not."""
+        feedback = options.get("feedback", "auto")
+        return dataset.has_binary_labels if feedback == "auto" else feedback == "explicit"
 
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of interactions with their negatives, and what all of them weigh."""

@@ -8,21 +8,23 @@ import tensorflow as tf
 from zoo.data.dataset import Dataset
 from zoo.data.examples import Examples
 from zoo.families import ItemLogits, Recommender
-from zoo.objectives.base import Batch, Objective, is_binary, wants_ratings
+from zoo.objectives.base import OBJECTIVES, Batch, Objective, is_binary, wants_ratings
 from zoo.schema import FIRST_KNOWN, PADDING
 
 
+@OBJECTIVES.register
 class Reconstruction(Objective):
     """One example a user: its history is the input and the target.
 
     Args:
         model: The recommender to train, of the catalogue family.
         dataset: The prepared data.
-        feedback: `"implicit"`: a multinomial likelihood of the items met (Liang et al., 2018,
-            arXiv:1802.05814). `"explicit"`: squared error of the ratings of the items met, all others
+        feedback: `"implicit"`: a multinomial likelihood of the items seen (Liang et al., 2018,
+            arXiv:1802.05814). `"explicit"`: squared error of the ratings of the items seen, all others
             left alone (AutoRec, Sedhain et al., 2015), or cross-entropy if the labels are 0 and 1.
     """
 
+    name = "reconstruction"
     families = (ItemLogits,)
 
     def __init__(self, model: Recommender, dataset: Dataset, feedback: str = "implicit") -> None:

@@ -6,11 +6,12 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset
 from zoo.families import Pairs, Recommender, Towers
-from zoo.objectives.base import Batch, EventObjective
+from zoo.objectives.base import OBJECTIVES, Batch, EventObjective
 from zoo.objectives.samplers import ALPHA, Shared, make_sampler
 from zoo.objectives.scoring import NEVER, score
 
 
+@OBJECTIVES.register
 class SampledSoftmax(EventObjective):
     """Cross-entropy of a positive among a sample that the whole batch shares.
 
@@ -27,6 +28,7 @@ class SampledSoftmax(EventObjective):
         alpha: The power of popularity.
     """
 
+    name = "sampled_softmax"
     families = (Towers, Pairs)
 
     def __init__(

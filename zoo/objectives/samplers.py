@@ -6,6 +6,7 @@ on how many replicas share the batch.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,12 +16,9 @@ from zoo.data.examples import Events, TrainingEvents
 from zoo.errors import UserError, unknown_name
 from zoo.families import Recommender
 from zoo.objectives.base import Batch, check_at_least
-from zoo.objectives.met import MetItems, Sorted, unique_pairs
+from zoo.objectives.seen import SeenItems, Sorted, unique_pairs
+from zoo.options import options_of
 from zoo.schema import FIRST_KNOWN
-
-# Samplers that draw an item by a mass of its own, whoever asks; only these can share negatives over a batch.
-BY_MASS = ("popularity", "uniform")
-SAMPLERS = ("hard", "in-batch", *BY_MASS)
 
 # The power of its frequency by which word2vec draws a word (Mikolov et al., 2013, arXiv:1310.4546).
 ALPHA = 0.75
@@ -76,14 +74,14 @@ class Line:
         return numbers + FIRST_KNOWN
 
 
-class Unmet:
-    """Own negatives from the items that a user has not met, by their masses, without a single rejection.
+class Unseen:
+    """Own negatives from the items that a user has not seen, by their masses, without a single rejection.
 
-    On the line of a user's unmet items a uniform draw hits one place. Before every met item that line has
-    a known length, so a binary search over these lengths tells which met items to skip, and the place on
-    the line of all items tells the item. Masses are whole numbers, so none is ever rounded onto a met item.
+    On the line of a user's unseen items a uniform draw hits one place. Before every seen item that line has
+    a known length, so a binary search over these lengths tells which seen items to skip, and the place on
+    the line of all items tells the item. Masses are whole numbers, so none is ever rounded onto a seen item.
 
-    A user who has met every item has no negatives: all weights are 0.
+    A user who has seen every item has no negatives: all weights are 0.
 
     Args:
         events: The training events; all items of a user's events are avoided.
@@ -96,12 +94,12 @@ class Unmet:
         users, items = unique_pairs(events)
         counts = np.bincount(users, minlength=events.first.shape[0] - 1)
         first = np.concatenate([[0], np.cumsum(counts)])
-        met = masses[items - FIRST_KNOWN]
+        seen = masses[items - FIRST_KNOWN]
         # The mass of all pairs before a pair.
-        skipped = np.concatenate([[0], np.cumsum(met)])
-        met_before = skipped[:-1] - skipped[first[users]]
-        unmet_before = self._line.starts_of(items) - met_before
-        self._lengths = Sorted(users * (self._line.length + 1) + unmet_before, longest=int(counts.max()))
+        skipped = np.concatenate([[0], np.cumsum(seen)])
+        seen_before = skipped[:-1] - skipped[first[users]]
+        unseen_before = self._line.starts_of(items) - seen_before
+        self._lengths = Sorted(users * (self._line.length + 1) + unseen_before, longest=int(counts.max()))
         self._first, self._skipped = tf.constant(first, tf.int32), tf.constant(skipped, tf.int64)
 
     def __call__(self, events: Events, batch: Batch) -> Drawn:
@@ -109,12 +107,12 @@ class Unmet:
         users = events.users[:, None]
         first = tf.gather(self._first, users)
         skipped = tf.gather(self._skipped, first)
-        unmet = self._line.length - tf.gather(self._skipped, tf.gather(self._first, users + 1)) + skipped
+        unseen = self._line.length - tf.gather(self._skipped, tf.gather(self._first, users + 1)) + skipped
         draws = batch.uniform(self._number, salt=OWN, dtype=tf.float64)
-        places = tf.cast(draws * tf.cast(unmet, tf.float64), tf.int64)
+        places = tf.cast(draws * tf.cast(unseen, tf.float64), tf.int64)
         before = self._lengths.count(tf.cast(users, tf.int64) * (self._line.length + 1) + places, first)
         items = self._line.items_at(places + tf.gather(self._skipped, before) - skipped)
-        exists = unmet > 0
+        exists = unseen > 0
         return Drawn(tf.where(exists, items, 0), tf.broadcast_to(tf.cast(exists, tf.float32), tf.shape(items)))
 
 
@@ -130,7 +128,7 @@ class Shared:
         masses: `[known items]` int64, how likely each item is relative to the others.
         number: Items drawn a batch.
         weight: What each of them weighs.
-        avoid_seen: Whether an item weighs nothing for a user who met it. The others then weigh as much more
+        avoid_seen: Whether an item weighs nothing for a user who has seen it. The others then weigh as much more
             as makes up for it: what a user's negatives weigh together is expected to stay the same.
     """
 
@@ -140,13 +138,13 @@ class Shared:
         self._line, self._number, self._weight = Line(masses), number, weight
         shares = masses / masses.sum()
         self._log_shares = tf.constant(np.log([*np.ones(FIRST_KNOWN), *shares]), tf.float32)
-        self._met = MetItems(events) if avoid_seen else None
+        self._seen = SeenItems(events) if avoid_seen else None
         if avoid_seen:
             users, items = unique_pairs(events)
             num_users = events.first.shape[0] - 1
-            has_unmet = np.bincount(users, minlength=num_users) < len(masses)
-            unmet = 1 - np.bincount(users, shares[items - FIRST_KNOWN], num_users)
-            weights = np.divide(weight, unmet, out=np.zeros(num_users), where=has_unmet)
+            has_unseen = np.bincount(users, minlength=num_users) < len(masses)
+            unseen = 1 - np.bincount(users, shares[items - FIRST_KNOWN], num_users)
+            weights = np.divide(weight, unseen, out=np.zeros(num_users), where=has_unseen)
             self._weights = tf.constant(weights, tf.float32)
 
     def __call__(self, events: Events, batch: Batch) -> Drawn:
@@ -154,10 +152,10 @@ class Shared:
         draws = batch.shared_uniform(self._number, salt=SHARED, dtype=tf.float64)
         places = (tf.range(self._number, dtype=tf.float64) + draws) * (self._line.length / self._number)
         items = self._line.items_at(tf.minimum(tf.cast(places, tf.int64), self._line.length - 1))
-        if self._met is None:
+        if self._seen is None:
             return Drawn(items, tf.fill([tf.size(events.users), self._number], self._weight))
         weights = tf.gather(self._weights, events.users)[:, None]
-        return Drawn(items, tf.where(self._met.shared(events.users, items), 0.0, weights))
+        return Drawn(items, tf.where(self._seen.shared(events.users, items), 0.0, weights))
 
     def log_expected(self, items: tf.Tensor) -> tf.Tensor:
         """The logarithm of how often each item is expected in a sample, float32."""
@@ -168,12 +166,12 @@ class InBatch:
     """Own negatives from the positives of the other examples of the batch, so by popularity.
 
     Args:
-        events: The training events. What a user has met weighs 0.
+        events: The training events. What a user has seen weighs 0.
         number: Negatives a positive.
     """
 
     def __init__(self, events: TrainingEvents, number: int) -> None:
-        self._events, self._met, self._number = events, MetItems(events), number
+        self._events, self._seen, self._number = events, SeenItems(events), number
 
     def __call__(self, events: Events, batch: Batch) -> Drawn:
         """Draws negatives."""
@@ -183,9 +181,9 @@ class InBatch:
         draws = batch.uniform(self._number, salt=OWN)
         steps = 1 + tf.cast(draws * tf.cast(others, tf.float32), tf.int32)
         items = tf.gather(positives, (own[:, None] + steps) % (others + 1))
-        # Of streamed events only the positive itself is known to be met.
-        is_unmet = ~self._met.pairs(events.users, items) & (items != events.items[:, None])
-        return Drawn(items, tf.cast(is_unmet, tf.float32))
+        # Of streamed events only the positive itself is known to be seen.
+        is_unseen = ~self._seen.pairs(events.users, items) & (items != events.items[:, None])
+        return Drawn(items, tf.cast(is_unseen, tf.float32))
 
 
 class Hard:
@@ -201,7 +199,7 @@ class Hard:
     """
 
     def __init__(self, events: TrainingEvents, model: Recommender, number: int, candidates: int) -> None:
-        self._uniform = Unmet(events, make_masses("uniform", events, ALPHA), candidates)
+        self._uniform = Unseen(events, uniform_masses(events), candidates)
         self._model, self._number = model, number
 
     def __call__(self, events: Events, batch: Batch) -> Drawn:
@@ -210,6 +208,64 @@ class Hard:
         scores = tf.stop_gradient(self._model.score_items(events.query, items))
         _, best = tf.math.top_k(scores, self._number)
         return Drawn(tf.gather(items, best, batch_dims=1), tf.gather(weights, best, batch_dims=1))
+
+
+# A sampler by the name that options give it. Parameters with a default are the options that it takes.
+
+
+def _hard(events: TrainingEvents, model: Recommender, negatives: int, candidates: int = CANDIDATES) -> Sampler:
+    check_at_least("candidates", candidates, negatives + 1)
+    return Hard(events, model, negatives, candidates)
+
+
+def _in_batch(events: TrainingEvents, model: Recommender, negatives: int) -> Sampler:
+    return InBatch(events, negatives)
+
+
+def _popularity(events: TrainingEvents, model: Recommender, negatives: int, alpha: float = ALPHA) -> Sampler:
+    return Unseen(events, popularity_masses(events, alpha), negatives)
+
+
+def _uniform(events: TrainingEvents, model: Recommender, negatives: int) -> Sampler:
+    return Unseen(events, uniform_masses(events), negatives)
+
+
+def uniform_masses(events: TrainingEvents) -> np.ndarray:
+    """The mass 1 for each known item, `[known items]` int64."""
+    return np.ones(events.num_items - FIRST_KNOWN, np.int64)
+
+
+def popularity_masses(events: TrainingEvents, alpha: float = ALPHA) -> np.ndarray:
+    """How likely each known item is to be drawn by its popularity, relative to the others.
+
+    Args:
+        events: The training events.
+        alpha: The power of how often an item is a positive; 0 is uniform. An item that never is a positive counts
+            as if it were once, so that every item is a negative now and then.
+
+    Returns:
+        `[known items]` int64, at least 1 each.
+
+    Raises:
+        UserError: For a negative alpha.
+    """
+    check_at_least("alpha", alpha, 0)
+    counts = events.item_counts[FIRST_KNOWN:]
+    powers = (np.maximum(counts, 1) / max(counts.max(), 1)) ** alpha
+    # Whole numbers so large that rounding does not matter, and so small that a draw of 53 bits reaches every place
+    # and that a user and a place fit into 63 bits.
+    bits = min(48, 62 - int(events.first.shape[0]).bit_length())
+    return np.maximum(powers / powers.sum() * 2**bits, 1).astype(np.int64)
+
+
+SAMPLERS: dict[str, Callable[..., Sampler]] = {
+    "hard": _hard,
+    "in-batch": _in_batch,
+    "popularity": _popularity,
+    "uniform": _uniform,
+}
+# Samplers that draw an item by a mass of its own, whoever asks. Only these can share negatives over a batch.
+MASSES: dict[str, Callable[..., np.ndarray]] = {"popularity": popularity_masses, "uniform": uniform_masses}
 
 
 def make_sampler(
@@ -229,10 +285,10 @@ def make_sampler(
         events: The training events.
         model: The recommender to train.
         negatives: Negatives a positive; what its negatives weigh together.
-        alpha: See `make_masses`.
+        alpha: See `popularity_masses`.
         candidates: Items of which `"hard"` takes the best.
         shared: Negatives of a whole batch, or 0: each positive has its own.
-        avoid_seen: See `Shared`. Own negatives are never items that their user met.
+        avoid_seen: See `Shared`. Own negatives are never items that their user has seen.
 
     Returns:
         A `Sampler`.
@@ -244,50 +300,41 @@ def make_sampler(
         raise unknown_name("sampler", name, SAMPLERS)
     check_at_least("negatives", negatives, 1)
     check_at_least("shared", shared, 0)
-    if name != "popularity" and alpha != ALPHA:
-        raise UserError(f"alpha does nothing with sampler={name}; it goes with sampler=popularity.")
-    if name != "hard" and candidates != CANDIDATES:
-        raise UserError(f"candidates does nothing with sampler={name}; it goes with sampler=hard.")
+    options = _taken(name, alpha=alpha, candidates=candidates)
     if shared:
-        if name not in BY_MASS:
-            raise UserError(f"sampler={name} draws negatives for each positive; a batch cannot share them.")
-        known = events.num_items - FIRST_KNOWN
-        if shared > known:
-            raise UserError(f"Only the {known} items of the catalogue can be drawn for a batch. Received: {shared}.")
-        # Of streamed events it is not known who met what.
-        avoid_seen &= events.items.shape[0] > 0
-        return Shared(events, make_masses(name, events, alpha), shared, negatives / shared, avoid_seen)
+        return _shared(name, events, negatives, shared, avoid_seen, options)
     if not avoid_seen:
-        raise UserError("avoid_seen=false goes with shared negatives; own ones are never items that their user met.")
-    if name == "hard":
-        check_at_least("candidates", candidates, negatives + 1)
-        return Hard(events, model, negatives, candidates)
-    if name == "in-batch":
-        return InBatch(events, negatives)
-    return Unmet(events, make_masses(name, events, alpha), negatives)
+        raise UserError(
+            "avoid_seen=false goes with shared negatives only; own ones are never items that their user has seen. "
+            "Set shared too, or leave avoid_seen out."
+        )
+    return SAMPLERS[name](events, model, negatives, **options)
 
 
-def make_masses(name: str, events: TrainingEvents, alpha: float) -> np.ndarray:
-    """How likely each known item is to be drawn, relative to the others.
+def _taken(name: str, **options: float) -> dict[str, float]:
+    """The options that a sampler takes. Raises a `UserError` if another one is not at its default."""
+    takes = {sampler: options_of(function) for sampler, function in SAMPLERS.items()}
+    for option, value in options.items():
+        others = [sampler for sampler, taken in takes.items() if option in taken]
+        if option not in takes[name] and value != takes[others[0]][option].default:
+            raise UserError(
+                f"{option} does nothing with sampler={name}; it goes with sampler={' or '.join(others)}. "
+                f"Leave out {option}={value}, or change the sampler."
+            )
+    return {option: value for option, value in options.items() if option in takes[name]}
 
-    Args:
-        name: `"uniform"`, or `"popularity"`: by the power `alpha` of how often an item is a positive. One
-            that never is counts as if it were once, so that every item is a negative now and then.
-        events: The training events.
-        alpha: The power of popularity; 0 is uniform.
 
-    Returns:
-        `[known items]` int64, at least 1 each.
-
-    Raises:
-        UserError: For a negative alpha.
-    """
-    if name == "uniform":
-        return np.ones(events.num_items - FIRST_KNOWN, np.int64)
-    check_at_least("alpha", alpha, 0)
-    counts = events.item_counts[FIRST_KNOWN:]
-    powers = (np.maximum(counts, 1) / max(counts.max(), 1)) ** alpha
-    # Whole numbers so large that rounding does not matter, and so small that a draw of 53 bits reaches every place
-    # and that a user and a place fit into 63 bits.
-    bits = min(48, 62 - int(events.first.shape[0]).bit_length())
-    return np.maximum(powers / powers.sum() * 2**bits, 1).astype(np.int64)
+def _shared(
+    name: str, events: TrainingEvents, negatives: int, shared: int, avoid_seen: bool, options: Mapping[str, float]
+) -> Shared:
+    if name not in MASSES:
+        raise UserError(
+            f"sampler={name} draws negatives for each positive; a batch cannot share them. "
+            f"Set shared=0, or sampler={' or '.join(MASSES)}."
+        )
+    known = events.num_items - FIRST_KNOWN
+    if shared > known:
+        raise UserError(f"Only the {known} items of the catalogue can be drawn for a batch. Received: {shared}.")
+    # Streamed events do not tell who has seen what.
+    avoid_seen &= events.items.shape[0] > 0
+    return Shared(events, MASSES[name](events, **options), shared, negatives / shared, avoid_seen)

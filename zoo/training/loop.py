@@ -92,7 +92,7 @@ class Trainer:
         self._make_room()
         numbers = [tf.TensorSpec([], tf.int32)] * 3
         self._steps = tf.function(self._run_steps, input_signature=[objective.signature, *numbers])
-        if config.xla:
+        if config.jit_compile:
             self._check_xla()
         self._xla_steps = tf.function(partial(self._run_steps, are_full=True), jit_compile=True)
         # Keras callbacks look for the optimizer on the model.
@@ -113,12 +113,12 @@ class Trainer:
         obstacles = {
             # It cannot tell which rows come twice.
             "any but plain sgd (no train.l2, train.weight_decay=0)": not self.optimizer.takes_duplicates,
-            "train.clip_norm": bool(self.config.clip_norm),
+            "train.global_clipnorm": bool(self.config.global_clipnorm),
             "several devices or workers": self.strategy.num_replicas_in_sync > 1,
         }
         for obstacle, is_there in obstacles.items():
             if is_there:
-                raise UserError(f"train.xla does not go with {obstacle}. Leave one of them out.")
+                raise UserError(f"train.jit_compile does not go with {obstacle}. Leave one of them out.")
 
     def _make_room(self) -> None:
         """Makes what training keeps beside the weights, if there is memory for it."""
@@ -215,7 +215,7 @@ class Trainer:
         size, step = self.config.batch_size, 0
         # The order of an epoch depends on the seed and its number alone, so a resumed run repeats it.
         seed = [self.config.seed, self.progress.epoch]
-        for examples in self.objective.epoch(seed, size * self.config.steps_per_call):
+        for examples in self.objective.epoch(seed, size * self.config.steps_per_execution):
             number = len(tf.nest.flatten(examples)[0])
             full = number - number % size
             # A batch that is not full has a call of its own: among workers all steps of a call must be of one shape.
@@ -230,8 +230,8 @@ class Trainer:
         self.callbacks.on_train_batch_begin(first)
         steps = [tf.constant(value, tf.int32) for value in (self.progress.epoch, first, first + number)]
         size = self.config.batch_size
-        if self.config.xla and len(tf.nest.flatten(examples)[0]) == size * number:
-            loss, failed = self._run_compiled(_padded(examples, size * self.config.steps_per_call), *steps)
+        if self.config.jit_compile and len(tf.nest.flatten(examples)[0]) == size * number:
+            loss, failed = self._run_compiled(_padded(examples, size * self.config.steps_per_execution), *steps)
         else:
             loss, failed = self._steps(examples, *steps)
         if int(failed) >= 0:
@@ -246,7 +246,9 @@ class Trainer:
             return self._xla_steps(examples, *steps)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             reason = error.message.strip().splitlines()[0]
-            raise UserError(f"XLA cannot compile this training; leave train.xla out. It says: {reason}") from error
+            raise UserError(
+                f"XLA cannot compile this training; leave train.jit_compile out. It says: {reason}"
+            ) from error
 
     def _not_finite(self, step: int) -> str:
         kept = ""
@@ -254,7 +256,8 @@ class Trainer:
             kept = f" The checkpoint of epoch {self.progress.epoch} is kept in {self.folder / CHECKPOINT}."
         return (
             f"The loss is not a finite number any more from step {step + 1} of epoch {self.progress.epoch + 1} on. "
-            f"Try a smaller learning rate (train.learning_rate={self.config.learning_rate}) or train.clip_norm=1.{kept}"
+            f"Try a smaller learning rate (train.learning_rate={self.config.learning_rate}) "
+            f"or train.global_clipnorm=1.{kept}"
         )
 
     def _run_steps(
@@ -297,11 +300,11 @@ class Trainer:
         if replica.num_replicas_in_sync > 1:
             loss, weight, *gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, [loss, weight, *gradients])
         share = tf.math.divide_no_nan(1.0, weight)
-        if self.config.clip_norm or not self.optimizer.takes_duplicates:
+        if self.config.global_clipnorm or not self.optimizer.takes_duplicates:
             gradients = [sum_duplicates(gradient) for gradient in gradients]
         gradients = [_scaled(gradient, share) for gradient in gradients]
-        if self.config.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.config.clip_norm)
+        if self.config.global_clipnorm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.config.global_clipnorm)
         self.optimizer.apply(gradients, reached)
         return loss * share
 

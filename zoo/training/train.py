@@ -170,7 +170,7 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Run:
     keras.utils.set_random_seed(config.train.seed)
-    model = _build(config, dataset, config.train.precision)
+    model = _build(config, dataset, config.train.dtype_policy)
     model.adapt(
         items=dataset.items,
         interactions=lambda: interaction_matrix(dataset),
@@ -186,7 +186,7 @@ def _train(
     else:
         _start_from_pretrained(config, model, dataset)
         history = _fit(config, model, dataset, folder, progress, callbacks)
-    if config.train.precision != "float32":
+    if config.train.dtype_policy != "float32":
         # What is evaluated, saved and exported computes as a caller would expect.
         exact = _build(config, dataset, "float32")
         exact.set_weights(model.get_weights())
@@ -203,9 +203,9 @@ def _train(
     return run
 
 
-def _build(config: Config, dataset: Dataset, precision: str) -> Recommender:
+def _build(config: Config, dataset: Dataset, dtype_policy: str) -> Recommender:
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
+    keras.config.set_dtype_policy(dtype_policy)
     try:
         return build(config.model, dataset.schema, **config.hparams)
     finally:

@@ -6,15 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.formats.base import FORMATS, Artefact, Call, Format, Option, Options, Runtime, Source
-from zoo.errors import UserError
+from export.formats.onnx.opsets import LATEST_OPSET, OLDEST_OPSET, check_opset
 
 if TYPE_CHECKING:
     from export.endpoints import Endpoint
-
-# The first in which ScatterND can add up, and the last that the oldest ONNX Runtime of `pyproject.toml` runs.
-OLDEST_OPSET = 16
-DEFAULT_OPSET = 17
-LATEST_OPSET = 21
 
 
 class Onnx(Format):
@@ -56,21 +51,6 @@ class Onnx(Format):
         from export.formats.onnx.examples import how_to_call
 
         return [how_to_call(call.endpoints["recommend"], call.examples["recommend"])]
-
-
-def check_opset(opset: object) -> int:
-    """The operator set to write, `DEFAULT_OPSET` for `None`.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
-    if opset is None:
-        return DEFAULT_OPSET
-    if isinstance(opset, bool) or not isinstance(opset, int) or not OLDEST_OPSET <= opset <= LATEST_OPSET:
-        raise UserError(
-            f"Cannot write ONNX opset {opset!r}. Expected a whole number from {OLDEST_OPSET} to {LATEST_OPSET}."
-        )
-    return opset
 
 
 FORMATS.register(Onnx())

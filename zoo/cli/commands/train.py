@@ -17,15 +17,19 @@ def train(
     data: Annotated[str | None, typer.Option(help="A named dataset, or a CSV, TSV, Parquet or YAML file.")] = None,
     data_root: Annotated[str | None, typer.Option(help="Folder of the files of a named dataset.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, e.g. train.epochs=3 or embedding_dim=16.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="NAME=VALUE, e.g. train.epochs=3; see `zoo settings`. May be repeated.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/MODEL-DATA.")] = None,
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Finish an interrupted run.")] = False,
     workers: Annotated[
-        str | None, typer.Option(help="host:port of every worker, with commas; the same on each.")
+        str | None, typer.Option(help="host:port of every worker, separated by commas; the same list on each.")
     ] = None,
-    worker: Annotated[int | None, typer.Option(help="Which of the workers this is, counted from 0.")] = None,
+    worker: Annotated[int | None, typer.Option(help="The number of this worker, counted from 0.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train an architecture on data, evaluate it and save the run."""
@@ -34,12 +38,12 @@ def train(
     from zoo.registry import spec
 
     sections = parse_settings(settings or [])
-    if data_root is not None:
-        sections.setdefault("data", {})["data_root"] = data_root
-    if workers is not None:
-        sections.setdefault("train", {})["workers"] = workers.split(",")
-    if worker is not None:
-        sections.setdefault("train", {})["worker"] = worker
+    given: dict[str, dict[str, object]] = {
+        "data": {"data_root": data_root},
+        "train": {"workers": workers and workers.split(","), "worker": worker},
+    }
+    for section, values in given.items():
+        sections.setdefault(section, {}).update({name: value for name, value in values.items() if value is not None})
     config = make_config(model, sections)
     spec(config.model).check_hparams(config.hparams)
     source = data or config.data.source
@@ -52,14 +56,9 @@ def train(
 
     run = train_run(model, source, out=folder, overwrite=overwrite, resume=resume, progress=not as_json, **sections)
     if as_json:
-        print_json(
-            {
-                "run": str(run.folder) if run.folder else None,
-                "epochs": len(run.history),
-                "notes": run.dataset.notes,
-                "metrics": run.metrics,
-            }
-        )
+        folder_of_run = str(run.folder) if run.folder else None
+        about = {"run": folder_of_run, "epochs": len(run.history), "notes": run.dataset.notes, "metrics": run.metrics}
+        print_json(about)
         return
     for note in run.dataset.notes:
         print(f"  {note}")

@@ -58,11 +58,12 @@ def said_of_labels(rows: Mapping[str, np.ndarray], part: Part) -> str:
 
 def learns_labels(config: Config, dataset: Dataset) -> bool:
     """Whether the labels were the targets of training."""
+    from zoo.objectives import OBJECTIVES
     from zoo.registry import spec
 
-    objective = config.train.objective or spec(config.model).objective
-    feedback = config.train.options.get("feedback", "auto" if objective == "pointwise" else "implicit")
-    return dataset.has_binary_labels if feedback == "auto" else feedback == "explicit"
+    name = config.train.objective or spec(config.model).objective
+    # A solved architecture has no objective.
+    return name in OBJECTIVES and OBJECTIVES[name].learns_labels(config.train.options, dataset)
 
 
 PROTOCOLS.register(Labels())

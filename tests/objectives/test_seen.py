@@ -6,26 +6,26 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.objectives import met as met_module
-from zoo.objectives.met import MetItems, Sorted
+from zoo.objectives import seen as seen_module
+from zoo.objectives.seen import SeenItems, Sorted
 from zoo.schema import FIRST_KNOWN
 
 
 @pytest.mark.parametrize("most_bytes", [2**28, 0], ids=["table", "search"])
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_exactly_the_items_of_a_user_are_met(met_by, most_bytes, data):
+def test_exactly_the_items_of_a_user_are_seen(seen_by, most_bytes, data):
     num_known = data.draw(st.integers(1, 20))
-    met = data.draw(st.lists(st.lists(st.integers(0, num_known - 1), max_size=9), min_size=1, max_size=20).filter(any))
+    seen = data.draw(st.lists(st.lists(st.integers(0, num_known - 1), max_size=9), min_size=1, max_size=20).filter(any))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(met_module, "MOST_BYTES", most_bytes)
-        tested = MetItems(met_by(met, num_known))
-    users = np.arange(len(met), dtype=np.int32) + FIRST_KNOWN
-    expected = np.array([[place in places for place in range(num_known)] for places in met])
+        patch.setattr(seen_module, "MOST_BYTES", most_bytes)
+        tested = SeenItems(seen_by(seen, num_known))
+    users = np.arange(len(seen), dtype=np.int32) + FIRST_KNOWN
+    expected = np.array([[place in places for place in range(num_known)] for places in seen])
     items = np.arange(num_known, dtype=np.int32) + FIRST_KNOWN
     np.testing.assert_array_equal(tested.shared(tf.constant(users), tf.constant(items)), expected)
     own = np.stack([np.roll(items, user) for user in users])
-    rows = np.arange(len(met))[:, None]
+    rows = np.arange(len(seen))[:, None]
     pairs = tested.pairs(tf.constant(users), tf.constant(own))
     np.testing.assert_array_equal(pairs, expected[rows, own - FIRST_KNOWN])
 

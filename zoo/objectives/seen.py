@@ -1,4 +1,4 @@
-"""Which items a user has met, and the binary search that this and the samplers rest on."""
+"""Which items a user has seen, and the binary search that this and the samplers rest on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MOST_BYTES = 2**28
 BITS = np.left_shift(1, np.arange(8)).astype(np.uint8)
 
 
-class MetItems:
-    """Answers whether users have met items in training.
+class SeenItems:
+    """Answers whether users have seen items in training.
 
     While it fits into 256 MB there is a table with one bit for every item and user; beyond that, every
     pair takes a binary search among the items of its user.
@@ -27,10 +27,10 @@ class MetItems:
     def __init__(self, events: TrainingEvents) -> None:
         self._num_items = events.num_items
         users, items = unique_pairs(events)
-        # Items are the rows, for what is asked most is which of all users met a few shared items.
+        # Items are the rows, for what is asked most is which of all users have seen a few shared items.
         self._row = -(-(events.first.shape[0] - 1) // 8)
         self._table: tf.Tensor | None = None
-        # Of streamed data nothing is known to be met; a table of nothing would be a waste.
+        # Of streamed data nothing is known to be seen; a table of nothing would be a waste.
         if len(users) and self._num_items * self._row <= MOST_BYTES:
             table = np.zeros((self._num_items, self._row), np.uint8)
             np.bitwise_or.at(table, (items, users // 8), BITS[users % 8])
@@ -39,7 +39,7 @@ class MetItems:
             self._keys = Sorted(users * self._num_items + items)
 
     def pairs(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Whether each user has met each of its own items.
+        """Whether each user has seen each of its own items.
 
         Args:
             users: `[n]` user indices.
@@ -54,7 +54,7 @@ class MetItems:
         return self._bit_is_set(found, users)
 
     def shared(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Whether each user has met each of the items that all of them share.
+        """Whether each user has seen each of the items that all of them share.
 
         Args:
             users: `[n]` user indices.
