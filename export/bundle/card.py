@@ -19,6 +19,7 @@ from export.rendering import render
 from export.serving.signatures import HISTORY
 from export.values import Values
 from export.verification.comparison import Check
+from zoo.data.datasets import DATASETS
 from zoo.errors import UserError
 from zoo.evaluation.evaluation import EvaluationJson, IntervalJson
 from zoo.evaluation.metrics import gain
@@ -29,13 +30,6 @@ from zoo.registry import spec
 TEMPLATE = Path(__file__).parent / "templates" / "card.md.jinja"
 # An example shows so many ids of a list.
 SHOWN = 3
-MOVIELENS = "https://grouplens.org/datasets/movielens/"
-MOVIELENS_TERMS = f"GroupLens's: for research, not to be sold or passed on without permission; see <{MOVIELENS}>"
-DATA_TERMS = {
-    **dict.fromkeys(("ml-100k", "ml-1m", "ml-1m-ncf"), MOVIELENS_TERMS),
-    "movielens-sample": f"a sample of MovieLens, so {MOVIELENS_TERMS}",
-    "synthetic": "none, because the data was generated",
-}
 
 
 def model_card(manifest: Manifest, requests: Mapping[str, Values], name: str) -> str:
@@ -53,7 +47,7 @@ def model_card(manifest: Manifest, requests: Mapping[str, Values], name: str) ->
     endpoints = {key: Endpoint.from_json(key, values) for key, values in manifest["endpoints"].items()}
     checks = [Check.from_json(check) for check in manifest["checks"]]
     baseline = manifest.get("baseline") or {}
-    recipe = manifest["recipe"]
+    recipe, source = manifest["recipe"], manifest.get("source") or ""
     architecture = recipe["name"]
     items = next(info for info in endpoints["recommend"].outputs if info.name == "items")
     options = Options.from_json(manifest["options"])
@@ -76,7 +70,7 @@ def model_card(manifest: Manifest, requests: Mapping[str, Values], name: str) ->
         summary=_summary(architecture),
         data=manifest["data"],
         counts=_counts(manifest),
-        terms=DATA_TERMS.get(manifest.get("source") or "", "not stated"),
+        terms=DATASETS[source].terms if source in DATASETS else "not stated",
         evaluations=[_evaluation(value, baseline.get(key)) for key, value in manifest["metrics"].items()],
         is_refreshed=bool(manifest.get("refreshed")),
         is_baseline=architecture == BASELINE,
@@ -103,16 +97,16 @@ def model_card(manifest: Manifest, requests: Mapping[str, Values], name: str) ->
 
 
 def _header(manifest: Manifest, formats: Sequence[Format], name: str) -> str:
-    source = manifest.get("source")
-    is_public = source in DATA_TERMS and source != "synthetic"
+    source = manifest.get("source") or ""
+    published_at = DATASETS[source].url if source in DATASETS else ""
     tags = ["recommender-systems", "recozoo", "keras", *(tag for made in formats for tag in made.tags)]
     header: dict[str, object] = {
         "license": "other",
         "license_name": "data-dependent",
-        **({"license_link": MOVIELENS} if is_public else {}),
+        **({"license_link": published_at} if published_at else {}),
         "library_name": "keras",
         "tags": [*tags, manifest["recipe"]["name"]],
-        **({"datasets": [source]} if is_public else {}),
+        **({"datasets": [source]} if published_at else {}),
         "model-index": [{"name": name, "results": _results(manifest)}],
     }
     if not manifest["metrics"]:

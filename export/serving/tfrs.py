@@ -168,6 +168,7 @@ def _bundle_of(source: Bundle | Run | str | Path, scratch: Path) -> Bundle:
 
 
 def _check_bundle(bundle: Bundle) -> None:
+    from export.formats import saved_model
 
     if "embed_query" not in bundle.manifest["endpoints"]:
         raise UserError(

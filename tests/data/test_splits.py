@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,7 +130,7 @@ def test_a_given_split_that_cannot_be_used_is_an_error(column, message):
 
 @pytest.mark.parametrize("name", ["leave-last-out", "time"])
 def test_a_split_in_order_needs_timestamps_and_says_which_do_not(name):
-    with pytest.raises(UserError, match=rf"'{name}' needs a timestamp.*'random', 'users' or 'given'"):
+    with pytest.raises(UserError, match=rf"'{name}' needs a timestamp.*'given', 'random' or 'users'"):
         split(frame_of([2, 3]).drop(columns="timestamp"), name)
 
 
@@ -182,7 +186,55 @@ def test_by_time_first_interactions_are_in_histories_only_and_the_shares_are_of_
     assert f"the first {warm_up} of every user in histories only" in note
 
 
-@pytest.mark.parametrize("warm_up", [-1, 2.5, "5"])
-def test_by_time_a_warm_up_is_a_number_of_interactions(warm_up):
-    with pytest.raises(UserError, match="warm_up as an integer of at least 0"):
+@pytest.mark.parametrize(
+    ("warm_up", "message"),
+    [
+        (-1, "warm_up as an integer of at least 0"),
+        *((wrong, f"{wrong!r} is not an integer: option 'warm_up' of split 'time'") for wrong in (2.5, "5")),
+    ],
+)
+def test_a_warm_up_is_a_number_of_interactions(warm_up, message):
+    with pytest.raises(UserError, match=message):
         split(frame_of([2, 3]), "time", warm_up=warm_up)
+
+
+# A split of one's own, in a file that ZOO_PLUGINS names.
+OWN = """
+import numpy as np
+from zoo.data.splits import SPLITS, Split, with_parts
+
+class EveryTenth(Split):
+    'Every tenth interaction is for testing.'
+
+    name = "every-tenth"
+
+    def divide(self, frame, first: int = 0):
+        parts = np.where(np.arange(len(frame)) % 10 == first, "test", "train")
+        return with_parts(frame, parts, f"every tenth from {first} on")
+
+SPLITS.register(EveryTenth())
+"""
+SPLIT = """
+import pandas as pd
+from zoo.data import load_dataset
+from zoo.errors import UserError
+frame = pd.DataFrame({"user": range(40), "item": range(40)})
+data = load_dataset(frame, split={"name": "every-tenth", "first": 3})
+print(data.notes, data.interactions.index[data.interactions["part"] == "test"].tolist())
+try:
+    load_dataset(frame, split={"name": "every-tenth", "frist": 3})
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_file_of_ones_own_adds_a_split(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    environment = {**os.environ, "ZOO_PLUGINS": str(tmp_path / "own.py")}
+    done = subprocess.run(
+        [sys.executable, "-c", SPLIT], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Split: every tenth from 3 on: 36 train, 0 valid, 4 test." in done.stdout
+    assert "[3, 13, 23, 33]" in done.stdout
+    assert "Unknown option of split 'every-tenth' 'frist'. Did you mean 'first'" in done.stdout

@@ -4,76 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scripted import Recorder, Scripted, assert_same, half_square, small_model, trainer_of
 
 import zoo
 from zoo.config import TrainConfig
 from zoo.errors import UserError, ZooError
 from zoo.objectives import make_objective
-from zoo.objectives.base import Objective
 from zoo.training.loop import CHECKPOINT, Trainer
 from zoo.training.progress import ProgressBar
-
-
-class Scripted(Objective):
-    """A loss that is a function of the weights and the step, to know what training makes of them."""
-
-    def __init__(self, model, loss, num_examples=1):
-        self.model, self.num_examples = model, num_examples
-        self._loss = loss
-
-    def loss(self, batch):
-        return self._loss(self.model.trainable_variables, batch.examples, batch.seed), tf.constant(1.0)
-
-
-def half_square(weights, examples, seed):
-    return 0.5 * sum(tf.reduce_sum(weight**2) for weight in weights)
-
-
-class Recorder(keras.callbacks.Callback):
-    """Notes what is called, with the weights at the end of every epoch."""
-
-    def __init__(self, stop_after=None):
-        super().__init__()
-        self.calls, self.weights, self.stop_after = [], [], stop_after
-
-    def on_train_begin(self, logs=None):
-        self.calls.append("train begins")
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.calls.append(f"epoch {epoch} begins")
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.calls.append(f"step {batch} ends")
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.calls.append(f"epoch {epoch} ends with {', '.join(sorted(logs))}")
-        self.weights.append(self.model.get_weights())
-        if self.stop_after == epoch:
-            self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        self.calls.append("train ends")
-
-
-def small_model(**hparams):
-    keras.utils.set_random_seed(0)
-    return zoo.build("mf", num_users=3, num_items=4, **{"embedding_dim": 2, **hparams})
-
-
-def trainer_of(loss=half_square, metrics=None, monitor="ndcg@10", num_examples=1, callbacks=(), **config):
-    """A trainer over a scripted loss and scripted validation metrics."""
-    model = small_model()
-    given = iter(metrics or [])
-    validate = (lambda: {monitor: next(given)}) if metrics else dict
-    settings = TrainConfig(**{"batch_size": 1, "optimizer": "sgd", "learning_rate": 0.1, **config})
-    objective = Scripted(model, loss, num_examples)
-    return Trainer(model, objective, settings, validate, monitor if metrics else "loss", callbacks=callbacks)
-
-
-def assert_same(weights, others):
-    for weight, other in zip(weights, others, strict=True):
-        np.testing.assert_array_equal(weight, other)
-
 
 # Steps
 
@@ -373,110 +311,3 @@ def test_training_that_would_not_fit_into_memory_is_refused_before_it_starts(mon
     monkeypatch.setattr("zoo.memory.available_memory", lambda: copies * size - 1)
     with pytest.raises(UserError, match=rf"Training 'mf' keeps {copies} more numbers.*needs {copies * size} bytes"):
         trainer_of(metrics=metrics, **settings)
-
-
-# Checkpoints
-
-
-def checkpointed(folder, epochs, callbacks=()):
-    trainer = trainer_of(metrics=[0.1, 0.4, 0.3, 0.2], num_examples=3, optimizer="adam", epochs=epochs)
-    trainer.folder, trainer.callbacks = (
-        folder,
-        keras.callbacks.CallbackList(list(callbacks), model=trainer.model),
-    )
-    return trainer
-
-
-def test_a_checkpoint_holds_weights_optimizer_and_progress(tmp_path):
-    trainer = checkpointed(tmp_path, epochs=3)
-    trainer.fit()
-    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
-    other = checkpointed(tmp_path, epochs=3)
-    other.resume()
-    assert other.progress == trainer.progress
-    assert other.progress.best_epoch == 2
-    assert_same(other.best_weights, trainer.model.get_weights())
-    assert_same([v.numpy() for v in other.optimizer.variables], [v.numpy() for v in trainer.optimizer.variables])
-    assert int(other.optimizer.iterations) == 9
-
-
-def test_without_a_checkpoint_there_is_nothing_to_take_up(tmp_path):
-    trainer = checkpointed(tmp_path, epochs=2)
-    trainer.resume()
-    assert trainer.progress.epoch == 0
-
-
-def test_a_finished_checkpoint_trains_no_further(tmp_path):
-    checkpointed(tmp_path, epochs=2).fit()
-    recorder = Recorder()
-    again = checkpointed(tmp_path, epochs=2, callbacks=[recorder])
-    again.resume()
-    again.fit()
-    assert recorder.calls == ["train begins", "train ends"]
-
-
-def test_a_checkpoint_of_another_model_is_named(tmp_path):
-    checkpointed(tmp_path, epochs=1).fit()
-    other = checkpointed(tmp_path, epochs=1)
-    other.model = small_model(embedding_dim=5)
-    with pytest.raises(UserError, match="not a checkpoint of this run") as error:
-        other.resume()
-    assert str(tmp_path / CHECKPOINT) in str(error.value)
-
-
-@pytest.mark.parametrize("size", [0, 100])
-def test_a_truncated_checkpoint_is_named(tmp_path, size):
-    checkpointed(tmp_path, epochs=1).fit()
-    path = tmp_path / CHECKPOINT
-    path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(UserError, match="not a checkpoint of this run"):
-        checkpointed(tmp_path, epochs=1).resume()
-
-
-# XLA
-
-
-def xla_run(data, **settings):
-    settings = {
-        "epochs": 2,
-        "batch_size": 16,
-        "steps_per_execution": 3,
-        "patience": None,
-        "weight_decay": 0.0,
-        **settings,
-    }
-    return zoo.train("mf", data, hparams={"embedding_dim": 4}, train=settings, progress=False)
-
-
-def test_compiled_by_xla_a_run_learns_the_same(datasets):
-    sgd = {"optimizer": "sgd", "learning_rate": 5.0, "schedule": "linear", "options": {"shared": 8}}
-    plain, compiled = (xla_run(datasets["ids"], jit_compile=xla, **sgd) for xla in (False, True))
-    for weight, expected in zip(compiled.model.get_weights(), plain.model.get_weights(), strict=True):
-        np.testing.assert_allclose(weight, expected, atol=1e-5)
-    for epoch, expected in zip(compiled.history, plain.history, strict=True):
-        assert epoch["loss"] == pytest.approx(expected["loss"], abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"optimizer": "adam"}, "plain sgd"),
-        ({"optimizer": "sgd", "l2": 0.1}, "plain sgd"),
-        ({"optimizer": "sgd", "global_clipnorm": 1.0}, "train.global_clipnorm"),
-    ],
-)
-def test_what_xla_cannot_do_is_refused(datasets, settings, message):
-    with pytest.raises(UserError, match=message):
-        xla_run(datasets["ids"], jit_compile=True, **settings)
-
-
-def test_an_objective_that_xla_cannot_compile_says_so(datasets):
-    settings = {
-        "epochs": 1,
-        "batch_size": 4,
-        "optimizer": "sgd",
-        "jit_compile": True,
-        "options": {"feedback": "explicit"},
-    }
-    with pytest.raises(UserError, match=r"leave train\.jit_compile out"):
-        zoo.train("item_autoencoder", datasets["ids"], hparams={"hidden": 4}, train=settings, progress=False)

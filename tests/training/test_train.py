@@ -79,15 +79,10 @@ def small(datasets):
 
 # Repeating and resuming
 
+COURSE = {"epochs": 3, "steps_per_execution": 1, "patience": None}
 COURSES = {
-    "mf": {"settings": SMALL, "epochs": 3, "batch_size": 24, "steps_per_execution": 1, "patience": None},
-    "autoencoder": {
-        "settings": TINY_AUTOENCODER,
-        "epochs": 3,
-        "batch_size": 12,
-        "steps_per_execution": 1,
-        "patience": None,
-    },
+    "mf": {"settings": SMALL, "batch_size": 24, **COURSE},
+    "autoencoder": {"settings": TINY_AUTOENCODER, "batch_size": 12, **COURSE},
 }
 BOTH = pytest.mark.parametrize("name", COURSES)
 

@@ -206,7 +206,7 @@ def asking(evaluate=None, **entry):
             {"models__mf-4__train": {"epoch": 2}},
             "models.mf-4: Unknown setting in 'train' 'epoch'. Did you mean 'epochs'",
         ),
-        ({"models__mf-4__train": {"epochs": "many"}}, "models.mf-4: Setting 'train.epochs': .*'many'"),
+        ({"models__mf-4__train": {"epochs": "many"}}, "models.mf-4: 'many' is not an integer: setting 'train.epochs'"),
         ({"data": {"sources": "synthetic"}}, "lacks the key 'source'"),
         ({"data": {"source": "synthetic", "max_histroy": 3}}, "'max_histroy'. Did you mean 'max_history'"),
         ({"split": {"name": "randm"}}, "Unknown split 'randm'. Did you mean 'random'"),

@@ -22,7 +22,7 @@ from zoo.data.readers import (
 )
 from zoo.data.side_features import SideFeatures
 from zoo.data.splits import split as split_interactions
-from zoo.data.splits import split_options
+from zoo.data.splits import split_and_options
 from zoo.errors import UserError, unknown_name
 from zoo.schema import Feature, Role, Schema, Vocabulary, history_features
 
@@ -210,14 +210,10 @@ def given_parts(events: Table) -> np.ndarray:
 
 
 def _split(frame: pd.DataFrame, asked: str | Mapping[str, Any] | None, seed: int, notes: list[str]) -> pd.DataFrame:
-    if asked is None:
-        asked = "given" if "split" in frame.columns else "random"
-    options = dict(asked) if isinstance(asked, Mapping) else {"name": asked}
-    if not isinstance(options.get("name"), str):
-        raise UserError(f"Expected split as a name, or as a mapping with a 'name'. Received: {asked!r}.")
-    if "seed" in split_options(options["name"]):
+    chosen, options = split_and_options(asked, "split" in frame.columns)
+    if "seed" in chosen.options:
         options = {"seed": seed, **options}
-    frame, note = split_interactions(frame, **options)
+    frame, note = split_interactions(frame, chosen.name, **options)
     notes.append(note)
     if "split" in frame.columns:
         notes.append("The split column of the interactions was not used: another split was asked for.")

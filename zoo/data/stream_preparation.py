@@ -26,8 +26,7 @@ from zoo.data.preparation import (
 )
 from zoo.data.readers import Source, Table, distinct, ids, missing_column
 from zoo.data.side_features import SideFeatures
-from zoo.data.stream_splits import SPLITS as SPLITS
-from zoo.data.stream_splits import TRAIN, Given, Sample, make_split
+from zoo.data.stream_splits import TRAIN, StreamSplit, make_split
 from zoo.data.streamed import FIELDS, ROW, SHARD_ROWS, Shards, StreamedDataset
 from zoo.errors import UserError
 from zoo.memory import check_memory
@@ -74,7 +73,7 @@ def prepare_stream(
         duplicates: `"keep"`: all interactions that repeat a user and item stay.
         label_threshold: If given, the label is 1 for ratings above it and 0 for others.
         split: The name of a split, or a mapping of `name` and its options: `"sample"` (see
-            `zoo.data.stream_splits.Sample`) or `"given"`. By default `"given"` if there is a `split` column.
+            `zoo.data.stream_splits.sample`) or `"given"`. By default `"given"` if there is a `split` column.
         seed: Seed of the split and of how interactions are dealt to files.
         scratch: Where a folder is made for the training interactions, 12 bytes each, and 13 more while this runs;
             by default where temporary files go (the environment variable TMPDIR).
@@ -102,7 +101,7 @@ def prepare_stream(
     notes = [files.note]
     try:
         with tempfile.TemporaryDirectory(prefix=".zoo-stream-", dir=scratch) as unfinished:
-            coded = Coded(Path(unfinished) / "coded", files, label_threshold, isinstance(chosen, Given))
+            coded = Coded(Path(unfinished) / "coded", files, label_threshold, chosen.keeps_parts)
             side = SideFeatures(tables, coded.vocabularies, options, notes)
             shards = Shards.temporary(scratch, -(-len(coded) // SHARD_ROWS))
             try:
@@ -264,7 +263,7 @@ class Moments:
 
 
 def _deal(
-    coded: Coded, shards: Shards, side: SideFeatures, split: Sample | Given, seed: int, name: str, notes: list[str]
+    coded: Coded, shards: Shards, side: SideFeatures, split: StreamSplit, seed: int, name: str, notes: list[str]
 ) -> StreamedDataset:
     """Puts training interactions into shards and keeps those of some users in memory."""
     is_kept = split.users(side.vocabularies["user"], coded.blocks())

@@ -8,24 +8,9 @@ from typing import Any
 import numpy as np
 
 from zoo.data.text.encoder import TextEncoder
-from zoo.data.text.hub import KerasHubEncoder
-from zoo.data.text.sentences import SentenceTransformersEncoder
-from zoo.data.text.tfidf import TfidfEncoder
-from zoo.errors import unknown_name
+from zoo.registries import Registry
 
-__all__ = [
-    "TEXT_ENCODERS",
-    "KerasHubEncoder",
-    "SentenceTransformersEncoder",
-    "TextEncoder",
-    "TfidfEncoder",
-    "encode_texts",
-    "text_encoder",
-]
-
-TEXT_ENCODERS: dict[str, type[TextEncoder]] = {
-    encoder.name: encoder for encoder in (TfidfEncoder, SentenceTransformersEncoder, KerasHubEncoder)
-}
+TEXT_ENCODERS: Registry[type[TextEncoder]] = Registry("text encoder", "zoo.data.text", "zoo.text_encoders")
 
 
 def text_encoder(name: str = "tfidf", *, dim: int | None = None) -> TextEncoder:
@@ -43,8 +28,6 @@ def text_encoder(name: str = "tfidf", *, dim: int | None = None) -> TextEncoder:
         UserError: If there is no such encoder, or its model is not named.
     """
     kind, _, model = name.partition(":")
-    if kind not in TEXT_ENCODERS:
-        raise unknown_name("text encoder", kind, TEXT_ENCODERS)
     return TEXT_ENCODERS[kind](dim, model=model)
 
 
@@ -67,6 +50,4 @@ def encode_texts(fitted: Mapping[str, Any], texts: Iterable[str]) -> np.ndarray:
     >>> encode_texts(fitted, ["kettle", ""]).shape
     (2, 2)
     """
-    if fitted["encoder"] not in TEXT_ENCODERS:
-        raise unknown_name("text encoder", fitted["encoder"], TEXT_ENCODERS)
     return TEXT_ENCODERS[fitted["encoder"]](fitted=fitted).encode(texts)

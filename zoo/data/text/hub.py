@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.data.text import TEXT_ENCODERS
 from zoo.data.text.pretrained import Encode, PretrainedEncoder
 from zoo.errors import UserError, unknown_name
 
@@ -21,6 +22,7 @@ BATCH_SIZE = 32
 MAX_TOKENS = 256
 
 
+@TEXT_ENCODERS.register
 class KerasHubEncoder(PretrainedEncoder):
     """The mean of a keras-hub backbone's last hidden states over the tokens of a text, of length one.
 

@@ -13,10 +13,12 @@ from typing import IO
 
 import numpy as np
 
+from zoo.data.text import TEXT_ENCODERS
 from zoo.data.text.pretrained import Encode, PretrainedEncoder
 from zoo.errors import ZooError
 
 
+@TEXT_ENCODERS.register
 class SentenceTransformersEncoder(PretrainedEncoder):
     """Vectors of a sentence-transformers model (Reimers and Gurevych, 2019, arXiv:1908.10084), of length one.
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from zoo.data.text import TEXT_ENCODERS
 from zoo.data.text.encoder import TextEncoder, principal_components
 from zoo.errors import UserError
 
 
+@TEXT_ENCODERS.register
 class TfidfEncoder(TextEncoder):
     """TF-IDF over words, reduced by a singular value decomposition, of length one.
 

@@ -1,0 +1,27 @@
+"""MovieLens 1M (Harper and Konstan, 2015)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zoo.data.dataset import Dataset
+from zoo.data.datasets import DATASETS, NamedDataset
+from zoo.data.movielens import TERMS, URL
+from zoo.data.movielens_1m import ARCHIVE, FILES, prepare_1m, ratings_1m
+
+
+class Ml1m(NamedDataset):
+    """MovieLens 1M: 6,040 users, 3,706 rated movies."""
+
+    name = "ml-1m"
+    terms = TERMS
+    url = URL
+
+    def load(self, *, data_root: str | Path | None = None, **options: Any) -> Dataset:
+        """See `NamedDataset.load`."""
+        folder = ARCHIVE.folder(FILES, data_root)
+        return prepare_1m(folder, ratings_1m(folder), {"name": self.name, **options})
+
+
+DATASETS.register(Ml1m())

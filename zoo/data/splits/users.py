@@ -1,0 +1,58 @@
+"""Whole users are held out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from zoo.data.splits import SPLITS, Divided, Split, check_shares, with_parts
+from zoo.errors import UserError
+
+
+class Users(Split):
+    """Whole users are held out; most of what they did is the query, the rest is to be found.
+
+    Only users with two or more interactions are held out, because one interaction leaves nothing to query with.
+
+    Args:
+        valid: The share of the users for validation.
+        test: The share of the users for testing.
+        seed: Seed of the draw.
+        holdout: The share of a held-out user's interactions that is to be found, at least one of them.
+    """
+
+    name = "users"
+
+    def divide(
+        self, frame: pd.DataFrame, valid: float = 0.1, test: float = 0.2, seed: int = 0, holdout: float = 0.2
+    ) -> Divided:
+        """See `Split.divide`."""
+        check_shares(valid, test)
+        if not 0 < holdout < 1:
+            raise UserError(f"Expected holdout between 0 and 1. Received: {holdout!r}.")
+        rng = np.random.default_rng(seed)
+        codes, _ = pd.factorize(frame["user"])
+        counts = np.bincount(codes)
+        eligible = rng.permutation(np.flatnonzero(counts >= 2))
+        num_test, num_valid = round(len(counts) * test), round(len(counts) * valid)
+        part_of_user = np.full(len(counts), "train", object)
+        part_of_user[eligible[:num_test]] = "test"
+        part_of_user[eligible[num_test : num_test + num_valid]] = "valid"
+        is_ordered = "timestamp" in frame.columns
+        order = np.argsort(frame["timestamp"], kind="stable") if is_ordered else rng.permutation(len(frame))
+        position = pd.Series(codes[order]).groupby(codes[order]).cumcount().to_numpy()
+        rank = np.empty(len(frame), np.int64)
+        rank[order] = position
+        num_query = counts - np.clip(np.round(counts * holdout).astype(np.int64), 1, np.maximum(counts - 1, 1))
+        parts = part_of_user[codes]
+        parts[(parts != "train") & (rank < num_query[codes])] = "query"
+        held = {part: int((part_of_user == part).sum()) for part in ("valid", "test")}
+        which = "the latest" if is_ordered else "random"
+        note = (
+            f"by user ({held['valid']} users held out for valid, {held['test']} for test; "
+            f"{which} {holdout:.0%} of their interactions to be found, seed={seed})"
+        )
+        return with_parts(frame, parts, note)
+
+
+SPLITS.register(Users())
