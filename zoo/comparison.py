@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from zoo.data.dataset import Dataset, Part
 from zoo.errors import UserError, unknown_name
-from zoo.evaluation.bootstrap import Interval, cluster_interval, difference_interval
+from zoo.evaluation.bootstrap import cluster_interval, difference_interval
+from zoo.evaluation.interval import Interval
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import PROTOCOLS, Evaluation, default_protocol, evaluate
 from zoo.evaluation.ranking import KNOWN_BEFORE
@@ -26,8 +26,8 @@ class Difference:
     Args:
         run: The run, as it is called in the comparison.
         metric: The metric.
-        interval: Its figure less that of the first run, with the bootstrap interval over the same users.
-        verdict: `"better"`, `"worse"`, or that there is no difference which the resamples can tell.
+        interval: Its figure minus that of the first run, with the bootstrap interval over the same users.
+        verdict: `"better"`, `"worse"`, or that the resamples can tell no difference.
     """
 
     run: str
@@ -36,17 +36,17 @@ class Difference:
     verdict: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Comparison:
-    """Runs by one protocol on the same users.
+    """Runs by one protocol on the same users. Its `str` is a table of their metrics.
 
     Args:
         protocol: The protocol.
-        about: What was done, in one sentence.
-        runs: What the runs are called.
+        about: One sentence on what was asked, with its numbers.
+        runs: The names of the runs.
         metrics: For every metric the interval of each run, in their order.
         differences: Every other run against the first one.
-        settings: What the runs were configured differently in: dotted setting to the value of each run.
+        settings: The settings in which the runs differ: dotted setting to the value of each run.
     """
 
     protocol: str
@@ -54,11 +54,26 @@ class Comparison:
     runs: tuple[str, ...]
     metrics: dict[str, tuple[Interval, ...]]
     differences: tuple[Difference, ...]
-    settings: dict[str, tuple[Any, ...]]
+    settings: dict[str, tuple[object, ...]]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The comparison, JSON-ready."""
         return dataclasses.asdict(self)
+
+    def __repr__(self) -> str:
+        return f"<Comparison by {self.protocol} of {', '.join(self.runs)}>"
+
+    def __str__(self) -> str:
+        lines = [f"{self.protocol}: {self.about}"]
+        for metric, (first, *others) in self.metrics.items():
+            lines.append(f"  {metric}")
+            lines.append(f"    {self.runs[0]}  {first}")
+            told = [one for one in self.differences if one.metric == metric]
+            lines += [
+                f"    {one.run}  {figure}  {one.verdict}, difference {one.interval}"
+                for one, figure in zip(told, others, strict=True)
+            ]
+        return "\n".join(lines)
 
 
 def compare(
@@ -71,10 +86,9 @@ def compare(
 ) -> Comparison:
     """Compares runs with the first of them, user by user.
 
-    The difference of each user is resampled (the paired bootstrap; Efron and Tibshirani, 1993), so what users differ
-    in and runs do not cancels out. Metrics of rows, such as RMSE, are resampled by user too, all rows of one at a
-    time. An interval that excludes 0 makes a run better or worse; of many metrics, about one in twenty will do so
-    by chance.
+    The difference of each user is resampled (the paired bootstrap; Efron and Tibshirani, 1993), so differences between
+    users cancel out. Metrics of rows, such as RMSE, are resampled by user too, all rows of one at a time. An interval
+    that excludes 0 makes a run better or worse. About one metric in twenty does so by chance.
 
     Args:
         runs: At least two runs, or folders of runs. They must have been split alike.
@@ -89,16 +103,17 @@ def compare(
 
     Raises:
         UserError: If there are fewer than two runs, or they differ in users, items, held-out interactions or what was
-            known before; the message says which and in what.
+            known before; the message says which runs and in what.
 
     Example:
 
-    >>> comparison = compare(["runs/mf", "runs/ease"])
-    >>> comparison.differences[0].verdict
-    'better'
+    ```python
+    comparison = compare(["runs/mf", "runs/ease"])
+    comparison.differences[0].verdict  # 'better'
+    ```
     """
     if len(runs) < 2:
-        raise UserError(f"Expected at least 2 runs to compare. Received: {len(runs)}.")
+        raise UserError(f"Expected at least 2 runs to compare. Received: {len(runs)}. Name another one.")
     if part not in KNOWN_BEFORE:
         raise unknown_name("part", part, KNOWN_BEFORE)
     loaded = [run if isinstance(run, Run) else Run.load(run) for run in runs]
@@ -178,14 +193,14 @@ def _verdict(metric: str, interval: Interval, resamples: int) -> str:
     return "better" if gain(metric, interval.mean, 0) > 0 else "worse"
 
 
-def _settings_that_differ(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
+def _settings_that_differ(runs: Sequence[Run]) -> dict[str, tuple[object, ...]]:
     flat = [dict(_flat(run.config.model_dump(mode="json", exclude={"evaluate", "export"}))) for run in runs]
     names = dict.fromkeys(name for one in flat for name in one)
     values = {name: tuple(one.get(name) for one in flat) for name in names}
     return {name: each for name, each in values.items() if any(value != each[0] for value in each)}
 
 
-def _flat(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(settings: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
     for key, value in settings.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{path}{key}.")

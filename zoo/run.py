@@ -105,7 +105,7 @@ class Run:
           training; only where the data has timestamps);
         - `"user"`: an id for the result.
 
-        What is left out or `None` is unknown, and so are a category and an item that training never saw. If the
+        A value that is left out or `None` is unknown, and so are a category and an item that training never saw. If the
         architecture reads any of it, the model is asked about an unknown user with these features. If it reads none
         of it (`mf` given an age), the answer is the mean of the scores of the known users most alike in the features
         given, weighted by their cosine similarity. Where no user is alike, it is the answer to an unknown user.
@@ -162,7 +162,7 @@ class Run:
         return self._frame(asked, items, scores)
 
     def _frame(self, asked: list[User], items: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-        """What was recommended, a row an item that is there."""
+        """The recommendations, a row an item."""
         there = items != PADDING
         rows, ranks = np.nonzero(there)
         names = [user.name if isinstance(user, NewUser) else user for user in asked]

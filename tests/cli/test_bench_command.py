@@ -222,7 +222,7 @@ def test_recorded_results_are_shown_by_info_and_in_the_table(zoo_command, no_pro
     assert out.splitlines()[-1].endswith("| ndcg@5 0.5000 (`tiny`, full-ranking) |")
 
 
-def test_what_was_not_recorded_is_not_shown(zoo_command, no_process, own_configs):
+def test_a_figure_that_was_not_recorded_is_not_shown(zoo_command, no_process, own_configs):
     assert zoo_command("bench", "tiny", "--only", "pop")[0] == 0
     assert "results" not in zoo_command("info", "popularity")[1]
     assert zoo_command("list", "popularity", "--markdown")[1].splitlines()[-1].endswith("| - |")

@@ -89,7 +89,7 @@ class TestMeanIntervals:
             expected = (metrics[name].mean(), low[index], high[index], 0.9)
             assert dataclasses.astuple(interval) == pytest.approx(expected, rel=1e-12)
 
-    def test_are_those_of_each_metric_alone(self):
+    def test_are_those_of_each_metric_by_itself(self):
         metrics = dict(zip("ab", np.random.default_rng(14).random((2, 70)), strict=True))
         for name, interval in mean_intervals(metrics, seed=3).items():
             alone = mean_interval(metrics[name], seed=3)

@@ -26,7 +26,7 @@ def small(datasets):
 
 @pytest.fixture(scope="module")
 def popularity(small):
-    """Item scores that are the shares of users who met each item."""
+    """Item scores that are the shares of users who have seen each item."""
     model = zoo.build("popularity", small.schema)
     model.solver(interaction_matrix(small))
     return model
@@ -48,16 +48,16 @@ def shares(data):
 
 
 def brute_force(data, part, known, score, k):
-    """Every metric of every user, from the rows alone."""
+    """Every metric of every user, from only the rows."""
     result = {}
     for user in range(data.num_users):
         rows = data.interactions[data.interactions["user"] == user]
-        met = set(rows.loc[rows["part"].isin(known), "item"])
+        seen = set(rows.loc[rows["part"].isin(known), "item"])
         held_out = rows[(rows["part"] == part) & (rows["label"] > 0)]
-        relevant = set(held_out["item"]) - met
+        relevant = set(held_out["item"]) - seen
         if not relevant:
             continue
-        allowed = [item for item in range(FIRST_KNOWN, data.num_items) if item not in met]
+        allowed = [item for item in range(FIRST_KNOWN, data.num_items) if item not in seen]
         ranked = sorted(allowed, key=lambda item: (-score(user, item), item))[:k]
         hits = [rank for rank, item in enumerate(ranked, start=1) if item in relevant]
         ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(len(relevant), k) + 1))
@@ -98,14 +98,14 @@ def test_protocols_ask_about_rankings_or_about_single_interactions():
 # Full ranking
 
 
-def test_popularity_is_the_share_of_users_who_met_an_item(small, popularity):
+def test_popularity_is_the_share_of_users_who_have_seen_an_item(small, popularity):
     scores = popularity.score({"user": np.full(30, 5)}, np.arange(2, 32))
     np.testing.assert_allclose(scores, list(shares(small).values()), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("part", "known"), [("valid", ["train"]), ("test", ["train", "valid"])])
 @pytest.mark.parametrize("k", [1, 5, 10])
-def test_full_ranking_is_the_ranking_of_all_unmet_items(small, popularity, part, known, k):
+def test_full_ranking_is_the_ranking_of_all_unseen_items(small, popularity, part, known, k):
     share = shares(small)
     expected = brute_force(small, part, known, lambda user, item: np.float32(share[item]), k)
     users, per_user = per_user_ranking(popularity, small, part, (k,))
@@ -131,10 +131,10 @@ def with_rows(data, **changes):
     return dataclasses.replace(data, interactions=data.interactions.assign(**changes))
 
 
-def test_a_held_out_item_that_was_met_before_is_nothing_to_find(small, popularity):
+def test_a_held_out_item_that_was_seen_before_is_nothing_to_find(small, popularity):
     rows = small.interactions
     train = rows[rows["part"] == "train"].drop_duplicates("user").set_index("user")["item"]
-    # Every held-out row becomes an item that its user already met in training.
+    # Every held-out row becomes an item that its user has seen in training.
     is_test = rows["part"] == "test"
     repeated = with_rows(small, item=rows["item"].where(~is_test, rows["user"].map(train)).astype(np.int32))
     with pytest.raises(UserError, match="No user has a new item with a label above 0 in the test part"):

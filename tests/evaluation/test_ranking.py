@@ -63,7 +63,7 @@ def test_no_candidates_and_candidates_of_padding_give_the_same_ranking_to_the_la
     np.testing.assert_array_equal(scores, same_scores)
 
 
-def test_where_all_but_some_are_excluded_the_other_places_are_empty(small, factorization):
+def test_places_are_empty_where_too_few_items_are_left(small, factorization):
     everything = np.arange(FIRST_KNOWN, small.num_items)
     items, scores = factorization.recommend({"user": [2, 3]}, 5, exclude=np.tile(everything[2:], (2, 1)))
     assert sorted(items[0]) == sorted(items[1]) == [0, 0, 0, *everything[:2]]
@@ -71,7 +71,7 @@ def test_where_all_but_some_are_excluded_the_other_places_are_empty(small, facto
     assert (scores[:, 2:] == np.float32(NO_ITEM_SCORE)).all()
 
 
-def test_an_exclusion_may_be_repeated_and_of_padding_alone(small, factorization):
+def test_an_exclusion_may_be_repeated_and_may_be_padding_only(small, factorization):
     first, _ = factorization.recommend({"user": [2]}, 3)
     again, _ = factorization.recommend({"user": [2]}, 3, exclude=[[0, 0]])
     np.testing.assert_array_equal(again, first)
@@ -97,7 +97,7 @@ def found(data, part):
     return list(zip(raw_users.tolist(), data.vocabularies["item"].lookup(items).tolist(), strict=True))
 
 
-def test_what_is_to_be_found_is_new_liked_and_counted_once():
+def test_items_to_find_are_new_liked_and_counted_once():
     data = dataset_of(
         [
             (1, 10, "train"),
@@ -123,7 +123,7 @@ def test_what_is_to_be_found_is_new_liked_and_counted_once():
     )
 )
 @settings(max_examples=40, deadline=None)
-def test_what_is_to_be_found_equals_set_arithmetic(rows):
+def test_items_to_find_equal_set_arithmetic(rows):
     # One row of train, for without one there is no split.
     data = dataset_of([(1, 1, "train"), *((user, item, part, float(liked)) for user, item, part, liked in rows)])
     met = {(1, 1)} | {(user, item) for user, item, part, _ in rows if part != "test"}
@@ -157,7 +157,7 @@ def test_calls_of_few_users_give_the_same_metrics(small, factorization, calls, m
 
 
 @pytest.mark.parametrize(("fewest", "users_at_once"), [(1, 5), (7, 7)])
-def test_the_scores_of_a_call_are_bounded_but_for_the_fewest_users(
+def test_the_scores_of_a_call_are_bounded_except_by_the_fewest_users(
     small, factorization, calls, monkeypatch, fewest, users_at_once
 ):
     monkeypatch.setattr(ranking, "FEWEST_USERS", fewest)

@@ -42,7 +42,7 @@ class Table:
 
 
 def data_with(held_out: dict[str, list[str]], candidates: dict[str, list[str]], num_items: int = 6) -> Dataset:
-    """Users who met the item z, with items to find and candidates, all by name; items are a, b, c, ..., z."""
+    """Users who have seen the item z, with items to find and candidates, all by name; items are a, b, c, ..., z."""
     names = [chr(ord("a") + i) for i in range(num_items)]
     rows = [("everybody", name, "train") for name in names]
     for user, items in held_out.items():
@@ -77,7 +77,7 @@ def test_each_user_has_the_rank_of_the_held_out_item_among_the_candidates():
     assert per_user["mrr@4"].tolist() == [1 / 2, 1 / 4]
 
 
-def test_of_equal_scores_the_held_out_item_ranks_last():
+def test_the_held_out_item_ranks_last_among_equal_scores():
     data = data_with({"ann": ["a"]}, {"ann": ["b", "c", "d"]})
     everything_alike = table_of(data, {})
     _, per_user = per_user_sampled_ranking(everything_alike, data, "test", (3, 4))
@@ -211,7 +211,7 @@ def test_data_without_candidates_for_the_part_is_refused(small, datasets):
 
 def test_a_user_without_candidates_is_named():
     data = data_with({"ann": ["a"], "bob": ["b"]}, {"ann": ["c"]})
-    with pytest.raises(UserError, match="listed: user 'bob' has items in the test part but no candidates"):
+    with pytest.raises(UserError, match="listed: user 'bob' has items in the test part and no candidates"):
         per_user_sampled_ranking(table_of(data, {}), data, "test", (1,))
 
 

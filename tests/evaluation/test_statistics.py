@@ -124,7 +124,7 @@ class TestLabelMetrics:
 
     @given(labelled_rows(), st.data())
     @settings(max_examples=40, deadline=None)
-    def test_auc_of_cold_rows_is_the_auc_of_these_alone(self, rows, data):
+    def test_auc_of_cold_rows_is_the_auc_of_only_these(self, rows, data):
         labels, scores = rows
         is_cold = data.draw(arrays.arrays(bool, len(labels)))
         weights = data.draw(arrays.arrays(np.float64, len(labels), elements=st.floats(0.25, 8.0)))

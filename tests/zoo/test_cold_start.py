@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 import zoo
-from zoo import cold_start
-from zoo.cold_start import Neighbors, NewUser, check_usable, encode_column, feature_names, read_records, unit_vectors
+from zoo.cold_start import (
+    Neighbors,
+    NewUser,
+    check_usable,
+    encode_column,
+    feature_names,
+    read_records,
+    records,
+    unit_vectors,
+)
 from zoo.data import prepare
 from zoo.data.dataset import PARTS
 from zoo.data.readers import Table
@@ -170,7 +178,7 @@ def test_without_ratings_and_ages_all_was_liked_as_well_as_can_be_and_as_long_ag
 
 
 def test_items_beyond_what_histories_hold_are_as_old_as_the_oldest(people):
-    ages = cold_start._usual_ages(people, 9)
+    ages = records._usual_ages(people, 9)
     assert len(ages) == 9
     assert (np.diff(ages) <= 0).all()
     assert (ages[:6] == ages[0]).all()

@@ -118,7 +118,7 @@ def test_every_run_is_compared_with_the_first(small, popular, random):
     assert len(comparison.metrics["hr@10"]) == 3
 
 
-def test_of_ratings_less_error_is_better(small):
+def test_a_smaller_error_of_ratings_is_better(small):
     close, far = rating_run(small, 0, std=0.1), rating_run(small, 0, std=5.0)
     comparison = compare([far, close], resamples=200)
     assert comparison.protocol == "ratings"
@@ -230,6 +230,39 @@ def test_runs_with_other_candidates_are_refused(popular):
     for one in (runs[1], popular):
         with pytest.raises(UserError, match="they differ in the candidates"):
             compare([runs[0], one])
+
+
+def test_other_candidates_do_not_matter_to_a_ranking_of_the_whole_catalogue(popular):
+    listed = np.tile(np.arange(2, 14, dtype=np.int32), (popular.dataset.num_users, 1))
+    runs = [
+        dataclasses.replace(popular, dataset=dataclasses.replace(popular.dataset, candidates={"test": candidates}))
+        for candidates in (listed, listed + 1)
+    ]
+    assert compare(runs, "full-ranking", resamples=10).protocol == "full-ranking"
+
+
+def test_runs_with_other_cold_items_are_refused_by_the_protocol_that_asks_about_cold_items(datasets):
+    data = datasets["features"]
+    labels = (data.interactions["label"] > 3).astype(np.float32)
+    rows = data.interactions.assign(label=labels)
+    # One item is no longer in the training part, though the interactions that were known stay the same.
+    item = rows.loc[rows["part"] == "train", "item"].iloc[0]
+    is_moved = (rows["part"] == "train") & (rows["item"] == item)
+    moved = rows.assign(part=rows["part"].where(~is_moved, "valid"))
+    runs = [run_of("mf", dataclasses.replace(data, interactions=one), weights=0) for one in (rows, moved)]
+    assert compare(runs, "labels", resamples=10).protocol == "labels"
+    with pytest.raises(UserError, match=r"they differ in the items they were trained on \(\d+ and \d+\)\. Split both"):
+        compare(runs, "ctr", resamples=10)
+
+
+def test_a_comparison_is_printed_as_a_table(popular, random):
+    comparison = compare([popular, random], resamples=20)
+    assert repr(comparison) == "<Comparison by full-ranking of popularity, mf>"
+    lines = str(comparison).splitlines()
+    assert lines[0] == f"full-ranking: {comparison.about}"
+    assert len(lines) == 1 + 3 * 6
+    assert lines[-1].startswith(f"    mf  {comparison.metrics['mrr@10'][1]}  ")
+    assert len(str(comparison)) < 3000
 
 
 def test_an_unknown_protocol_or_part_gives_the_near_names(popular, random):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 
@@ -28,8 +29,8 @@ def saved(run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def met(run):
-    """The raw ids of the items that each raw user met, in whatever part."""
+def seen_items(run):
+    """The raw ids of the items that each raw user has seen, in whichever part."""
     users, items = (run.dataset.vocabularies[role] for role in ("user", "item"))
     rows = run.dataset.interactions
     found: dict[str, set[int]] = {}
@@ -57,25 +58,25 @@ def test_recommendations_come_with_rank_score_and_title(run):
         assert title.endswith(f" number {item - 100}")
 
 
-def test_items_a_user_met_are_never_recommended(run, met):
-    found = items_of(run.recommend(list(met), k=30))
-    for user, seen in met.items():
+def test_items_a_user_has_seen_are_never_recommended(run, seen_items):
+    found = items_of(run.recommend(list(seen_items), k=30))
+    for user, seen in seen_items.items():
         assert set(found[user]) == set(range(100, 130)) - seen
 
 
-def test_items_a_user_met_may_be_asked_for(run, met):
-    found = items_of(run.recommend(list(met), k=30, exclude_seen=False))
+def test_items_a_user_has_seen_may_be_asked_for(run, seen_items):
+    found = items_of(run.recommend(list(seen_items), k=30, exclude_seen=False))
     assert all(set(items) == set(range(100, 130)) for items in found.values())
 
 
-def test_what_is_recommended_is_what_the_model_scores_best(run, met):
+def test_the_items_that_the_model_scores_best_are_recommended(run, seen_items):
     data, model = run.dataset, run.model
-    users = data.vocabularies["user"].index(list(met))
+    users = data.vocabularies["user"].index(list(seen_items))
     query = data.queries(model.query_names, users, "train", "valid", "test", "query")
     scores = model.score(query, np.tile(np.arange(2, 32), (len(users), 1)))
-    frame = run.recommend(list(met), k=5)
-    for row, user in enumerate(met):
-        allowed = [place for place in np.argsort(-scores[row]) if place + 100 not in met[user]]
+    frame = run.recommend(list(seen_items), k=5)
+    for row, user in enumerate(seen_items):
+        allowed = [place for place in np.argsort(-scores[row]) if place + 100 not in seen_items[user]]
         rows = frame[frame["user"] == user]
         np.testing.assert_allclose(rows["score"], scores[row, allowed[:5]], atol=1e-6)
         assert rows["item"].tolist() == [place + 100 for place in allowed[:5]]
@@ -93,14 +94,14 @@ def test_excluded_items_are_left_out_for_everybody(run):
     assert all(set(items) == set(range(102, 130)) for items in found.values())
 
 
-def test_only_candidates_are_recommended(run, met):
+def test_only_candidates_are_recommended(run, seen_items):
     found = items_of(run.recommend(["u00", "nobody"], k=10, candidates=[105, 106, 128]))
     assert set(found["nobody"]) == {105, 106, 128}
-    assert set(found["u00"]) == {105, 106, 128} - met["u00"]
+    assert set(found["u00"]) == {105, 106, 128} - seen_items["u00"]
 
 
-def test_a_user_with_nothing_left_has_no_rows(run, met):
-    frame = run.recommend(["u00", "nobody"], k=3, candidates=sorted(met["u00"])[:2])
+def test_a_user_with_nothing_left_has_no_rows(run, seen_items):
+    frame = run.recommend(["u00", "nobody"], k=3, candidates=sorted(seen_items["u00"])[:2])
     assert set(frame["user"]) == {"nobody"}
 
 
@@ -165,8 +166,8 @@ def learned():
     """A run that learnt that users of the group `even` like the first half of the items, and `odd` the others."""
     rng = np.random.default_rng(0)
     users = pd.DataFrame({"user": range(80), "group": ["even", "odd"] * 40, "age": rng.integers(18, 80, 80)})
-    met = {user: rng.permutation(10)[:4] + 10 * (user % 2) for user in range(80)}
-    rows = [(user, item, step) for user, items in met.items() for step, item in enumerate(items)]
+    seen_items = {user: rng.permutation(10)[:4] + 10 * (user % 2) for user in range(80)}
+    rows = [(user, item, step) for user, items in seen_items.items() for step, item in enumerate(items)]
     data = prepare(pd.DataFrame(rows, columns=["user", "item", "timestamp"]), users, split="leave-last-out")
     # The validation part of so few says little of when to stop.
     settings = {"epochs": 60, "batch_size": 32, "learning_rate": 0.02, "patience": None}
@@ -189,7 +190,7 @@ def test_a_new_user_is_an_unknown_one_with_the_features_given(reader):
     np.testing.assert_allclose(frame["score"], scores[best], atol=1e-5)
 
 
-def test_new_users_of_other_features_are_recommended_what_users_like_them_like(learned):
+def test_new_users_are_recommended_the_items_that_users_like_them_like(learned):
     found = items_of(learned.recommend([{"group": "even"}, {"group": "odd"}], k=5))
     assert all(item < 10 for item in found["record 1"])
     assert all(item >= 10 for item in found["record 2"])
@@ -227,11 +228,11 @@ def test_a_history_is_read_where_only_that_is_read(untrained, datasets):
 
 
 @pytest.mark.parametrize("which", ["reader", "ids_only"])
-def test_what_a_record_says_was_met_is_left_out_unless_asked_for(which, request):
+def test_the_history_of_a_record_is_left_out_unless_asked_for(which, request):
     run = request.getfixturevalue(which)
-    met = list(range(100, 112))
-    record = {"age": 34, "history": [*met, 999]}
-    assert not set(run.recommend([record], k=30)["item"]) & set(met)
+    seen_items = list(range(100, 112))
+    record = {"age": 34, "history": [*seen_items, 999]}
+    assert not set(run.recommend([record], k=30)["item"]) & set(seen_items)
     assert set(run.recommend([record], k=30, exclude_seen=False)["item"]) == set(range(100, 130))
 
 
@@ -267,7 +268,7 @@ def test_a_wrong_record_among_ids_is_named(reader, record, message):
         reader.recommend(["u00", record])
 
 
-def test_a_record_alone_is_not_a_list_of_users(reader):
+def test_a_single_record_is_not_a_list_of_users(reader):
     with pytest.raises(UserError, match=r"Expected a list of at least one user\. Received: {'age': 34}"):
         reader.recommend({"age": 34})
 
@@ -287,11 +288,11 @@ def test_records_are_answered_alike_by_a_saved_run(reader, tmp_path):
 # Saving
 
 
-def test_a_saved_run_says_the_same(run, saved, met):
+def test_a_saved_run_says_the_same(run, saved, seen_items):
     again = zoo.load(saved)
     for options in ({}, {"exclude_seen": False, "candidates": [101, 120]}):
-        expected = run.recommend([*met, "nobody"], **options)
-        pd.testing.assert_frame_equal(again.recommend([*met, "nobody"], **options), expected)
+        expected = run.recommend([*seen_items, "nobody"], **options)
+        pd.testing.assert_frame_equal(again.recommend([*seen_items, "nobody"], **options), expected)
     assert again.metrics == json.loads(json.dumps(run.metrics))
     assert again.folder == saved
     assert again.config == run.config
@@ -364,3 +365,20 @@ def test_a_run_of_another_format_is_refused(saved, tmp_path):
     (tmp_path / "run" / "run.json").write_text(json.dumps({**manifest, "format": 99}))
     with pytest.raises(UserError, match="a run of format 99; this version reads format 2"):
         zoo.load(tmp_path / "run")
+
+
+# Summaries
+
+
+def test_a_run_and_its_evaluation_are_printed_as_short_summaries(run):
+    noted = dataclasses.replace(run, metrics={}, folder=None)
+    assert repr(noted) == f"<Run of {run.config.model} on {run.dataset.name}: not evaluated>"
+    evaluation = noted.evaluate()
+    figure = f"{evaluation.metrics['ndcg@10'].mean:.4f}"
+    assert repr(noted) == f"<Run of {run.config.model} on {run.dataset.name}: full-ranking/test ndcg@10 {figure}>"
+    assert str(noted).splitlines()[1:] == str(evaluation).splitlines()
+    assert str(evaluation).splitlines()[0] == f"full-ranking: {evaluation.about}"
+    (line,) = [line for line in str(evaluation).splitlines() if "ndcg@10" in line]
+    assert line.split() == ["ndcg@10", *str(evaluation.metrics["ndcg@10"]).split()]
+    assert repr(evaluation).startswith(f"<Evaluation by full-ranking of {len(evaluation.users)} users: hr@10 ")
+    assert max(map(len, (repr(noted), str(noted), repr(evaluation), str(evaluation)))) < 1000

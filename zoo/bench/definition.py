@@ -1,4 +1,4 @@
-"""What a benchmark file says, checked, and the jobs that come of it."""
+"""Benchmark files, read and checked, and the jobs that they ask for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -16,6 +16,7 @@ from zoo.config import Config, configs_folder, make_config, parse_settings, read
 from zoo.data.splits import split_options
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.protocols import PROTOCOLS, metric_names
+from zoo.options import Option, check_options, explain
 from zoo.registry import spec
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -31,10 +32,10 @@ class Entry(_Section):
     """One model of a benchmark."""
 
     model: str = Field(description="A registered architecture.")
-    hparams: dict[str, Any] = Field(default_factory=dict, description="Its hparams.")
-    train: dict[str, Any] = Field(default_factory=dict, description="Its section `train` of the config.")
-    data: dict[str, Any] = Field(
-        default_factory=dict, description="What its data has beyond, or in place of, that of the benchmark."
+    hparams: dict[str, object] = Field(default_factory=dict, description="Its hparams.")
+    train: dict[str, object] = Field(default_factory=dict, description="Its section `train` of the config.")
+    data: dict[str, object] = Field(
+        default_factory=dict, description="Settings of its data beside, or in place of, those of the benchmark."
     )
     seeds: tuple[Seed, ...] | None = Field(None, min_length=1, description="Seeds in place of the benchmark's.")
     pretrained: dict[str, Label] = Field(
@@ -51,11 +52,11 @@ class Benchmark(_Section):
     """A benchmark: data, split, evaluation, and the models that are compared on them."""
 
     about: str = Field(description="One line for people.")
-    data: dict[str, Any] = Field(description="The section `data` of the config.")
-    split: dict[str, Any] = Field(default_factory=dict, description="The section `split` of the config.")
-    evaluate: dict[str, Any] = Field(default_factory=dict, description="The section `evaluate` of the config.")
+    data: dict[str, object] = Field(description="The section `data` of the config.")
+    split: dict[str, object] = Field(default_factory=dict, description="The section `split` of the config.")
+    evaluate: dict[str, object] = Field(default_factory=dict, description="The section `evaluate` of the config.")
     seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="Seeds of training and of splits at random.")
-    vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+    vary: dict[str, Annotated[tuple[object, ...], Field(min_length=1)]] = Field(
         default_factory=dict, description="Dotted setting to the values it takes in turn, e.g. the folds of a split."
     )
     quick: tuple[Label, ...] = Field((), description="The labels that `--quick` runs.")
@@ -70,7 +71,7 @@ class Job:
         label: The label of the model.
         variant: The varied settings, e.g. `"data.options.fold=1"`; empty where nothing varies.
         seed: The seed.
-        config: All settings but the weights to start from.
+        config: All settings except the weights to start from.
         digest: The SHA-256 of all settings, the preset's and those of pretrained models included.
         pretrained: Architecture to the job that its weights come from.
         is_compared: Whether a margin is about its label, so that what it says of each interaction is kept.
@@ -86,7 +87,7 @@ class Job:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What tells its rows of the results from those of other jobs, as they are written."""
+        """The columns that tell its rows of the results from those of other jobs."""
         return self.label, self.variant, str(self.seed)
 
     @property
@@ -168,7 +169,7 @@ def jobs(benchmark: Benchmark, only: Iterable[str] = (), quick: bool = False) ->
 
 
 def _add_job(
-    made: dict[tuple[str, str, str], Job], benchmark: Benchmark, label: str, variant: Mapping[str, Any], seed: int
+    made: dict[tuple[str, str, str], Job], benchmark: Benchmark, label: str, variant: Mapping[str, object], seed: int
 ) -> Job:
     words = " ".join(f"{key}={value}" for key, value in variant.items())
     key = (label, words, str(seed))
@@ -187,7 +188,7 @@ def _compared(benchmark: Benchmark) -> set[str]:
     return {one for label, entry in entries if entry.margins for one in (label, *entry.margins)}
 
 
-def _config(benchmark: Benchmark, label: str, variant: Mapping[str, Any], seed: int) -> Config:
+def _config(benchmark: Benchmark, label: str, variant: Mapping[str, object], seed: int) -> Config:
     entry = benchmark.models[label]
     shared = {"data": benchmark.data, "split": benchmark.split, "evaluate": benchmark.evaluate}
     own = {"hparams": entry.hparams, "data": entry.data, "train": {**entry.train, "seed": seed}}
@@ -199,18 +200,18 @@ def _config(benchmark: Benchmark, label: str, variant: Mapping[str, Any], seed: 
 
 
 def _digest(config: Config, pretrained: Mapping[str, Job]) -> str:
-    # What is at its default is left out, so that a setting which is new does not make old figures void.
+    # Settings at their default are left out, so that a new setting does not make old figures void.
     described = config.model_dump(mode="json", exclude_defaults=True)
     described["pretrained"] = {name: job.digest for name, job in pretrained.items()}
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def _variants(benchmark: Benchmark) -> list[dict[str, Any]]:
+def _variants(benchmark: Benchmark) -> list[dict[str, object]]:
     values = itertools.product(*benchmark.vary.values())
     return [dict(zip(benchmark.vary, chosen, strict=True)) for chosen in values]
 
 
-def _checked(said: dict[str, Any]) -> Benchmark:
+def _checked(said: dict[str, object]) -> Benchmark:
     _check_keys(said, Benchmark, "")
     models = said.get("models")
     for label, entry in models.items() if isinstance(models, Mapping) else ():
@@ -218,9 +219,8 @@ def _checked(said: dict[str, Any]) -> Benchmark:
     try:
         benchmark = Benchmark.model_validate(said)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where!r}: {first['msg']}. Received: {first['input']!r}.") from error
+        place, wrong, wanted = explain(error, said)
+        raise UserError(f"{wrong!r} is not valid: {place.removeprefix('.')!r}. Expected: {wanted}.") from error
     for label in benchmark.quick:
         if label not in benchmark.models:
             raise unknown_name("label in 'quick'", label, benchmark.models)
@@ -237,12 +237,12 @@ def _checked(said: dict[str, Any]) -> Benchmark:
     return benchmark
 
 
-def _check_keys(said: Any, section: type[BaseModel], where: str) -> None:
+def _check_keys(said: object, section: type[BaseModel], where: str) -> None:
     if not isinstance(said, Mapping):
-        raise UserError(f"{where!r}: expected keys and values. Received: {said!r}.")
-    for key in said:
-        if key not in section.model_fields:
-            raise unknown_name(f"key in {where!r}" if where else "key", str(key), section.model_fields)
+        raise UserError(f"{said!r} is not keys and values: {where!r}. Give keys of: {', '.join(section.model_fields)}.")
+    # The values are checked by the section, all together.
+    options = {name: Option(object, None) for name in section.model_fields}
+    check_options(said, options, kind="key", of=repr(where) if where else "")
 
 
 def _check_entry(benchmark: Benchmark, label: str) -> None:
@@ -256,7 +256,7 @@ def _check_entry(benchmark: Benchmark, label: str) -> None:
         if metric not in known:
             raise unknown_name("metric in 'targets'", metric, known)
     if entry.targets and not entry.source:
-        raise UserError("has targets but no 'source' that says where they are from.")
+        raise UserError("has targets and no 'source'. Say in it where they are from.")
     for other in entry.margins:
         _check_margins(benchmark, label, other, config, known)
 
@@ -295,5 +295,8 @@ def _check_pretrained(benchmark: Benchmark, label: str, before: tuple[str, ...])
         if other not in benchmark.models:
             raise unknown_name("label in 'pretrained'", other, benchmark.models)
         if benchmark.models[other].model != name:
-            raise UserError(f"'pretrained' wants {name!r}, but {other!r} is {benchmark.models[other].model!r}.")
+            raise UserError(
+                f"'pretrained' wants {name!r}, and {other!r} is {benchmark.models[other].model!r}. "
+                f"Name a label of {name!r}."
+            )
         _check_pretrained(benchmark, other, (*before, label))

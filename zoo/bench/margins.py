@@ -1,4 +1,4 @@
-"""By how much a model of a benchmark is better than another one on the same interactions, and than it was to be."""
+"""By how much a model of a benchmark is better than another one on the same interactions, beside its target."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from zoo.arrays import load_arrays, save_arrays
 from zoo.bench.definition import Benchmark, Job, jobs
-from zoo.evaluation.bootstrap import Interval, cluster_interval
+from zoo.evaluation.bootstrap import cluster_interval
+from zoo.evaluation.interval import Interval
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import PROTOCOLS, RowProtocol
 from zoo.evaluation.statistics import Statistic
 
-# In the folder of a run: its test interactions, as `Evaluation.rows` has them.
+# The file in the folder of a run that holds its test interactions, as `Evaluation.rows` has them.
 ROWS = "test_rows.npz"
 
 Rows = Mapping[str, np.ndarray]
@@ -27,14 +28,14 @@ Pair = tuple[Rows, Rows]
 
 @dataclasses.dataclass(frozen=True)
 class Margin:
-    """What a model gains over another one in a metric, and the least that it was to gain.
+    """The gain of a model over another one in a metric, and the least that it should be.
 
     Args:
         label: The label of the model.
         other: The label that it is compared with.
         metric: The metric.
-        least: The least gain, where a fall of a metric such as the log loss is a gain.
-        seeds: How many runs of each, by the same seeds, were compared.
+        least: The least gain. A fall of a metric such as the log loss is a gain.
+        seeds: The number of runs of each, by the same seeds, that were compared.
         interval: The mean gain of these with its bootstrap interval over users; `None` if there is none.
         lacking: Why there is none: `"not run"`, `"other interactions"` or `"undefined"`.
     """
@@ -49,7 +50,7 @@ class Margin:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the mean gain is as large as it was to be; `None` if there is none."""
+        """Whether the mean gain is as large as it should be; `None` if there is none."""
         return None if self.interval is None else self.interval.mean >= self.least
 
     @property
@@ -57,9 +58,16 @@ class Margin:
         """`"met"`, `"missed"`, or why there is no gain."""
         return {True: "met", False: "missed", None: self.lacking}[self.is_met]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The margin, JSON-ready."""
         return {**dataclasses.asdict(self), "met": self.is_met}
+
+
+class _Gain(TypedDict, total=False):
+    """The interval of a mean gain, or why there is none."""
+
+    interval: Interval
+    lacking: str
 
 
 def save_test_rows(folder: Path, rows: dict[str, np.ndarray]) -> None:
@@ -70,11 +78,11 @@ def save_test_rows(folder: Path, rows: dict[str, np.ndarray]) -> None:
 
 
 def margins(benchmark: Benchmark, runs: Path, labels: Iterable[str]) -> list[Margin]:
-    """What models gain over those that the benchmark compares them with.
+    """The gains of models over those that the benchmark compares them with.
 
     Two runs of the same seed are compared on the interactions they were both asked about. The gain is the mean over
-    seeds, and all of it is resampled by the same users (the paired bootstrap; Efron and Tibshirani, 1993), so what
-    users and seeds differ in and models do not cancels out.
+    seeds, and all of it is resampled by the same users (the paired bootstrap; Efron and Tibshirani, 1993). So the
+    differences between users and between seeds cancel out, and the one between models is left.
 
     Args:
         benchmark: The benchmark.
@@ -86,8 +94,9 @@ def margins(benchmark: Benchmark, runs: Path, labels: Iterable[str]) -> list[Mar
 
     Example:
 
-    >>> [margin.verdict for margin in margins(benchmark, Path("bench/ctr/runs"), ["ml-100k.elcorec"])]
-    ['met']
+    ```python
+    [margin.verdict for margin in margins(benchmark, Path("bench/ctr/runs"), ["ml-100k.elcorec"])]  # ['met']
+    ```
     """
     wanted = set(labels)
     found: list[Margin] = []
@@ -118,7 +127,7 @@ def has_test_rows(job: Job, runs: Path) -> bool:
     return (runs / job.folder / ROWS).exists()
 
 
-def _gain(pairs: list[Pair], protocol: str, metric: str, resamples: int) -> dict[str, Any]:
+def _gain(pairs: list[Pair], protocol: str, metric: str, resamples: int) -> _Gain:
     """The interval of the mean gain, or why there is none."""
     if not pairs:
         return {"lacking": "not run"}

@@ -1,11 +1,12 @@
-"""The table of results: a row a metric of every job. It is read and written without pandas, for it is read often."""
+"""The table of results: a row a metric of every job. It is read often, so without pandas."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from statistics import fmean
 
@@ -20,7 +21,7 @@ class Row:
 
     Args:
         benchmark: The benchmark.
-        dataset: What the data calls itself.
+        dataset: The name that the data has.
         protocol: The protocol of the evaluation.
         label: The label of the model in the benchmark.
         model: The architecture.
@@ -33,7 +34,7 @@ class Row:
         train_seconds: Seconds of training, without preparing the data and without validation.
         evaluate_seconds: Seconds of one evaluation.
         peak_memory_mb: The most memory the process held.
-        epochs: Epochs trained; 0 for what is solved in closed form.
+        epochs: Epochs trained; 0 for a model that is solved in closed form.
         machine: Processor, cores, memory and GPUs.
         versions: Of Python and of the packages that matter.
         date: The day in UTC.
@@ -71,7 +72,7 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Row))
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """The mean of a metric over the jobs of one label.
+    """The figures of a metric over the jobs of one label.
 
     Args:
         benchmark: The benchmark.
@@ -130,6 +131,25 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
         raise UserError(f"{path}: cannot be written ({error.strerror}).") from error
 
 
+def add_rows(path: Path, benchmark: str, new: Collection[Row]) -> list[Row]:
+    """Adds the rows of a job to a table, in place of those that it had; other processes may do the same meanwhile.
+
+    Args:
+        path: The table.
+        benchmark: The benchmark.
+        new: Rows of it.
+
+    Returns:
+        All rows of the table.
+    """
+    keys = {row.key for row in new}
+    with _locked(path):
+        rows = [row for row in read_rows(path) if row.benchmark != benchmark or row.key not in keys]
+        rows += new
+        write_rows(path, rows)
+    return rows
+
+
 def recorded_results() -> Path:
     """The table of results that comes with the package."""
     from zoo.config import configs_folder
@@ -138,10 +158,10 @@ def recorded_results() -> Path:
 
 
 def record_rows(path: Path, benchmark: str, new: Collection[Row], digests: Collection[str]) -> None:
-    """Merges the rows of one benchmark into a table.
+    """Merges the rows of one benchmark into a table; other processes may do the same meanwhile.
 
     Rows of jobs that are among the new ones are replaced, and those whose settings have changed since are dropped,
-    for a mean must not be one of different settings.
+    because a mean must not be one of different settings.
 
     Args:
         path: The table.
@@ -150,10 +170,29 @@ def record_rows(path: Path, benchmark: str, new: Collection[Row], digests: Colle
         digests: The digests of all its jobs as they are now.
     """
     keys = {row.key for row in new}
-    kept = [
-        row for row in read_rows(path) if row.benchmark != benchmark or (row.digest in digests and row.key not in keys)
-    ]
-    write_rows(path, sorted([*kept, *new], key=lambda row: (row.benchmark, *row.key, row.metric)))
+    with _locked(path):
+        kept = [
+            row
+            for row in read_rows(path)
+            if row.benchmark != benchmark or (row.digest in digests and row.key not in keys)
+        ]
+        write_rows(path, sorted([*kept, *new], key=lambda row: (row.benchmark, *row.key, row.metric)))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keeps other processes from a table between reading and writing it."""
+    from filelock import FileLock
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}). Choose a folder that can be.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def figures(rows: Iterable[Row]) -> list[Figure]:
@@ -168,13 +207,13 @@ def figures(rows: Iterable[Row]) -> list[Figure]:
 
 
 def best_figures(rows: Iterable[Row]) -> dict[str, list[Figure]]:
-    """What each architecture did best: of every benchmark the best label, by the headline of the protocol.
+    """The best that each architecture did in every benchmark, by the headline of the protocol.
 
     Args:
         rows: Recorded rows.
 
     Returns:
-        Figures by architecture, one a benchmark.
+        Figures by architecture, one a benchmark: that of the best label.
     """
     rows = list(rows)
     best: dict[str, list[Figure]] = {}

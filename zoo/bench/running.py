@@ -1,4 +1,4 @@
-"""Runs the jobs of a benchmark, each in a process of its own, and keeps what came of them in a table."""
+"""Runs the jobs of a benchmark, each in a process of its own, and keeps their figures in a table."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from zoo.bench.definition import Job
 from zoo.bench.margins import has_test_rows
-from zoo.bench.results import Row, read_rows, write_rows
+from zoo.bench.results import Row, add_rows, read_rows
+from zoo.bench.worker import JobResult
 from zoo.errors import UserError, ZooError
 
 RESULTS = "results.csv"
@@ -46,8 +47,8 @@ def run_jobs(
         The rows of the jobs that have ended, now or before, and the jobs that failed.
 
     Raises:
-        UserError: If the data of a source is not there or something in it is wrong. Nothing is written then. What
-            models have in their data beyond that is found out when they are run.
+        UserError: If the data of a source is not there or something in it is wrong. Nothing is written then. Further
+            data of single models is checked when they are run.
     """
     rows = read_rows(out / RESULTS)
     pending = _pending(jobs, rows, out)
@@ -61,10 +62,7 @@ def run_jobs(
             failed.append(job)
             say(f"{job}: failed. {error}")
             continue
-        # Read anew, for another process may have added to it meanwhile.
-        rows = [row for row in read_rows(out / RESULTS) if (row.benchmark, row.key) != (benchmark, job.key)]
-        rows += _rows(benchmark, job, result)
-        write_rows(out / RESULTS, rows)
+        rows = add_rows(out / RESULTS, benchmark, _rows(benchmark, job, result))
         say(f"{job}: {result['train_seconds']:,.1f} s of training, {result['peak_memory_mb']:,.0f} MB")
     ended = [
         row for job in jobs for row in rows if (row.benchmark, row.key, row.digest) == (benchmark, job.key, job.digest)
@@ -90,7 +88,7 @@ def _folder(job: Job, out: Path) -> Path:
 
 
 def _check_data(pending: Sequence[Job], jobs: Sequence[Job], data_root: Path | None) -> None:
-    """Loads the data of the first job of each source that is pending; what others have beyond that is their affair."""
+    """Loads the data of the first job of each source that is pending, and not the further data of other jobs."""
     from zoo.data import load_dataset
 
     firsts: dict[str, Job] = {}
@@ -115,15 +113,15 @@ def _make_folders(out: Path) -> None:
             raise UserError(f"{out / name}: cannot be made ({error.strerror}).") from error
 
 
-def _run_in_process(job: Job, out: Path, data_root: Path | None, progress: bool) -> dict[str, Any]:
-    """What `zoo.bench.worker.run_job` gives, from a process whose memory is its own."""
+def _run_in_process(job: Job, out: Path, data_root: Path | None, progress: bool) -> JobResult:
+    """The result of `zoo.bench.worker.run_job` in a process of its own, whose memory is only its own."""
     config = job.config.model_copy(deep=True)
     for other in job.pretrained.values():
         if not _folder(other, out).exists():
-            raise ZooError(f"It starts from {other}, of which there is no run.")
+            raise ZooError(f"There is no run of {other}, which it starts from. Run that first.")
     if job.pretrained:
         config.train.pretrained = {name: str(_folder(other, out)) for name, other in job.pretrained.items()}
-    # Where the data is does not belong to the settings of a run, which may go on elsewhere.
+    # The place of the data is no setting of a run, because a run may go on elsewhere.
     environment = {} if data_root is None else {"ZOO_DATA": str(data_root)}
     log = out / "logs" / f"{job.folder}.log"
     with tempfile.TemporaryDirectory(dir=out, prefix=".job-") as folder, log.open("w", encoding="utf-8") as file:
@@ -144,12 +142,12 @@ def _run_in_process(job: Job, out: Path, data_root: Path | None, progress: bool)
             check=False,
         )
         if ended.returncode == 0:
-            return json.loads(result.read_text(encoding="utf-8"))
+            return cast(JobResult, json.loads(result.read_text(encoding="utf-8")))
     said = log.read_text(encoding="utf-8").strip().splitlines()
     raise ZooError(f"{said[-1] if said else f'It ended with {ended.returncode}.'} See {log}.")
 
 
-def _rows(benchmark: str, job: Job, result: dict[str, Any]) -> list[Row]:
+def _rows(benchmark: str, job: Job, result: JobResult) -> list[Row]:
     return [
         Row(
             benchmark=benchmark,

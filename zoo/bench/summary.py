@@ -1,10 +1,9 @@
-"""What came of a benchmark beside what was to be reached."""
+"""The figures of a benchmark beside their targets."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
 
 from zoo.bench.definition import Benchmark
 from zoo.bench.results import Figure, Row, figures
@@ -18,7 +17,7 @@ class Line:
 
     Args:
         figure: The figure, over all seeds and variants.
-        target: What it was to reach, if there is something.
+        target: The figure to reach, if there is one.
         source: Where the target is from.
     """
 
@@ -33,17 +32,17 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        """`"met"`, `"missed"`, or `"-"` where nothing was to be reached."""
+        """`"met"`, `"missed"`, or `"-"` where there is no target."""
         return {True: "met", False: "missed", None: "-"}[self.is_met]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The line, JSON-ready."""
         described = dataclasses.asdict(self.figure)
         return {**described, "mean": self.figure.mean, "target": self.target, "source": self.source, "met": self.is_met}
 
 
 def summarize(benchmark: Benchmark | None, rows: Iterable[Row]) -> list[Line]:
-    """The figures that have a target or are compared by a margin, and of labels without a target the headline.
+    """The figures that have a target or that a margin compares, and the headline of a label without a target.
 
     Args:
         benchmark: The benchmark, if it is known.
@@ -54,8 +53,9 @@ def summarize(benchmark: Benchmark | None, rows: Iterable[Row]) -> list[Line]:
 
     Example:
 
-    >>> [line.verdict for line in summarize(benchmark, rows)]
-    ['met']
+    ```python
+    [line.verdict for line in summarize(benchmark, rows)]  # ['met']
+    ```
     """
     lines = []
     for figure in figures(rows):

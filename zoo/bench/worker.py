@@ -10,33 +10,53 @@ import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import psutil
 
 from zoo.errors import UserError
+from zoo.evaluation.evaluation import EvaluationJson
 
 PACKAGES = ("tensorflow", "keras", "recozoo", "numpy")
 
 
-def run_job(job: dict[str, Any]) -> dict[str, Any]:
-    """Trains a model, or takes up where it was interrupted, and evaluates it.
+class JobDescription(TypedDict):
+    """A job to run: a resolved `zoo.config.Config`, the folder of the run, and whether progress is shown."""
 
-    What it says of single test interactions, if it was asked about such, is kept in the folder of the run.
+    config: dict[str, Any]
+    folder: str
+    progress: bool
+
+
+class JobResult(EvaluationJson):
+    """An evaluation with its costs, for a table of results."""
+
+    dataset: str
+    train_seconds: float
+    evaluate_seconds: float
+    peak_memory_mb: float
+    epochs: int
+    machine: str
+    versions: str
+
+
+def run_job(job: JobDescription) -> JobResult:
+    """Trains a model, or resumes where it was interrupted, and evaluates it.
+
+    Its answers about single test interactions, if the protocol asks about such, are kept in the folder of the run.
 
     Args:
-        job: `config` (a resolved `zoo.config.Config`), `folder` (of the run) and `progress` (whether to show it).
+        job: The job to run.
 
     Returns:
-        What a table of results says of it, JSON-ready: dataset, protocol, intervals by metric, seconds, peak
-        memory, epochs, machine and versions.
+        The evaluation with its costs.
     """
     from zoo.bench.margins import save_test_rows
     from zoo.run import Run
     from zoo.training.train import train
 
     folder, settings = Path(job["folder"]), dict(job["config"])
-    if (folder / "run.json").exists():  # trained, but ended before the table had it
+    if (folder / "run.json").exists():  # it was trained, and ended before the table had it
         run = Run.load(folder)
     else:
         run = train(settings.pop("model"), out=folder, resume=True, progress=job["progress"], **settings)
@@ -99,7 +119,7 @@ def _end_with(parent: psutil.Process | None) -> None:
 
 
 def main() -> None:
-    """Runs the job on the standard input and writes its result to the path that it names; not without its parent."""
+    """Runs the job on the standard input, and writes its result to the path that it names. It ends with its parent."""
     threading.Thread(target=_end_with, args=[psutil.Process().parent()], daemon=True).start()
     job = json.load(sys.stdin)
     try:

@@ -113,7 +113,7 @@ def _modules_in(package: str) -> Iterator[str]:
 def _function_of(module: str) -> Callable[..., None]:
     name = module.rpartition(".")[2]
     there = vars(importlib.import_module(module))
-    function = there.get(name, there.get(f"{name}_"))
+    function: Callable[..., None] | None = there.get(name, there.get(f"{name}_"))
     if not callable(function):
         raise UserError(f"{module}: no function {name!r}. A module of commands must have a function of its own name.")
     return function

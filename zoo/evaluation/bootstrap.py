@@ -1,8 +1,8 @@
 """Percentile bootstrap intervals over users (Efron, 1979, doi:10.1214/aos/1176344552).
 
-Users are what is drawn, never rows: the rows of one user are alike, and an interval which took them as
-independent would be too narrow. With the same seed and the same number of users the same users are drawn, so
-the intervals of all the metrics of a run belong to the same resamples.
+Users are drawn, never rows. The rows of one user are alike, so an interval that took them as independent would be too
+narrow. The same seed and the same number of users draw the same users, so the intervals of all the metrics of a run
+belong to the same resamples.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def mean_interval(values: np.ndarray, *, resamples: int = 1000, level: float = 0
         values: The metric of each user, float `[num_users]`.
         resamples: How often as many users as there are get drawn, with replacement.
         level: The share of resamples inside the interval.
-        seed: What the draws start from.
+        seed: Seed of the draws.
 
     Returns:
         An `Interval`.
@@ -54,7 +54,7 @@ def mean_intervals(
         metrics: The metric of each user, float `[num_users]`, by name.
         resamples: How often as many users as there are get drawn, with replacement.
         level: The share of resamples inside the interval.
-        seed: What the draws start from.
+        seed: Seed of the draws.
 
     Returns:
         An `Interval` by name.
@@ -94,7 +94,7 @@ def difference_interval(
         b: The metric of the same users, in the same order, under the other run.
         resamples: How often as many users as there are get drawn, with replacement.
         level: The share of resamples inside the interval.
-        seed: What the draws start from.
+        seed: Seed of the draws.
 
     Returns:
         An `Interval`.
@@ -127,7 +127,7 @@ def cluster_interval(
         groups: The user of each row, `[num_rows]`.
         resamples: How often as many users as there are get drawn, with replacement.
         level: The share of resamples inside the interval.
-        seed: What the draws start from.
+        seed: Seed of the draws.
 
     Returns:
         An `Interval`. Resamples whose statistic is NaN, as an AUC without a positive row, are left out.
@@ -161,7 +161,10 @@ def cluster_interval(
     figure = statistic(np.ones(len(groups)))
     estimates = estimates[~np.isnan(estimates)]
     if np.isnan(figure) or not estimates.size:
-        raise UserError("The metric is undefined for these rows: an AUC, for one, needs labels of both kinds.")
+        raise UserError(
+            "The metric is undefined for these rows: an AUC, for example, needs labels of both kinds. "
+            "Hold out more rows."
+        )
     return _interval(figure, estimates, level)
 
 

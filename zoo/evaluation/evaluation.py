@@ -1,4 +1,4 @@
-"""What an evaluation gives."""
+"""The result of an evaluation."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Evaluation:
 
     Args:
         protocol: The protocol's name.
-        about: What was done, in one sentence.
+        about: One sentence on what was asked, with its numbers.
         metrics: A bootstrap interval over users for every metric.
         users: The user indices evaluated, in order.
         per_user: The value of every user for ranking metrics, to compare runs pairwise.
         statistics: Each metric of rows as a function of row weights, for the same purpose.
-        rows: What those are made of: `user` (index), `label` and `score` of every row, and further columns that the
-            protocol has.
+        rows: The columns that those are made of: `user` (index), `label` and `score` of every row, and further columns
+            that the protocol has.
         without_context: The ranking metrics of a request that names no context, as a server may get it; empty where
             the model reads none.
     """

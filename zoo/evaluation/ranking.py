@@ -12,7 +12,8 @@ from zoo.evaluation.figures import ranking_metrics
 from zoo.evaluation.hits import hits_of, is_among
 
 if TYPE_CHECKING:
-    from zoo.data.dataset import Dataset, Part, Sequences
+    from zoo.data.dataset import Dataset, Part
+    from zoo.data.sequences import Sequences
     from zoo.families import Recommender
 
 # Users ranked in one call: as many as keep the scores of a call below SCORES_AT_ONCE, within these bounds. More would
@@ -23,7 +24,7 @@ SCORES_AT_ONCE = 2**23
 # A pair network has a whole row of numbers for every user and item. Those of more users would not stay in the caches.
 USERS_OF_PAIRS = 16
 
-# What is known of a user when a part is predicted.
+# The parts that are known of a user when a part is predicted.
 KNOWN_BEFORE: dict[Part, tuple[Part, ...]] = {
     "valid": ("train", "query"),
     "test": ("train", "query", "valid"),
@@ -104,7 +105,7 @@ def queries_of_users(
 
 
 def items_to_find(dataset: Dataset, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a ranking should find: held-out items with a label above 0 that their user had not seen before.
+    """The items that a ranking should find: held-out items with a label above 0 that their user had not seen before.
 
     Args:
         dataset: The prepared data.

@@ -79,7 +79,8 @@ def _candidates(dataset: Dataset, part: Part, users: np.ndarray) -> np.ndarray:
     if without.any():
         (user,) = dataset.vocabularies["user"].lookup(users[[np.argmax(without)]])
         raise UserError(
-            f"{dataset.name}: user {user!r} has items in the {part} part but no candidates to rank them against."
+            f"{dataset.name}: user {user!r} has items in the {part} part and no candidates to rank them against. "
+            "List some for every user, or evaluate by 'full-ranking'."
         )
     return candidates
 

@@ -65,7 +65,9 @@ class Trainer:
 
     Example:
 
-    >>> Trainer(model, objective, TrainConfig(epochs=3), validate, "ndcg@10").fit()
+    ```python
+    Trainer(model, objective, TrainConfig(epochs=3), validate, "ndcg@10").fit()
+    ```
     """
 
     def __init__(

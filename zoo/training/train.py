@@ -69,7 +69,9 @@ def train(
 
     Example:
 
-    >>> run = train("ncf", "movielens-sample", train={"epochs": 3}, hparams={"embedding_dim": 16})
+    ```python
+    run = train("ncf", "movielens-sample", train={"epochs": 3}, hparams={"embedding_dim": 16})
+    ```
     """
     config = make_config(model, settings)
     spec(config.model).check_hparams(config.hparams)

@@ -1,5 +1,7 @@
 """Metrics by name: what each is, whether a rise of it is good, and the function that computes it."""
 
+# The usual metrics are listed before those of anybody else, so their files are imported first.
+from zoo.evaluation.metrics import labels, ranking, ratings
 from zoo.evaluation.metrics.base import (
     LOSS,
     METRICS,
@@ -21,7 +23,10 @@ __all__ = [
     "RowMetric",
     "base_name",
     "gain",
+    "labels",
     "metrics_of",
+    "ranking",
     "ranking_metric",
+    "ratings",
     "row_metric",
 ]

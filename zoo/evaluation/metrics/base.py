@@ -1,4 +1,4 @@
-"""What a metric is. Nothing heavy is imported here, because tables of results are read in every command."""
+"""The class of metrics and their registry. Nothing heavy is imported, because `zoo list` reads tables of results."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _places = itertools.count()
 
 
 class Metric:
-    """One metric. Its name, its docstring and its home are those of its function.
+    """One metric. Its name and its docstring are those of its function.
 
     Args:
-        function: What computes it. The docstring of the function says the formula.
-        kind: What it is computed from: `"ranking"`, `"labels"` or `"ratings"`.
+        function: It computes the metric. The docstring of the function says the formula.
+        kind: The kind of data it is computed from: `"ranking"`, `"labels"` or `"ratings"`.
         is_rising: Whether more is better.
         is_of_order: Whether it reads only the order of the scores, so that any monotone change of them leaves it.
     """
 
     def __init__(self, function: Callable[..., object], kind: str, is_rising: bool, is_of_order: bool) -> None:
-        self.__doc__, self.__module__ = function.__doc__, function.__module__
+        self.__doc__ = function.__doc__
         self.name: str = function.__name__
         self.kind, self.is_rising, self.is_of_order = kind, is_rising, is_of_order
         # Metrics are listed in the order in which their files define them.
@@ -49,7 +49,7 @@ class Metric:
 
     @property
     def formula(self) -> str:
-        """What the metric is, as its docstring says it."""
+        """The definition of the metric, as its docstring says it."""
         return inspect.getdoc(self) or ""
 
     def __repr__(self) -> str:
@@ -77,7 +77,7 @@ class RowMetric(Metric):
     Args:
         function: Gets the rows by column, `label` and `score` (both finite float64 `[num_rows]`) and the `columns`, and
             gives a `Statistic`, or `None` where the metric is undefined for these rows.
-        kind: What the labels are, `"labels"` (0 or 1, the scores are logits) or `"ratings"`.
+        kind: The kind of the labels, `"labels"` (0 or 1, the scores are logits) or `"ratings"`.
         is_rising: Whether more is better.
         is_of_order: Whether it reads only the order of the scores.
         columns: Columns that it reads besides; only protocols that give them have this metric.
@@ -145,7 +145,7 @@ def metrics_of(kind: str, columns: Collection[str] = ()) -> list[Metric]:
     """The metrics of a kind in the order of their definition.
 
     Args:
-        kind: What they are computed from.
+        kind: The kind, `"ranking"`, `"labels"` or `"ratings"`.
         columns: The columns of rows that there are besides `label` and `score`; a metric that needs another one is
             left out.
 

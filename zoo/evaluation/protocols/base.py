@@ -1,4 +1,4 @@
-"""What a protocol is. Nothing heavy is imported here, because commands list the protocols in their help."""
+"""The base classes of protocols and their registry. Nothing heavy is imported, because a help text lists them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Protocol(abc.ABC):
 
     Attributes:
         name: The name it is found by.
-        question: What it asks of a model, in one line for people.
+        question: The question that it asks about a model, in one line.
         kind: The kind of its metrics, e.g. `"ranking"`; see `zoo.evaluation.metrics`.
         headline: The metric that stands for it where there is room for one.
         monitored: The metric that early stopping watches by default.
@@ -129,7 +129,7 @@ class RankingProtocol(Protocol):
 
     @abc.abstractmethod
     def about(self, users: np.ndarray, dataset: Dataset, part: Part) -> str:
-        """What was done, in one sentence."""
+        """One sentence on what was asked, with its numbers."""
 
     def evaluate(
         self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resamples: int, seed: int
@@ -181,7 +181,7 @@ class RowProtocol(Protocol):
 
     @abc.abstractmethod
     def about(self, rows: Mapping[str, np.ndarray], part: Part) -> str:
-        """What was done, in one sentence."""
+        """One sentence on what was asked, with its numbers."""
 
     def further_columns(self, dataset: Dataset, rows: pd.DataFrame) -> dict[str, np.ndarray]:
         """The `columns` of held-out interactions, each `[num_rows]`."""

@@ -31,7 +31,7 @@ class FullRanking(RankingProtocol):
     def per_user(
         self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], with_context: bool
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """What `per_user_ranking` gives."""
+        """The metrics that `per_user_ranking` gives."""
         from zoo.evaluation.ranking import per_user_ranking
 
         return per_user_ranking(model, dataset, part, ks, with_context)

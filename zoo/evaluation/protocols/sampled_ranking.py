@@ -46,14 +46,17 @@ class SampledRanking(RankingProtocol):
         import numpy as np
 
         candidates, other_candidates = (one.candidates.get(part) for one in (dataset, other))
-        if candidates is not None and other_candidates is not None and np.array_equal(candidates, other_candidates):
-            return None
-        return "the candidates that held-out items are ranked against."
+        # Data without candidates does not fit, which is another fault and said elsewhere.
+        if candidates is None or other_candidates is None:
+            is_alike = candidates is other_candidates
+        else:
+            is_alike = np.array_equal(candidates, other_candidates)
+        return None if is_alike else "the candidates that held-out items are ranked against."
 
     def per_user(
         self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], with_context: bool
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """What `per_user_sampled_ranking` gives."""
+        """The metrics that `per_user_sampled_ranking` gives."""
         from zoo.evaluation.sampled import per_user_sampled_ranking
 
         return per_user_sampled_ranking(model, dataset, part, ks, with_context)

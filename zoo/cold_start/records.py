@@ -1,117 +1,28 @@
-"""Users and items that training never saw, known by their features.
-
-Raw values are encoded by what was fitted in training. Where an architecture reads nothing of what is known of a new
-user, the users most like them stand in: `Neighbors`.
-"""
+"""Feature records of users: what a caller says of somebody whom training never saw."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import numbers
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse
 
-from zoo.data.dataset import PARTS, Dataset, neutral
-from zoo.data.features import Column
+from zoo.cold_start.encoding import encode_column, feature_names, indices_of
+from zoo.data.dataset import Dataset
 from zoo.data.readers import Table
-from zoo.data.text import encode_texts
 from zoo.errors import UserError, unknown_name
 from zoo.families import Recommender
-from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN, Feature, Role, Vocabulary
-
-# Users who stand in for one whom the architecture can say nothing of.
-NEIGHBORS = 50
+from zoo.schema import PADDING, Feature
 
 HISTORY = ("history", "history_rating", "history_age")
 
 # Training interactions whose ages say what is usual.
 USUAL_OF = 1000
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-# Encoding by what was fitted in training
-
-
-def encode_column(table: Table, column: str, feature: Feature, dataset: Dataset) -> np.ndarray:
-    """The values of a column, encoded as those of a feature were in training.
-
-    Args:
-        table: The table.
-        column: Its column.
-        feature: The feature that the column holds raw values of.
-        dataset: What was fitted: vocabularies and text encoders.
-
-    Returns:
-        `[rows, *feature.shape]` of the feature's dtype. What is missing or was never seen in training is unknown.
-
-    Raises:
-        UserError: If a value of a numeric feature is no number, with its place, or the text encoder needs a package
-            that is not installed.
-
-    Example:
-
-    >>> encode_column(Table(pd.DataFrame({"age": [34, None]}), "users"), "age", dataset.schema["age"], dataset)
-    array([-0.72,  0.  ], dtype=float32)
-    """
-    fitted = _FittedColumn(table, column, feature.role, {"kind": feature.kind})
-    if feature.kind == "numeric":
-        return fitted.numbers(feature)
-    if feature.kind == "text":
-        return fitted.vectors(feature, dataset.encoders[feature.name])
-    vocabulary = dataset.vocabularies[feature.name]
-    return fitted.categories(vocabulary) if feature.length is None else fitted.lists(feature, vocabulary)
-
-
-def feature_names(column: str, role: Role) -> tuple[str, str, str]:
-    """The names that the feature of a column can have, likeliest first.
-
-    Example:
-
-    >>> feature_names("zip code", "user")
-    ('zip code', 'zip_code', 'user_zip_code')
-    """
-    plain = re.sub(r"[^0-9A-Za-z]+", "_", column).strip("_")
-    return column, plain, f"{role}_{plain}"
-
-
-class _FittedColumn(Column):
-    """A column whose values are encoded by what was fitted to others."""
-
-    def numbers(self, feature: Feature) -> np.ndarray:
-        return np.nan_to_num((self._rows_of_numbers() - feature.mean) / feature.std).astype(np.float32)
-
-    def vectors(self, feature: Feature, fitted: Mapping[str, Any]) -> np.ndarray:
-        codes, texts = self._distinct
-        vectors = encode_texts(fitted, texts)
-        return np.concatenate([vectors, np.zeros((1, feature.size), np.float32)])[codes]
-
-    def categories(self, vocabulary: Vocabulary) -> np.ndarray:
-        codes, texts = self._distinct
-        return np.append(_indices(vocabulary, texts), UNKNOWN).astype(np.int32)[codes]
-
-    def lists(self, feature: Feature, vocabulary: Vocabulary) -> np.ndarray:
-        codes, texts = self._distinct
-        rows = np.repeat(neutral(feature)[None], len(texts) + 1, axis=0)
-        for row, text in enumerate(texts):
-            values = dict.fromkeys(filter(None, map(str.strip, text.split(feature.separator))))
-            indices = _indices(vocabulary, values)[: feature.length]
-            rows[row, : len(indices)] = indices
-        return rows[codes]
-
-
-def _indices(vocabulary: Vocabulary, values: Iterable[Any]) -> np.ndarray:
-    """The indices of raw values, where one that happens to be the padding value is as unknown as any other."""
-    indices = vocabulary.index(values)
-    return np.where(indices == PADDING, UNKNOWN, indices)
-
-
-# Feature records of users
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +171,7 @@ def _history(given: Mapping[str, Any], dataset: Dataset, place: str) -> tuple[np
     items = given["history"]
     if not _is_list(items) or not all(map(_is_id, items)):
         raise UserError(f"{place}: 'history' is a list of item ids, most recent last. Received: {items!r}.")
-    met = _indices(dataset.vocabularies["item"], items).astype(np.int32)
+    met = indices_of(dataset.vocabularies["item"], items).astype(np.int32)
     inputs = {"history": _padded(met, dataset.schema["history"])}
     # Events of which no more is said were liked as well as can be, and as long ago as is usual in training.
     for name in HISTORY[1:]:
@@ -330,115 +241,3 @@ def _is_number(value: Any, feature: Feature) -> bool:
         return abs((float(value) - feature.mean) / feature.std) <= _LARGEST
     except OverflowError:
         return False
-
-
-# Users alike
-
-
-class Neighbors:
-    """Scores for new users from the known users most like them.
-
-    Likeness is the cosine of feature vectors that lie side by side, each of length one so that each feature weighs
-    alike: a category or several as ones among zeros, a text as its vector, and a number as a point on a half circle,
-    so that numbers are the more alike the nearer they are. Only what a record says is compared. Known users are
-    those with training interactions of whom some feature is known.
-
-    Args:
-        model: The recommender.
-        dataset: The data it was trained on.
-        number: At most how many neighbours a user has.
-    """
-
-    def __init__(self, model: Recommender, dataset: Dataset, number: int) -> None:
-        self.model, self.dataset, self.number = model, dataset, number
-        self.catalogue = model.encode_catalogue()
-        is_known = np.zeros(dataset.num_users, bool)
-        for feature in dataset.schema.side_features("user"):
-            differs = dataset.users[feature.name] != neutral(feature)
-            is_known |= differs.reshape(dataset.num_users, -1).any(axis=1)
-        self.known = np.flatnonzero(is_known & (dataset.sequences("train").counts > 0))
-
-    def of(self, user: NewUser) -> tuple[np.ndarray, np.ndarray]:
-        """The known users most like a new one.
-
-        Args:
-            user: The new user.
-
-        Returns:
-            Their indices and similarities, above 0, `[n]` each, most alike first.
-        """
-        from sklearn.neighbors import NearestNeighbors
-
-        if not len(self.known):
-            return np.empty(0, np.int32), np.empty(0)
-        features = [self.dataset.schema[name] for name in user.features]
-        known = [unit_vectors(f, self.dataset.users[f.name][self.known]) for f in features]
-        asked = [unit_vectors(f, user.inputs[f.name][None]) for f in features]
-        nearest = NearestNeighbors(n_neighbors=min(self.number, len(self.known)), metric="cosine")
-        distances, places = nearest.fit(scipy.sparse.hstack(known, "csr")).kneighbors(scipy.sparse.hstack(asked, "csr"))
-        similarity = 1 - distances[0]
-        return self.known[places[0][similarity > 0]], similarity[similarity > 0]
-
-    def scores(self, user: NewUser) -> np.ndarray | None:
-        """The mean of the neighbours' scores, weighted by how alike they are.
-
-        Args:
-            user: The new user.
-
-        Returns:
-            `[num_items]` scores; `None` where no known user is alike in anything.
-        """
-        neighbors, similarity = self.of(user)
-        if not len(neighbors):
-            return None
-        query = self.dataset.queries(self.model.query_names, neighbors, *PARTS)
-        return np.average(self.model.score_catalogue(query, self.catalogue), axis=0, weights=similarity)
-
-    def recommend(
-        self, user: NewUser, k: int, exclude: np.ndarray, candidates: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        """The best items for one user, as `Recommender.recommend` gives them for many.
-
-        Args:
-            user: The new user.
-            k: How many items.
-            exclude: `[n]` item indices never to return.
-            candidates: `[m]` item indices to choose from; by default the whole catalogue.
-
-        Returns:
-            Items and scores, `[k]` each, best first, item 0 where none is left; `None` where no known user is alike.
-        """
-        scores = self.scores(user)
-        if scores is None:
-            return None
-        is_offered = np.zeros(len(scores), bool)
-        is_offered[slice(None) if candidates is None else candidates] = True
-        is_offered[:FIRST_KNOWN] = False
-        is_offered[exclude] = False
-        best = np.argsort(np.where(is_offered, -scores, np.inf), kind="stable")[:k]
-        return np.where(is_offered[best], best, PADDING), scores[best]
-
-
-def unit_vectors(feature: Feature, values: np.ndarray) -> scipy.sparse.csr_matrix:
-    """Encoded values of a feature as vectors whose dot products say how alike they are.
-
-    Args:
-        feature: The feature.
-        values: `[rows, *feature.shape]` encoded values.
-
-    Returns:
-        `[rows, width]`, each row of length one; zero where no category or text is known, whereas an unknown number
-        is the mean.
-    """
-    from sklearn.preprocessing import normalize
-
-    if feature.kind == "text":
-        return normalize(scipy.sparse.csr_matrix(values))
-    if feature.kind == "numeric":
-        # Two standard deviations make a right angle, and whatever is further from the mean counts as that far.
-        angles = np.clip(values, -2, 2) * np.pi / 4
-        return scipy.sparse.csr_matrix(np.stack([np.cos(angles), np.sin(angles)], axis=1))
-    indices = values.reshape(len(values), -1)
-    rows, places = np.nonzero(indices >= FIRST_KNOWN)
-    ones = (np.ones(len(rows)), (rows, indices[rows, places]))
-    return normalize(scipy.sparse.csr_matrix(ones, shape=(len(values), feature.size)))

@@ -1,0 +1,88 @@
+"""Raw values, encoded by what was fitted in training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from zoo.data.dataset import Dataset, neutral
+from zoo.data.features import Column
+from zoo.data.readers import Table
+from zoo.data.text import encode_texts
+from zoo.schema import PADDING, UNKNOWN, Feature, Role, Vocabulary
+
+
+def encode_column(table: Table, column: str, feature: Feature, dataset: Dataset) -> np.ndarray:
+    """The values of a column, encoded as those of a feature were in training.
+
+    Args:
+        table: The table.
+        column: Its column.
+        feature: The feature that the column holds raw values of.
+        dataset: What was fitted: vocabularies and text encoders.
+
+    Returns:
+        `[rows, *feature.shape]` of the feature's dtype. What is missing or was never seen in training is unknown.
+
+    Raises:
+        UserError: If a value of a numeric feature is no number, with its place, or the text encoder needs a package
+            that is not installed.
+
+    Example:
+
+    >>> encode_column(Table(pd.DataFrame({"age": [34, None]}), "users"), "age", dataset.schema["age"], dataset)
+    array([-0.72,  0.  ], dtype=float32)
+    """
+    fitted = _FittedColumn(table, column, feature.role, {"kind": feature.kind})
+    if feature.kind == "numeric":
+        return fitted.numbers(feature)
+    if feature.kind == "text":
+        return fitted.vectors(feature, dataset.encoders[feature.name])
+    vocabulary = dataset.vocabularies[feature.name]
+    return fitted.categories(vocabulary) if feature.length is None else fitted.lists(feature, vocabulary)
+
+
+def feature_names(column: str, role: Role) -> tuple[str, str, str]:
+    """The names that the feature of a column can have, likeliest first.
+
+    Example:
+
+    >>> feature_names("zip code", "user")
+    ('zip code', 'zip_code', 'user_zip_code')
+    """
+    plain = re.sub(r"[^0-9A-Za-z]+", "_", column).strip("_")
+    return column, plain, f"{role}_{plain}"
+
+
+class _FittedColumn(Column):
+    """A column whose values are encoded by what was fitted to others."""
+
+    def numbers(self, feature: Feature) -> np.ndarray:
+        return np.nan_to_num((self._rows_of_numbers() - feature.mean) / feature.std).astype(np.float32)
+
+    def vectors(self, feature: Feature, fitted: Mapping[str, Any]) -> np.ndarray:
+        codes, texts = self._distinct
+        vectors = encode_texts(fitted, texts)
+        return np.concatenate([vectors, np.zeros((1, feature.size), np.float32)])[codes]
+
+    def categories(self, vocabulary: Vocabulary) -> np.ndarray:
+        codes, texts = self._distinct
+        return np.append(indices_of(vocabulary, texts), UNKNOWN).astype(np.int32)[codes]
+
+    def lists(self, feature: Feature, vocabulary: Vocabulary) -> np.ndarray:
+        codes, texts = self._distinct
+        rows = np.repeat(neutral(feature)[None], len(texts) + 1, axis=0)
+        for row, text in enumerate(texts):
+            values = dict.fromkeys(filter(None, map(str.strip, text.split(feature.separator))))
+            indices = indices_of(vocabulary, values)[: feature.length]
+            rows[row, : len(indices)] = indices
+        return rows[codes]
+
+
+def indices_of(vocabulary: Vocabulary, values: Iterable[object]) -> np.ndarray:
+    """The indices of raw values, where one that happens to be the padding value is as unknown as any other."""
+    indices = vocabulary.index(values)
+    return np.where(indices == PADDING, UNKNOWN, indices)
