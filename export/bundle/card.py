@@ -21,7 +21,8 @@ from export.values import Values
 from export.verification.comparison import Check
 from zoo.data.datasets import DATASETS
 from zoo.errors import UserError
-from zoo.evaluation.evaluation import EvaluationJson, IntervalJson
+from zoo.evaluation.evaluation import EvaluationJson
+from zoo.evaluation.interval import IntervalJson
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import is_headline
 from zoo.families.top_k import NO_ITEM_SCORE
