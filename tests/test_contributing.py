@@ -68,3 +68,16 @@ def test_the_command_runs(folder):
     ran = zoo_command("users", "run", cwd=folder, files=("users.py",))
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) > 1
+
+
+def test_the_dataset_and_the_text_encoder_make_a_run(folder):
+    ran = zoo_command(
+        *("train", "two_tower", "--data", "weekdays", "--out", "texts", "--set", "data.options.people=20"),
+        *("--set", "data.features={title: {kind: text, encoder: letters, dim: 8}}", *FAST),
+        cwd=folder,
+        files=("weekdays.py", "letters.py"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    described = json.loads((folder / "texts" / "recipe.json").read_text())["schema"]
+    (title,) = [feature for feature in described["features"] if feature["name"] == "title"]
+    assert (title["kind"], title["size"]) == ("text", 8)

@@ -86,8 +86,10 @@ def prepare_stream(
 
     Example:
 
-    >>> data = prepare_stream("orders", split={"name": "sample", "users": 1000})
-    >>> run = zoo.train("mf", data)
+    ```python
+    data = prepare_stream("orders", split={"name": "sample", "users": 1000})
+    run = zoo.train("mf", data)
+    ```
     """
     check_arguments(columns, label_threshold, seed)
     if duplicates != "keep":

@@ -31,9 +31,10 @@ class KerasHubEncoder(PretrainedEncoder):
 
     Example:
 
-    >>> encoder = text_encoder("keras-hub:bert_tiny_en_uncased")
-    >>> encoder.fit(["a red kettle", "a blue kettle"])["width"]
-    128
+    ```python
+    encoder = text_encoder("keras-hub:bert_tiny_en_uncased")
+    encoder.fit(["a red kettle", "a blue kettle"])["width"]  # 128
+    ```
     """
 
     name = "keras-hub"

@@ -27,9 +27,10 @@ class SentenceTransformersEncoder(PretrainedEncoder):
 
     Example:
 
-    >>> encoder = text_encoder("sentence-transformers:all-MiniLM-L6-v2")
-    >>> encoder.fit(["a red kettle", "a blue kettle"])["width"]
-    384
+    ```python
+    encoder = text_encoder("sentence-transformers:all-MiniLM-L6-v2")
+    encoder.fit(["a red kettle", "a blue kettle"])["width"]  # 384
+    ```
     """
 
     name = "sentence-transformers"
