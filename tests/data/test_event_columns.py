@@ -181,7 +181,7 @@ def test_an_attribute_whose_value_is_no_number_is_an_error_with_its_row():
     [
         (
             {"quantity": {"at_request": "yes"}},
-            "Feature 'quantity': expected at_request as true or false. Received: 'yes'",
+            "'yes' is not true or false: option 'at_request' of feature 'quantity'",
         ),
         ({"colour": AT_REQUEST}, "Feature 'colour' takes no at_request"),
         ({"item_colour": AT_REQUEST}, "Feature 'item_colour' takes no at_request"),

@@ -152,7 +152,7 @@ def test_a_second_label_is_left_out_with_a_note():
     data = prepared(events(rating=[1, 2, 3, 4], label=[0, 0, 1, 1]))
     assert data.interactions["label"].tolist() == [0, 0, 1, 1]
     assert "rating" not in data.schema
-    assert "The column 'rating' was left out: it looks like a second label." in data.notes
+    assert "The column 'rating' was left out because it looks like a second label." in data.notes
 
 
 def test_the_categories_of_pandas_are_as_good_as_strings():

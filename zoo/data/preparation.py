@@ -10,7 +10,7 @@ import pandas as pd
 
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.event_columns import CANONICAL, Events
-from zoo.data.features import Encoded, check_options, vocabulary_of
+from zoo.data.features import Encoded, read_options, vocabulary_of
 from zoo.data.readers import (
     Source,
     Table,
@@ -86,7 +86,7 @@ def prepare(
         raise UserError(f"Expected max_history of at least 1. Received: {max_history!r}.")
     if duplicates not in DUPLICATES:
         raise unknown_name("policy for duplicates", str(duplicates), DUPLICATES)
-    options = check_options(features)
+    options = read_options(features)
     events = read_table(interactions, name="interactions")
     tables = read_side_tables(users, items, columns or {}, events.name, events.frame.columns)
     events = with_event_names(events, columns or {})

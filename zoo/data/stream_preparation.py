@@ -16,7 +16,7 @@ from numpy.lib.recfunctions import repack_fields
 from zoo.data.chunks import column_names, list_files, read_chunks
 from zoo.data.dataset import PARTS
 from zoo.data.event_columns import CANONICAL
-from zoo.data.features import check_options, vocabulary_of
+from zoo.data.features import read_options, vocabulary_of
 from zoo.data.preparation import (
     check_arguments,
     given_parts,
@@ -94,7 +94,7 @@ def prepare_stream(
     check_arguments(columns, label_threshold, seed)
     if duplicates != "keep":
         raise UserError(f"A stream keeps repeated interactions. Received: duplicates={duplicates!r}.")
-    options = check_options(features)
+    options = read_options(features)
     names = _column_names(list_files(interactions))
     first, *_ = names
     tables = read_side_tables(users, items, columns or {}, str(first), names[first])
