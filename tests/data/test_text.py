@@ -332,5 +332,5 @@ def test_a_feature_is_encoded_by_the_encoder_that_it_names(letters, tmp_path):
 def test_what_is_wrong_with_an_encoder_names_the_feature(home):
     with pytest.raises(UserError, match=r"Feature 'plot': Unknown text encoder 'tf-idf'. Did you mean 'tfidf'"):
         items_with(WORDS[:3], encoder="tf-idf")
-    with pytest.raises(UserError, match=r"Feature 'plot': expected encoder as text. Received: 5"):
+    with pytest.raises(UserError, match=r"5 is not a text: option 'encoder' of feature 'plot'"):
         items_with(WORDS[:3], encoder=5)
