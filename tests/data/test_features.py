@@ -63,7 +63,7 @@ def test_long_and_mostly_distinct_strings_are_text():
 
 @pytest.mark.parametrize(("words", "kind"), [(60, "categorical"), (61, "text")])
 def test_texts_have_more_than_three_words_on_average(words, kind):
-    """Of 20 distinct values."""
+    """A column of 20 distinct values."""
     longer = words - 60
     values = [f"the story {n}" + " again" * (n < longer) for n in range(20)]
     assert sum(len(value.split()) for value in values) == words

@@ -20,7 +20,7 @@ def pairs_of(data, part):
     return sorted(zip(users, items, strict=True))
 
 
-# NCF numbers users and items from 0: movie 20 is item 0, for it is the first to be rated.
+# NCF numbers users and items from 0: movie 20 is item 0, because it is the first to be rated.
 NCF_RATINGS = "1::20::5::100\n1::10::3::200\n1::30::4::200\n2::30::4::300\n2::20::2::301\n"
 NCF_SPLIT = {
     "train_user": [0, 0, 1],

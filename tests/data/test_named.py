@@ -88,3 +88,13 @@ def test_an_unknown_option_gives_the_near_names(source):
 def test_a_named_dataset_takes_no_tables_of_ones_own():
     with pytest.raises(UserError, match="Unknown option 'items'"):
         load_dataset("synthetic", items=FRAME)
+
+
+def test_a_dataset_is_shown_by_its_sizes_and_the_names_of_its_features():
+    data = load_dataset(
+        FRAME.assign(rating=[1, 2, 3, 4]), name="mine", split={"name": "random", "valid": 0, "test": 0.25}
+    )
+    assert repr(data) == (
+        "Dataset('mine': 2 users, 3 items; interactions: 3 train, 1 test; "
+        "features: user (user), item (item), history (history, history_rating), label (label))"
+    )

@@ -129,7 +129,7 @@ def test_columns_go_by_their_usual_names_or_are_mapped_and_others_are_left_out(t
     frame = make_events(device="tv", timestamp=range(500)).rename(columns={"user": "visitor", "item": "movieId"})
     data = prepare_stream(write_parquet(frame, tmp_path / "events.parquet"), columns={"visitor": "user"})
     assert len(data.vocabularies["item"]) == 30
-    assert "Left out: 'device', 'timestamp'" in data.notes[0]
+    assert "no order and no context: 'device', 'timestamp'" in data.notes[0]
 
 
 def test_categories_are_what_they_stand_for(tmp_path):

@@ -97,10 +97,9 @@ class Column:
 
     def __post_init__(self) -> None:
         taken = OPTIONS[self.kind]
-        wrong = next((name for name in self.options if name not in taken and name not in _OF_ANY), None)
-        if wrong is not None:
+        for name in self.options.keys() - taken.keys() - _OF_ANY.keys():
             raise UserError(
-                f"Feature {self.name!r} is {self.kind} and takes no {wrong!r}. "
+                f"Feature {self.name!r} is {self.kind} and takes no {name!r}. "
                 f"It takes: {', '.join(taken) or 'no options'}."
             )
         if "length" in self.options and not self._separator:
@@ -160,7 +159,7 @@ class Column:
             return "categorical", ""
         if self._share(_number_of_words) > 3 and number > 0.5 * rows:
             return "text", ""
-        if number > MAX_CATEGORIES or (rows > 50 and number > 0.9 * rows):
+        if _are_too_many(number, rows):
             return "ignore", f"has {number} distinct values in {rows} rows"
         return "categorical", ""
 
@@ -273,6 +272,11 @@ def _padded_lists(feature: Feature, sizes: np.ndarray, indices: np.ndarray) -> n
     fits = place < rows.shape[1]
     rows[row[fits], place[fits]] = indices[fits]
     return rows
+
+
+def _are_too_many(number: int, rows: int) -> bool:
+    """Whether distinct values are too many to be categories, because nearly every row has its own."""
+    return number > MAX_CATEGORIES or (rows > 50 and number > 0.9 * rows)
 
 
 def _number_of_words(text: str) -> int:

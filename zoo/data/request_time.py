@@ -12,7 +12,7 @@ WORDS = {
     "session": "session sessionid referrer referer language locale",
 }
 
-# Words that change nothing about that. Any other word does: a session is known, its duration is not yet.
+# Words that change nothing about that. Every other word does: a session is known, its duration is not yet.
 BESIDE = (
     "of in at the is id code name type model family version local utc ip "
     "user customer client visitor request event current"

@@ -56,23 +56,26 @@ class SideFeatures:
         events: Events | None = None,
         rows: np.ndarray | None = None,
     ) -> None:
-        sides = [_rows_of(table, role, vocabularies[role], notes) for role, table in tables.items()]
+        self._sides = [_rows_of(table, role, vocabularies[role], notes) for role, table in tables.items()]
         found = None
         if events is not None:
-            taken = {side.role: list(side.table.frame.columns) for side in sides}
-            found = columns_of_events(events, options, taken, notes)
-            sides += _sides_of(found, rows)
-        _check_names(options, sides, events)
-        self._sides = sides
-        encoded = _encode(_feature_columns(sides, options, notes))
+            found = columns_of_events(events, options, self._names_by_role, notes)
+            self._sides += _sides_of(found, rows)
+        _check_names(options, self._sides, events)
+        encoded = _encode(_feature_columns(self._sides, options, notes))
         if found is not None and rows is not None:
             encoded = _without_answers(encoded, found, rows, notes)
         self._encoded = [(one, side) for one, _, side in encoded]
-        self.encoded: dict[Role, list[Encoded]] = {
-            role: [one for one, side in self._encoded if side.role == role] for role in _ROLES
-        }
+        self.encoded: dict[Role, list[Encoded]] = {role: self._of_role(role) for role in _ROLES}
         notes += [one.note for one in self._features if one.note]
         self.vocabularies = {**vocabularies, **self._vocabularies_of_features}
+
+    @property
+    def _names_by_role(self) -> dict[Role, list[str]]:
+        return {side.role: list(side.table.frame.columns) for side in self._sides}
+
+    def _of_role(self, role: Role) -> list[Encoded]:
+        return [one for one, side in self._encoded if side.role == role]
 
     @property
     def _features(self) -> list[Encoded]:

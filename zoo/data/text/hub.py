@@ -36,7 +36,7 @@ Tokenizer: TypeAlias = "keras_hub.models.Tokenizer"
 class KerasHubEncoder(PretrainedEncoder):
     """The mean of a keras-hub backbone's last hidden states over the tokens of a text, of length one.
 
-    Any text backbone will do. One with an encoder and a decoder gives the encoder's states. Tokens that start, end or
+    Every text backbone will do. One with an encoder and a decoder gives the encoder's states. Tokens that start, end or
     pad are not part of the mean. A text is cut to 256 tokens, or what the backbone can take.
 
     Example:
