@@ -122,7 +122,7 @@ class Examples(TrainingEvents[Numbers]):
 
     @cached_property
     def item_counts(self) -> np.ndarray:  # type: ignore[override]
-        """See `TrainingEvents`. It is made only when asked for, because a large catalogue is counted for nothing else."""
+        """See `TrainingEvents`. It is made only when asked for, because it takes long for a large catalogue."""
         return np.bincount(tf.gather(self.items, self.examples), minlength=self.num_items)
 
     def __len__(self) -> int:
