@@ -69,7 +69,7 @@ def test_a_wrong_yaml_file_is_an_error(tmp_path, text, message):
         ("nowhere.yaml", r"nowhere\.yaml: no such file"),
     ],
 )
-def test_what_is_neither_a_name_nor_a_file_is_an_error(source, message):
+def test_a_source_that_is_neither_a_name_nor_a_file_is_an_error(source, message):
     with pytest.raises(UserError, match=message):
         load_dataset(source)
 

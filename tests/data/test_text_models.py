@@ -77,7 +77,7 @@ def test_more_texts_than_a_pipe_holds_are_encoded(stub):
         ("wanting", r"needs the package torch.*pip install \"recozoo\[text\]\""),
     ],
 )
-def test_what_keeps_a_sentence_model_from_loading_is_said(stub, tmp_path, model, message):
+def test_the_error_says_why_a_sentence_model_does_not_load(stub, tmp_path, model, message):
     if "/" in model:
         model = str(tmp_path / model)
         os.makedirs(model)

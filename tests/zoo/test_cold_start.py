@@ -115,7 +115,7 @@ def test_columns_go_by_their_own_name_or_by_that_of_the_feature(people):
     assert feature_names("zip code", "user") == ("zip code", "zip_code", "user_zip_code")
 
 
-def test_what_says_nothing_is_left_out(people):
+def test_empty_values_are_left_out(people):
     user = read(people, {"age": None, "likes": [], "bio": "", "job title": "cook", "history": []})
     assert list(user.inputs) == ["job_title"]
     assert user.features == ["job_title"]
@@ -168,7 +168,7 @@ def test_a_short_history_is_padded_in_front_and_its_unknown_items_are_unknown(pe
     assert user.seen.tolist() == user.inputs["history"][1:].tolist()
 
 
-def test_without_ratings_and_ages_all_was_liked_as_well_as_can_be_and_as_long_ago_as_is_usual(people):
+def test_events_without_ratings_and_ages_were_liked_most_and_are_as_old_as_usual(people):
     user = read(people, {"history": ["i3", "i4"]})
     assert user.inputs["history_rating"].tolist() == [0, 0, 1, 1]
     query = people.queries_before(["history", "history_age"], people.part("train"))
@@ -355,7 +355,7 @@ def test_scores_are_the_mean_of_the_neighbors_weighted_by_likeness(people, name)
     np.testing.assert_allclose(alike.scores(user), expected, atol=1e-5)
 
 
-def test_where_nobody_is_alike_there_are_no_scores(people):
+def test_there_are_no_scores_if_nobody_is_alike(people):
     alike = Neighbors(model_of("mf", people), people, 4)
     user = read(people, {"job title": "poet"})
     assert not len(alike.of(user)[0])
