@@ -63,7 +63,7 @@ def test_any_other_word_makes_a_name_unknown(name):
     assert not is_known_at_request(name)
 
 
-# What becomes of a column
+# The use of a column
 
 
 def test_a_recognised_column_is_a_feature_of_requests():
@@ -218,7 +218,7 @@ def test_ten_prices_prove_an_attribute_from_seven_repeats_on(repeats, role):
     assert names(prepared(frame), "item") == (["price"] if role else [])
 
 
-# What nearly tells the item
+# Columns that nearly tell the item
 
 
 def near_the_item(frame: pd.DataFrame, noise: float, seed: int = 1) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What stood before an interaction: the same in training, in evaluation and by hand."""
+"""The history before an interaction is the same in training, in evaluation and by hand."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from zoo.schema import Vocabulary
 pytestmark = pytest.mark.usefixtures("small_pieces")
 
 
-# What is prepared is what it would be in memory
+# A stream is prepared like data in memory
 
 
 IDS = st.integers(-5, 12) | st.sampled_from(["7", "007", "a", "ü", " x ", "1.5", "-0", "12"])

@@ -80,7 +80,7 @@ def model_of(name, dataset):
     return model
 
 
-# What a record is encoded as
+# The encoding of a record
 
 
 def test_a_record_of_a_known_user_is_encoded_as_that_user_was(people):
@@ -141,7 +141,7 @@ def test_a_column_of_a_table_is_encoded_as_in_training(people):
     np.testing.assert_allclose(encode_column(table, "Age", feature, people), expected, rtol=1e-6)
 
 
-# What a record says was seen
+# The history in a record
 
 
 def test_a_history_in_a_record_is_the_query_of_who_has_it(people):

@@ -23,7 +23,7 @@ def encode_column(table: Table, column: str, feature: Feature, dataset: Dataset)
         dataset: What was fitted: vocabularies and text encoders.
 
     Returns:
-        `[rows, *feature.shape]` of the feature's dtype. What is missing or was never seen in training is unknown.
+        `[rows, *feature.shape]` of the feature's dtype. A value that is missing or new is unknown.
 
     Raises:
         UserError: If a value of a numeric feature is no number, with its place, or the text encoder needs a package

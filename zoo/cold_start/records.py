@@ -27,7 +27,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclasses.dataclass(frozen=True)
 class NewUser:
-    """What a feature record says of a user.
+    """A feature record of a user, encoded.
 
     Args:
         place: Which record it was, for errors: `"record 2"`, counted from 1.
@@ -129,7 +129,7 @@ def _by_feature(record: Mapping[str, object], dataset: Dataset, place: str) -> d
 
 
 def _known_keys(dataset: Dataset) -> list[str]:
-    """What a record may hold."""
+    """The keys that a record may have."""
     features = [feature.name for feature in dataset.schema.side_features("user")]
     return ["user", *(name for name in HISTORY if name in dataset.schema), *features]
 
@@ -229,7 +229,7 @@ def _usual_ages(dataset: Dataset, number: int) -> np.ndarray:
     known = ages[:, ~np.isnan(ages).all(axis=0)]
     if not known.shape[1]:
         return np.zeros(number)
-    # What is older than all of these is as old as the oldest.
+    # Events older than all of these are as old as the oldest.
     usual = np.maximum.accumulate(np.nanmedian(known, axis=0)[::-1])[::-1]
     return np.pad(usual, (number, 0), mode="edge")[len(usual) :]
 

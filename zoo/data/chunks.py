@@ -112,7 +112,7 @@ def _parquet_columns(path: Path) -> list[str]:
         schema = pyarrow.parquet.read_schema(path)
     except Exception as error:  # what a damaged file raises depends on where the damage is
         raise _unreadable(path, error) from error
-    # What pandas calls an index without a name is no column of the user's.
+    # An index of pandas without a name is no column of the user's.
     return [name for name in schema.names if not name.startswith("__index_level_")]
 
 
@@ -124,7 +124,7 @@ def _parquet_frames(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
         with pyarrow.parquet.ParquetFile(path) as file:
             _check_single(path, file.schema_arrow, columns)
             for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
-                # Without the metadata of pandas, which may make an index of a column.
+                # The metadata of pandas are left out, because they may make an index of a column.
                 yield pyarrow.table({name: _decoded(batch.column(name)) for name in columns}).to_pandas()
     except (pyarrow.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
@@ -239,6 +239,6 @@ def _parsed(path: Path, number: int, record: bytes) -> tf.train.Example:
 
 
 def _kinds(example: tf.train.Example) -> dict[str, str]:
-    """What each feature of an example that has one holds."""
+    """The kind of list that each feature of an example holds, for features that hold one."""
     kinds = {name: feature.WhichOneof("kind") for name, feature in example.features.feature.items()}
     return {name: kind for name, kind in kinds.items() if kind}

@@ -124,7 +124,7 @@ class Dataset:
         return self.interactions[self.interactions["part"].isin(parts)]
 
     def seen(self, user: object) -> np.ndarray:
-        """What a user has seen.
+        """The items that a user has seen.
 
         Args:
             user: The raw id of the user.
@@ -249,7 +249,7 @@ class Dataset:
 
     @property
     def _places(self) -> np.ndarray:
-        """Where each interaction stands among the sequences of all parts."""
+        """The place of each interaction among the sequences of all parts."""
         if "_place" not in self.__dict__:
             order = np.argsort(self.interactions["user"].to_numpy(), kind="stable")
             places = np.empty(len(order), np.int64)
@@ -353,7 +353,7 @@ def neutral(feature: Feature) -> np.ndarray:
 def _split_arrays(
     encoders: dict[str, dict[str, object]],
 ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, object]]]:
-    """What was fitted as arrays by feature and key, and all else as values by feature."""
+    """The fitted arrays by feature and key, and all other fitted values by feature."""
     arrays: dict[str, np.ndarray] = {}
     values: dict[str, dict[str, object]] = {feature: {} for feature in encoders}
     for feature, fitted in encoders.items():

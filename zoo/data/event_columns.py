@@ -1,4 +1,4 @@
-"""What the columns of interactions beside ids, labels and times are: features of requests, of items or of users."""
+"""Columns of interactions beside ids, labels and times: features of requests, of items or of users."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def columns_of_events(
 ) -> EventColumns:
     """Tells what each column of interactions is a feature of.
 
-    What is known when a request arrives is a feature of requests: what is declared so, and what has the name of a
-    time, device, place or session. A column with one value an item is a feature of items, one with one value a user
-    is a feature of users. All others are left out, because a model would be told what only the answer tells.
+    A column that is known when a request arrives is a feature of requests: one that is declared so, or has the name
+    of a time, device, place or session. A column with one value an item is a feature of items, and one with one value
+    a user is a feature of users. All others are left out, because a model would be told what only the answer tells.
 
     Args:
         events: The interactions.
@@ -144,7 +144,7 @@ def declaration(name: str) -> str:
 
 
 def _attribute_of(events: Events, name: str) -> Role | None:
-    """What a column has one value for each of: `"item"`, `"user"` or nothing."""
+    """The role that a column has one value for each of: `"item"`, `"user"` or none."""
     codes, texts = distinct(events.table.frame[name])
     if len(texts) < 2:
         return None

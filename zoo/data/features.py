@@ -22,7 +22,7 @@ from zoo.schema import FIRST_KNOWN, UNKNOWN, Feature, Role, Vocabulary
 
 
 class Options(TypedDict, total=False):
-    """What a user says of a feature: its kind, options of the kind, and whether it is known when a request arrives."""
+    """Options of a feature: its kind, those of the kind, and whether it is known when a request arrives."""
 
     kind: str
     separator: str | None
@@ -34,7 +34,7 @@ class Options(TypedDict, total=False):
 
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
 
-# What may be said of a feature, by the kind it has.
+# The options of a feature, by the kind it has.
 OPTIONS: dict[str, dict[str, Option]] = {
     "categorical": {"separator": Option(str | None, None), "length": Option(AtLeastOne, None)},
     "numeric": {},
@@ -42,7 +42,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
     "ignore": {},
 }
 
-# What may be said of a feature of any kind.
+# The options of a feature of every kind.
 _OF_ANY: dict[str, Option] = {"kind": Option(str, None), "at_request": Option(bool, False)}
 _OF_ALL_KINDS: dict[str, Option] = {name: option for options in OPTIONS.values() for name, option in options.items()}
 
@@ -128,7 +128,7 @@ class Column:
 
     @property
     def kind(self) -> str:
-        """What the user said, else what the values look like; `"ignore"` for what no model can use."""
+        """The kind that the user said, else the one that the values look like; `"ignore"` if no model can use them."""
         return self._kind_and_reason[0]
 
     @property
@@ -301,7 +301,7 @@ def vocabulary_of(texts: Iterable[str]) -> tuple[Vocabulary, np.ndarray]:
 
 
 def read_options(features: Mapping[str, object] | None) -> dict[str, Options]:
-    """What the user said of features, checked: kinds, names of options, and their values.
+    """The options that a user gave to features, checked: kinds, names of options, and their values.
 
     Args:
         features: By column, a kind or a mapping with `kind`, `separator`, `length`, `encoder`, `dim`, `at_request`.

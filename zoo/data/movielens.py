@@ -1,4 +1,4 @@
-"""What the files of MovieLens have in common."""
+"""The reading that all files of MovieLens have in common."""
 
 from __future__ import annotations
 

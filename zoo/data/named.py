@@ -17,7 +17,7 @@ from zoo.data.stream_preparation import prepare_stream
 from zoo.errors import UserError, unknown_name
 from zoo.options import check_options, options_of
 
-# What is said of a dataset, by the names that `prepare` or the dataset has for it.
+# Options of a dataset, by the names that `prepare` or the dataset has for them.
 Settings: TypeAlias = dict[str, Any]
 
 YAML_SUFFIXES = (".yaml", ".yml")
@@ -110,7 +110,7 @@ def _no_such_dataset(path: Path) -> UserError:
 
 
 def _options_of(function: Callable[..., Dataset]) -> list[str]:
-    """What may be said by keyword, except parameters of `load_dataset`."""
+    """The options of a function, except parameters of `load_dataset`."""
     others = ("interactions", "data_root", "scratch")
     return [name for name in options_of(function) if name not in others]
 
@@ -152,7 +152,7 @@ def _from_yaml(path: Path, scratch: Path | None, options: Settings) -> Dataset:
 
 
 def _read_settings(path: Path, known: list[str]) -> Settings:
-    """What a YAML file says of a dataset, with its tables as paths."""
+    """The settings in a YAML file, with its tables as paths."""
     if not path.exists():
         raise UserError(f"{path}: no such file.")
     said = read_yaml(path)

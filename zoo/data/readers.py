@@ -240,7 +240,7 @@ def _read_text(path: Path) -> Table:
 
 
 def _delimiter_of(path: Path) -> str:
-    """What separates fields, by the name of the file or else by its first line."""
+    """The separator of fields, by the name of the file or else by its first line."""
     with path.open(encoding="utf-8-sig") as file:
         first_line = file.readline()
     return {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower(), "\t" if "\t" in first_line else ",")

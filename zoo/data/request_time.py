@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# What a request is known to carry, by what it tells.
+# Words for what a request carries, by what they tell.
 WORDS = {
     "time": "hour daytime day weekday weekend week month quarter season holiday timezone",
     "device": "device os browser app platform channel mobile",

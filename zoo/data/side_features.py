@@ -1,4 +1,4 @@
-"""What is known of users, items and requests beside their ids, encoded."""
+"""Features of users, items and requests beside their ids, encoded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Side:
 
 
 class SideFeatures:
-    """What is known of users, items and requests beside their ids, encoded.
+    """Features of users, items and requests beside their ids, encoded.
 
     Args:
         tables: The tables of users and items, where they exist.
@@ -87,7 +87,7 @@ class SideFeatures:
 
     @property
     def encoders(self) -> dict[str, Fitted]:
-        """What was fitted for text features, by feature name."""
+        """The fitted state of text encoders, by feature name."""
         return {one.feature.name: one.fitted for one in self._features if one.fitted is not None}
 
     def by_index(self, role: Role) -> dict[str, np.ndarray]:
@@ -97,7 +97,7 @@ class SideFeatures:
 
     @property
     def titles(self) -> np.ndarray:
-        """What to show a person for every item index."""
+        """The texts that are shown to a person, one for every item index."""
         titles = np.array(["", "", *map(str, self.vocabularies["item"].values)], dtype=object)
         for side in self._sides:
             if side.role == "item" and "title" in side.table.frame.columns:
@@ -169,7 +169,7 @@ def _feature_columns(sides: list[Side], options: Mapping[str, Options], notes: l
 
 
 def _said_of(role: Role, name: str, options: Mapping[str, Options]) -> Options:
-    """What the user said of a column. What is said by the name with the role in front is said of this role only."""
+    """The options of a column. Those by the name with the role in front are of this role only."""
     with_role = f"{role}_{name}"
     nothing: Options = {}
     default: Options = {"kind": "text"} if with_role == "item_title" else {}

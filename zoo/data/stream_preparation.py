@@ -38,7 +38,7 @@ CODED = np.dtype([*ROW.descr, ("part", "u1")])
 # Interactions that are put into shards at a time.
 BLOCK_ROWS = 2**20
 
-# What an interaction of the users that are kept takes in memory, with all that is made of it.
+# The memory that an interaction of a kept user takes, with all that is made of it.
 BYTES_KEPT = 100
 
 
@@ -58,8 +58,8 @@ def prepare_stream(
 ) -> StreamedDataset:
     """Prepares interactions that are larger than memory for training.
 
-    The files are read once. What is in memory are ids, the features of users and items, and the interactions
-    of the users by whom a model is evaluated.
+    The files are read once. The memory holds ids, the features of users and items, and the interactions of the users
+    by whom a model is evaluated.
 
     Args:
         interactions: A `.parquet` or `.tfrecord` file or a folder of either, with `user`, `item` and optionally
@@ -110,7 +110,7 @@ def prepare_stream(
 
 @contextlib.contextmanager
 def _scratch_folder(scratch: Path | None) -> Iterator[Path]:
-    """A folder that is gone afterwards; a `UserError` if there or in it nothing can be written."""
+    """A folder that is gone afterwards; a `UserError` if it cannot be made or written to."""
     try:
         with tempfile.TemporaryDirectory(prefix=".zoo-stream-", dir=scratch) as unfinished:
             yield Path(unfinished)
@@ -175,7 +175,7 @@ class Files:
 
     @property
     def note(self) -> str:
-        """What is otherwise than with data in memory."""
+        """A note on how a stream differs from data in memory."""
         note = "A stream: repeated interactions were kept, and negatives may be items that their user has seen."
         left_out = [repr(name) for name in self._names[self.first] if name not in self._written[self.first].values()]
         if not left_out:

@@ -126,8 +126,8 @@ class Shards:
 class StreamedDataset(Dataset):
     """A dataset whose training interactions are in files.
 
-    `interactions` has only some users, with all that they did: those by whom a model is evaluated. What they
-    trained with is in the files too. Nothing is known of all others once a model is trained, so `recommend`
+    `interactions` has only the users by whom a model is evaluated, with all that they did. Their training
+    interactions are in the files too. Nothing is known of all others once a model is trained, so `recommend`
     takes none of their items for seen.
 
     Args:

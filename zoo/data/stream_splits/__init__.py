@@ -45,7 +45,7 @@ class StreamSplit(abc.ABC):
 
     @abc.abstractmethod
     def about(self, is_kept: np.ndarray) -> str:
-        """What is done, for a note."""
+        """The rule in words, for a note."""
 
     @classmethod
     def is_default(cls, has_parts: bool) -> bool:

@@ -1,4 +1,4 @@
-"""What every text encoder is, and the reduction they share."""
+"""The base of text encoders, and the reduction that they share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.errors import UserError
 if TYPE_CHECKING:
     import scipy.sparse
 
-# What an encoder learnt, as arrays and JSON-ready values.
+# The state of a fitted encoder, as arrays and JSON-ready values.
 Fitted: TypeAlias = dict[str, object]
 
 

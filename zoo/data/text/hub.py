@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32
 MAX_TOKENS = 256
 
-# What a backbone may read: inputs whose names end so.
+# The inputs that a backbone may have are those whose names end so.
 _KINDS = ("token_ids", "padding_mask", "segment_ids")
 
 Backbone: TypeAlias = "keras_hub.models.Backbone"

@@ -1,4 +1,4 @@
-"""What encoders with a pretrained model share: the cache, the reduction, and their errors."""
+"""The base of encoders with a pretrained model: the cache, the reduction, and their errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PretrainedEncoder(TextEncoder):
     """
 
     package: ClassVar[str]
-    # What may be given as the model.
+    # The models that may be given, in words.
     takes: ClassVar[str]
 
     def __init__(self, dim: int | None = None, *, model: str = "", fitted: Mapping[str, object] | None = None) -> None:
@@ -82,7 +82,7 @@ class PretrainedEncoder(TextEncoder):
         return _unit(self._vectors(texts) @ components.T)
 
     def _vectors(self, texts: list[str]) -> np.ndarray:
-        """What the model gives for the texts, float32 `[texts, width of the model]`."""
+        """The model's vectors of the texts, float32 `[texts, width of the model]`."""
         # Half a surrogate pair is no text that a model could read.
         texts = [text.encode("utf-8", "replace").decode() for text in texts]
         cache = VectorCache(self.name, str(self.fitted["identity"]))
@@ -95,7 +95,7 @@ class PretrainedEncoder(TextEncoder):
 
     @property
     def _width(self) -> int:
-        """The width of the model's vectors: what was fitted, else that of the vectors that are there."""
+        """The width of the model's vectors: the fitted one, else that of the vectors that are there."""
         width = self.fitted.get("width")
         return width if isinstance(width, int) and width else len(next(iter(self._known.values())))
 
@@ -116,7 +116,7 @@ class PretrainedEncoder(TextEncoder):
                 self._known.update(zip(batch, vectors, strict=True))
 
     def _identity(self) -> str:
-        """What tells the model from others: the content of its folder, or else its name."""
+        """A text that tells the model from others: the content of its folder, or else its name."""
         folder = Path(self.model)
         if folder.is_dir():
             return digest(json.dumps(describe_files(folder, but="")))

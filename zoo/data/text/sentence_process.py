@@ -43,7 +43,7 @@ def _load(name: str) -> SentenceTransformer:
     except Exception as error:
         if Path(name).is_dir() or isinstance(error, ImportError):
             raise
-        # Without a network this fails at once, and loading only after a minute of attempts.
+        # This fails at once without a network, and loading only after a minute of attempts.
         try:
             get_session().head(constants.ENDPOINT, timeout=10)
         except Exception as error:

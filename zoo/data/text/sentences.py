@@ -59,7 +59,7 @@ class SentenceTransformersEncoder(PretrainedEncoder):
         raise self._failure(process, noise, head)
 
     def _failure(self, process: subprocess.Popen[bytes], noise: IO[bytes], head: Mapping[str, str]) -> ZooError:
-        """What a process failed by, from its answer, or from what it printed last if it gave none."""
+        """The error of a process, from its answer, or from what it printed last if it gave none."""
         if "package" in head:
             return self._not_installed(head["package"])
         if "reason" in head:
