@@ -19,20 +19,21 @@ import numpy as np
 import pandas as pd
 
 import zoo
-from export.bundle.publishing import FORMATS, export
+from export.bundle.options import Options
+from export.bundle.publishing import export
 from export.endpoints import EndpointGraphs
-from export.formats import saved_model
-from export.formats.onnx import writer as onnx
-from export.formats.runtimes import quantization_of
-from export.formats.tflite import writer as tflite
-from export.verification.queries import indexed, sample_queries, sample_requests, vocabularies_of
+from export.formats import FORMATS, Format, Source
+from export.formats.base import OptionValue, Runtime, find_artefact
+from export.values import Values, vocabularies_of
+from export.verification.queries import sample_queries, sample_requests
 from zoo.cli.console import print_json, print_table
 from zoo.config import configs_folder, read_yaml
 from zoo.data import load_dataset
 from zoo.errors import ZooError
 from zoo.schema import Vocabulary
 
-Call = Callable[[dict[str, np.ndarray]], Any]
+# A call of `recommend` for some inputs, prepared so that it costs little besides the work of the runtime.
+Call = Callable[[Values], Callable[[], np.ndarray]]
 
 DIM = 64
 EXCLUDED = 500
@@ -42,6 +43,8 @@ TOP = 10
 USERS = 200
 SIZES = (100_000, 1_000_000)
 SMALLEST_TABLE = 2**20
+# What quantized files are measured: of a large catalogue the smallest change, for sizes all with 8 bits.
+FAST, SMALL = ("dynamic",), ("dynamic", "int8")
 # How long calls that are compared are timed.
 SECONDS = 6.0
 
@@ -142,35 +145,31 @@ def _catalogue(num_items: int) -> Iterator[Figure]:
     excluding = {**one, "exclude": rng.choice(known, (1, EXCLUDED), replace=False)}
     many = _inputs(rng.integers(1, USERS, LARGE_BATCH), np.full((LARGE_BATCH, 1), -1))
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        saved_model.write(graphs, vocabularies, folder / saved_model.NAME)
-        onnx.write(graphs, vocabularies, folder / onnx.NAME)
-        tflite.write(graphs, vocabularies, folder / tflite.NAME, quantize=("dynamic",))
-        calls = _calls(folder, graphs, vocabularies)
-        seconds = _medians({"read": lambda: matrix.sum(), **{name: _bound(call, one) for name, call in calls.items()}})
-        for name, limit in ((onnx.NAME, 1.5), ("tflite", 1.5), (saved_model.NAME, 2.0)):
+        calls = _calls(Path(scratch), graphs, vocabularies, one)
+        prepared = {name: call(one) for name, call in calls.items()}
+        seconds = _medians({"read": lambda: matrix.sum(), **prepared})
+        for name in calls:
+            made, artefact = find_artefact(name)
+            whole = made.artefacts[0].name
+            compared, of_what, limit = "read", "to read the item matrix", made.most_reads
+            if artefact.is_quantized:
+                compared, of_what, limit = whole, "of the float file", 0.5
             yield Figure(
-                f"{name} recommend, {num_items:,} items, of the time to read the item matrix",
-                seconds[name] / seconds["read"],
+                f"{name} recommend, {num_items:,} items, of the time {of_what}",
+                seconds[name] / seconds[compared],
                 limit,
-                about=f"{1e3 * seconds[name]:.2f} of {1e3 * seconds['read']:.2f} ms",
+                about=f"{1e3 * seconds[name]:.2f} of {1e3 * seconds[compared]:.2f} ms",
             )
-        yield Figure(
-            f"tflite-dynamic recommend, {num_items:,} items, of the time of the float file",
-            seconds["tflite-dynamic"] / seconds["tflite"],
-            0.5,
-            about=f"{1e3 * seconds['tflite-dynamic']:.2f} of {1e3 * seconds['tflite']:.2f} ms",
-        )
-        yield Figure(
-            f"tflite-dynamic top-{TOP} overlap, {num_items:,} items", _overlap(calls), 0.9, True, f"{USERS} users"
-        )
+            if artefact.is_quantized:
+                overlap = _overlap(calls[whole], calls[name])
+                yield Figure(f"{name} top-{TOP} overlap, {num_items:,} items", overlap, 0.9, True, f"{USERS} users")
         yield from _excluding(calls, one, excluding, num_items) if num_items == SIZES[-1] else ()
         yield from _batches(calls, one, many, num_items) if num_items == SIZES[0] else ()
 
 
-def _excluding(calls: Mapping[str, Call], one: Any, excluding: Any, num_items: int) -> Iterator[Figure]:
+def _excluding(calls: Mapping[str, Call], one: Values, excluding: Values, num_items: int) -> Iterator[Figure]:
     for name, call in calls.items():
-        seconds = _medians({"none": _bound(call, one), "many": _bound(call, excluding)})
+        seconds = _medians({"none": call(one), "many": call(excluding)})
         yield Figure(
             f"{name} recommend, {num_items:,} items, {EXCLUDED} excluded, of the time of none",
             seconds["many"] / seconds["none"],
@@ -179,9 +178,9 @@ def _excluding(calls: Mapping[str, Call], one: Any, excluding: Any, num_items: i
         )
 
 
-def _batches(calls: Mapping[str, Call], one: Any, many: Any, num_items: int) -> Iterator[Figure]:
+def _batches(calls: Mapping[str, Call], one: Values, many: Values, num_items: int) -> Iterator[Figure]:
     for name, call in calls.items():
-        seconds = _medians({"one": _bound(call, one), "many": _bound(call, many)})
+        seconds = _medians({"one": call(one), "many": call(many)})
         yield Figure(
             f"{name} recommend, {num_items:,} items, queries a second of a batch of {LARGE_BATCH}, of those of one",
             LARGE_BATCH * seconds["one"] / seconds["many"],
@@ -191,53 +190,46 @@ def _batches(calls: Mapping[str, Call], one: Any, many: Any, num_items: int) -> 
         )
 
 
-def _calls(folder: Path, graphs: EndpointGraphs, vocabularies: Mapping[str, Vocabulary]) -> dict[str, Call]:
-    """What asks each artefact without any work in Python beyond the call."""
-    import onnxruntime
-    import tensorflow as tf
-    from ai_edge_litert.interpreter import Interpreter
-
-    loaded = tf.saved_model.load(str(folder / saved_model.NAME / "1"))
-    signature = loaded.signatures["recommend"]
-    session = onnxruntime.InferenceSession(folder / onnx.NAME / "recommend.onnx", providers=["CPUExecutionProvider"])
-
-    def ask_saved_model(inputs: dict[str, np.ndarray], loaded: Any = loaded) -> Any:
-        return signature(**{name: tf.constant(values) for name, values in inputs.items()})["items"].numpy()
-
-    def ask_onnx(inputs: dict[str, np.ndarray]) -> Any:
-        return session.run(["items", "scores"], inputs)[0]
-
-    def lite(variant: str | None) -> Call:
-        interpreter = Interpreter(str(folder / tflite.NAME / tflite.file_name(variant)))
-        runner = interpreter.get_signature_runner("recommend")
-
-        # Ids are numbers from 1 on, so indices are one more; padding is -1 and 0.
-        def ask(inputs: dict[str, np.ndarray]) -> Any:
-            answer = runner(**{name: (values + 1).astype(np.int32) for name, values in inputs.items()})
-            return answer["items"] - 1
-
-        return ask
-
-    artefacts = ("tflite", "tflite-dynamic")
-    lites = {name: lite(quantization_of(name)) for name in artefacts}
-    return {saved_model.NAME: ask_saved_model, onnx.NAME: ask_onnx, **lites}
+def _calls(
+    folder: Path, graphs: EndpointGraphs, vocabularies: Mapping[str, Vocabulary], one: Values
+) -> dict[str, Call]:
+    """Writes every format, and gives what asks each artefact."""
+    score = {"user": one["user"], "items": np.ones((1, 1), np.int64)}
+    query, items = {"user": one["user"]}, {"items": np.ones(1, np.int64)}
+    requests = {"recommend": one, "score": score, "embed_query": query, "embed_items": items}
+    source = Source(graphs, vocabularies, requests)
+    calls = {}
+    for made in FORMATS.values():
+        options = _options(made, FAST)
+        made.write(folder / made.name, source, options)
+        for name in made.written(options):
+            place = find_artefact(name)[1].place(folder, source.version)
+            calls[name] = _call(made, made.open(place, graphs.endpoints))
+    return calls
 
 
-def _inputs(users: np.ndarray, nothing: np.ndarray) -> dict[str, np.ndarray]:
+def _call(made: Format, runtime: Runtime) -> Call:
+    return lambda inputs: made.prepared(runtime, inputs)
+
+
+def _options(made: Format, quantize: tuple[str, ...]) -> dict[str, OptionValue]:
+    """The options of a format, with quantized files where it can write some."""
+    takes = any(option.name == "quantize" for option in made.options)
+    return Options((made.name,), of_formats={"quantize": quantize} if takes else {}).of(made)
+
+
+def _inputs(users: np.ndarray, nothing: np.ndarray) -> Values:
     return {"user": users, "exclude": nothing, "candidates": nothing}
 
 
-def _bound(call: Call, inputs: dict[str, np.ndarray]) -> Callable[[], Any]:
-    return lambda: call(inputs)
-
-
-def _overlap(calls: Mapping[str, Call]) -> float:
-    users, nothing = np.arange(1, USERS + 1), np.full((USERS, 1), -1)
-    wanted, given = (calls[name](_inputs(users, nothing)) for name in ("tflite", "tflite-dynamic"))
+def _overlap(whole: Call, quantized: Call) -> float:
+    """The mean share of the best items of the float file that are among the best of a quantized one."""
+    users = _inputs(np.arange(1, USERS + 1), np.full((USERS, 1), -1))
+    wanted, given = whole(users)(), quantized(users)()
     return float(np.mean([np.isin(row, best).mean() for row, best in zip(given, wanted, strict=True)]))
 
 
-def _medians(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+def _medians(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     """The median seconds of each call, all called in turn for some seconds."""
     for call in calls.values():
         call()
@@ -268,14 +260,22 @@ def _sizes() -> Iterator[Figure]:
         vocabularies = vocabularies_of(graphs.endpoints, data.vocabularies)
         sample = sample_queries(model, data)
         requests = {e.name: sample_requests(e, vocabularies["item"], sample) for e in graphs.endpoints}
-        indices = {e.name: indexed(e, requests[e.name], vocabularies) for e in graphs.endpoints}
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            tflite.write(graphs, vocabularies, folder, quantize=("dynamic", "int8"), sample=indices)
-            whole, *sizes = ((folder / tflite.file_name(v)).stat().st_size for v in (None, "dynamic", "int8"))
-        for variant, size in zip(("dynamic", "int8"), sizes, strict=True):
-            about = f"{size / 1e6:.2f} of {whole / 1e6:.2f} MB"
-            yield Figure(f"tflite-{variant} of {name}, size, of the float file", size / whole, 0.3, about=about)
+        source = Source(graphs, vocabularies, requests)
+        for made in FORMATS.values():
+            if any(artefact.is_quantized for artefact in made.artefacts):
+                yield from _sizes_of(made, source, name)
+
+
+def _sizes_of(made: Format, source: Source, architecture: str) -> Iterator[Figure]:
+    """The size of every quantized artefact of a format, as a share of the float one."""
+    options = _options(made, SMALL)
+    with tempfile.TemporaryDirectory() as scratch:
+        made.write(Path(scratch) / made.name, source, options)
+        whole, *quantized = made.written(options)
+        sizes = {name: find_artefact(name)[1].size(Path(scratch), source.version) for name in (whole, *quantized)}
+    for name in quantized:
+        about = f"{sizes[name] / 1e6:.2f} of {sizes[whole] / 1e6:.2f} MB"
+        yield Figure(f"{name} of {architecture}, size, of the float file", sizes[name] / sizes[whole], 0.3, about=about)
 
 
 def _demo_export() -> Figure:
@@ -286,7 +286,7 @@ def _demo_export() -> Figure:
     run = zoo.train(name, data, progress=False, train={"epochs": 1})
     with tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
-        export(run, Path(scratch) / "bundle", FORMATS)
+        export(run, Path(scratch) / "bundle")
         seconds = time.perf_counter() - start
     parameters = f"{run.model.count_params():,} numbers"
     return Figure(f"export and verification of {name}, the largest model of the demo, s", seconds, 60, about=parameters)

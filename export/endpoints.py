@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from typing_extensions import TypedDict
 
 from zoo.families import Recommender, Towers, check_k
 from zoo.families.top_k import NO_ITEM_SCORE
@@ -66,21 +67,52 @@ class Endpoint:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> EndpointJson:
         """The endpoint for the manifest."""
         return {
-            "inputs": [dataclasses.asdict(info) for info in self.inputs],
-            "outputs": [dataclasses.asdict(info) for info in self.outputs],
+            "inputs": [_to_json(info) for info in self.inputs],
+            "outputs": [_to_json(info) for info in self.outputs],
         }
 
     @classmethod
-    def from_json(cls, name: str, values: dict[str, Any]) -> Endpoint:
+    def from_json(cls, name: str, values: EndpointJson) -> Endpoint:
         """The endpoint that `to_json` described."""
-        infos = (
-            tuple(TensorInfo(**{**info, "shape": tuple(info["shape"])}) for info in values[part])
-            for part in ("inputs", "outputs")
-        )
-        return cls(name, *infos)
+        inputs, outputs = (tuple(map(_from_json, infos)) for infos in (values["inputs"], values["outputs"]))
+        return cls(name, inputs, outputs)
+
+
+class TensorJson(TypedDict):
+    """A `TensorInfo` in a manifest."""
+
+    name: str
+    dtype: str
+    shape: list[int | None]
+    about: str
+    vocabulary: str | None
+    padding: str | int | float
+
+
+class EndpointJson(TypedDict):
+    """An `Endpoint` in a manifest."""
+
+    inputs: list[TensorJson]
+    outputs: list[TensorJson]
+
+
+def _to_json(info: TensorInfo) -> TensorJson:
+    return {
+        "name": info.name,
+        "dtype": info.dtype,
+        "shape": list(info.shape),
+        "about": info.about,
+        "vocabulary": info.vocabulary,
+        "padding": info.padding,
+    }
+
+
+def _from_json(info: TensorJson) -> TensorInfo:
+    shape = tuple(info["shape"])
+    return TensorInfo(info["name"], info["dtype"], shape, info["about"], info["vocabulary"], info["padding"])
 
 
 class EndpointGraphs:

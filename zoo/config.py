@@ -217,23 +217,31 @@ def parse_settings(settings: Sequence[str]) -> Settings:
     """
     nested: Settings = {}
     for setting in settings:
-        key, separator, value = setting.partition("=")
-        if not separator or not key:
-            raise UserError(f"Expected a setting like train.epochs=3. Received: {setting!r}.")
-        parts = key.strip().split(".")
-        if len(parts) == 1 and parts[0] not in Config.model_fields:
-            parts = ["hparams", *parts]
-        target = nested
-        for part in parts[:-1]:
-            target = target.setdefault(part, {})
-            if not isinstance(target, dict):
-                raise UserError(f"Setting {setting!r} contradicts an earlier one.")
+        parts, value = _key_and_value(setting)
         try:
-            target[parts[-1]] = parse_yaml(value)
+            _section_of(nested, parts, setting)[parts[-1]] = parse_yaml(value)
         except yaml.YAMLError as error:
             raise UserError(
                 f"The value is not valid YAML: setting {setting!r}. Quote it, or close its brackets."
             ) from error
+    return nested
+
+
+def _key_and_value(setting: str) -> tuple[list[str], str]:
+    key, separator, value = setting.partition("=")
+    if not separator or not key:
+        raise UserError(f"Expected a setting like train.epochs=3. Received: {setting!r}.")
+    parts = key.strip().split(".")
+    is_hparam = len(parts) == 1 and parts[0] not in Config.model_fields
+    return (["hparams", *parts] if is_hparam else parts), value
+
+
+def _section_of(nested: Settings, parts: Sequence[str], setting: str) -> Settings:
+    """The mapping that the last part of a dotted name is a key of; it is made if it is not there."""
+    for part in parts[:-1]:
+        nested = nested.setdefault(part, {})
+        if not isinstance(nested, dict):
+            raise UserError(f"Setting {setting!r} contradicts an earlier one. Leave one of them out.")
     return nested
 
 

@@ -66,7 +66,7 @@ def describe_files(folder: Path, but: str) -> dict[str, Described]:
 
 
 def list_files(folder: Path, but: str) -> list[str]:
-    """The paths of all files in a folder but one, relative to the folder, sorted."""
+    """The paths of all files in a folder except one, relative to the folder, sorted."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / but)
     return [path.relative_to(folder).as_posix() for path in files]
 

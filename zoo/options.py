@@ -132,9 +132,10 @@ def check_options(
         if name not in options:
             raise unknown_name(f"{kind}{whose}", str(name), options)
         check_value(name, value, options[name], kind=kind, of=of)
-    for name, option in options.items():
-        if option.default is MISSING and name not in given:
-            raise UserError(f"Nothing is given for {kind} {name!r}{whose}, which has no default. Give a value.")
+    needed = [name for name, option in options.items() if option.default is MISSING]
+    missing = next((name for name in needed if name not in given), None)
+    if missing is not None:
+        raise UserError(f"Nothing is given for {kind} {missing!r}{whose}, which has no default. Give a value.")
 
 
 def check_value(name: str, value: object, option: Option, *, kind: str = "option", of: str = "") -> None:
@@ -143,16 +144,19 @@ def check_value(name: str, value: object, option: Option, *, kind: str = "option
         _adapter(option).validate_python(plain(value))
     except ValidationError as error:
         place, wrong, wanted = explain(error, value)
-        whose = f" of {of}" if of else ""
-        if option.default is MISSING:
-            advice = ""
-        elif option.default is None or option.default == ():
-            advice = ", or leave it out"
-        else:
-            advice = f", as in the default {_shown(option.default)}"
+        whose, advice = f" of {of}" if of else "", _advice(option)
         raise UserError(
-            f"{short(wrong)} is not {wanted}: {kind} {name + place!r}{whose}. Give {wanted}{advice}."
+            f"{short(wrong)} is not {wanted}: {kind} '{name}{place}'{whose}. Give {wanted}{advice}."
         ) from error
+
+
+def _advice(option: Option) -> str:
+    """The end of the sentence on what to give."""
+    if option.default is MISSING:
+        return ""
+    if option.default is None or option.default == ():
+        return ", or leave it out"
+    return f", as in the default {_shown(option.default)}"
 
 
 def explain(error: ValidationError, value: object) -> tuple[str, object, str]:
@@ -216,12 +220,14 @@ def _type_of(default: object) -> object:
             return kind
     if isinstance(default, Mapping):
         return Mapping[str, object]
-    if isinstance(default, Sequence):
-        kinds = {_type_of(one) for one in default}
-        if kinds == {int, float}:
-            kinds = {float}
-        return Sequence[kinds.pop()] if len(kinds) == 1 else Sequence[object]  # type: ignore[misc]
-    return object
+    return _type_of_list(default) if isinstance(default, Sequence) else object
+
+
+def _type_of_list(default: Sequence[object]) -> object:
+    kinds = {_type_of(one) for one in default}
+    if kinds == {int, float}:
+        kinds = {float}
+    return Sequence[kinds.pop()] if len(kinds) == 1 else Sequence[object]  # type: ignore[misc]
 
 
 def _strict(annotation: object) -> type[object]:
@@ -239,7 +245,11 @@ def _strictly(annotation: object) -> object:
         return annotation
     if origin is typing.Annotated:
         return typing.Annotated[(_strictly(arguments[0]), *arguments[1:])]
-    within = tuple(_strictly(one) for one in arguments)
+    return _rebuilt(origin, tuple(_strictly(one) for one in arguments))
+
+
+def _rebuilt(origin: object, within: tuple[object, ...]) -> object:
+    """A generic type with other arguments."""
     if origin is collections.abc.Iterable:
         # Pydantic would look into it only when it is gone through.
         origin = collections.abc.Sequence
@@ -265,9 +275,13 @@ def _follow(loc: Sequence[int | str], value: object) -> tuple[str, int]:
     for part in loc:
         if isinstance(value, Mapping) and part in value:
             place, value, depth = f"{place}.{part}", value[part], depth + 1
-        elif isinstance(part, int) and isinstance(value, (list, tuple)) and part < len(value):
-            place, value, depth = f"{place}[{part}]", value[part], depth + 1
+        elif _is_index(part, value):
+            place, value, depth = f"{place}[{part}]", value[part], depth + 1  # type: ignore[index]
     return place, depth
+
+
+def _is_index(part: int | str, value: object) -> bool:
+    return isinstance(part, int) and isinstance(value, (list, tuple)) and part < len(value)
 
 
 def _wanted(details: ErrorDetails) -> str:

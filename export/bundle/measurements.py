@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import zoo
+from export.bundle.manifest import ArtefactFacts, Measured, RunFacts
 from export.endpoints import Endpoint
-from export.formats import saved_model
-from export.formats.onnx import writer as onnx
-from export.formats.runtimes import Runtime, open_runtime, quantization_of
-from export.formats.tflite import writer as tflite
-from export.verification.queries import Values, batches
+from export.formats.base import Runtime, find_artefact, open_runtime
+from export.values import Values, batches
 from zoo.bench.worker import machine
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.named import list_datasets
 from zoo.data.streamed import StreamedDataset
+from zoo.evaluation.evaluation import EvaluationJson
 from zoo.evaluation.protocols import PROTOCOLS, evaluate
 from zoo.training.train import interaction_matrix
 
@@ -30,7 +29,7 @@ BASELINE = "popularity"
 WARM_UP, LEAST_CALLS, SECONDS = 3, 5, 0.3
 
 
-def run_facts(run: Run) -> dict[str, Any]:
+def run_facts(run: Run) -> RunFacts:
     """What the model card says of a run besides its metrics.
 
     Args:
@@ -48,7 +47,7 @@ def run_facts(run: Run) -> dict[str, Any]:
     }
 
 
-def baseline_metrics(run: Run) -> dict[str, Any]:
+def baseline_metrics(run: Run) -> dict[str, EvaluationJson]:
     """The metrics of recommending what is popular, by the protocols, parts and ranks of the run's own metrics.
 
     Popularity orders items and says nothing of ratings or of the probability of a label, so there are only the metrics
@@ -61,7 +60,8 @@ def baseline_metrics(run: Run) -> dict[str, Any]:
     Returns:
         Metrics by protocol and part, in the form of `Run.metrics`.
     """
-    settings, found = run.config.evaluate, {}
+    settings = run.config.evaluate
+    found: dict[str, EvaluationJson] = {}
     told = {key: PROTOCOLS[key.split("/")[0]].popularity_names(settings.ks) for key in run.metrics}
     named = {key: names for key, names in told.items() if names}
     if not named or run.config.model == BASELINE or isinstance(run.dataset, StreamedDataset):
@@ -79,25 +79,25 @@ def baseline_metrics(run: Run) -> dict[str, Any]:
 
 def artefact_facts(
     folder: Path, endpoints: tuple[Endpoint, ...], artefacts: tuple[str, ...], version: str, requests: Values
-) -> dict[str, Any]:
+) -> ArtefactFacts:
     """Size and latency of every artefact of a bundle, on this machine.
 
     Args:
         folder: The bundle.
         endpoints: Its endpoints.
         artefacts: Its artefacts.
-        version: The version of its SavedModel.
+        version: The version of the bundle.
         requests: Raw requests to `recommend`; each is a call of its own.
 
     Returns:
         For the manifest: `"machine"` in words, and by artefact `"bytes"`, `"milliseconds"` (the median of the
         calls, raw ids in and out) and `"calls"`.
     """
-    measured = {}
+    measured: dict[str, Measured] = {}
     for artefact in artefacts:
         times = _call_times(open_runtime(folder, artefact, endpoints, version), requests)
         measured[artefact] = {
-            "bytes": _size(folder, artefact, version),
+            "bytes": find_artefact(artefact)[1].size(folder, version),
             "milliseconds": float(np.median(times)) * 1000,
             "calls": len(times),
         }
@@ -122,13 +122,3 @@ def _call_times(runtime: Runtime, requests: Values) -> list[float]:
         runtime.run("recommend", queries[len(times) % len(queries)])
         times.append(time.perf_counter() - started)
     return times
-
-
-def _size(folder: Path, artefact: str, version: str) -> int:
-    if artefact == saved_model.NAME:
-        files = folder.glob(f"{saved_model.NAME}/{version}/**/*")
-    elif artefact == onnx.NAME:
-        files = folder.glob(f"{onnx.NAME}/*")
-    else:
-        files = folder.glob(f"{tflite.NAME}/{tflite.file_name(quantization_of(artefact))}")
-    return sum(path.stat().st_size for path in files if path.is_file())

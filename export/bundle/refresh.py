@@ -7,14 +7,16 @@ import json
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from export.bundle.publishing import MANIFEST, MODEL, PREPROCESSING, TITLES, Bundle, open_bundle, publish_bundle
+from export.bundle.bundle import MODEL, PREPROCESSING, TITLES, Bundle, open_bundle
+from export.bundle.manifest import NAME, Manifest, RunFacts
+from export.bundle.publishing import publish_bundle
+from export.values import Values
 from export.verification.comparison import Report
-from export.verification.queries import Values
 from export.verification.reference import load_sample
 from zoo.cold_start import encode_column, feature_names
 from zoo.data.dataset import Dataset, neutral
@@ -28,8 +30,6 @@ from zoo.registry import build
 from zoo.saving import read_preprocessing, read_recommender
 from zoo.schema import FIRST_KNOWN, UNKNOWN, Feature, Schema, Vocabulary
 
-# What the manifest says of the run, which stays as it was.
-RUN_FACTS = ("source", "interactions", "baseline")
 # How many ids an error lists.
 LISTED = 5
 # Encoded numbers this near are the same: text encoders round differently from call to call.
@@ -122,7 +122,7 @@ def refresh(
     opened = open_bundle(bundle.folder if isinstance(bundle, Bundle) else bundle)
     # A link is not what is to be exchanged, but the folder that it leads to.
     target, overwrite = (opened.folder.resolve(), True) if out is None else (Path(out), overwrite)
-    check_free(target, overwrite, MANIFEST)
+    check_free(target, overwrite, NAME)
     model, dataset = load_trained(opened.folder)
     table = _read_items(items, columns or {})
     raw = _raw_ids(table, dataset.vocabularies["item"])
@@ -147,13 +147,18 @@ def refresh(
         _without(load_sample(opened.folder), item.lookup(withdrawn), item),
         dataclasses.replace(opened.options, k=k),
         opened.manifest["metrics"],
-        facts={name: opened.manifest[name] for name in RUN_FACTS if name in opened.manifest},
+        facts=_run_facts(opened.manifest),
         withdrawn=withdrawn.tolist(),
         refreshed={"from_version": opened.version, **changes.counts},
         overwrite=overwrite,
         report=report,
     )
     return Refreshed(published, changes)
+
+
+def _run_facts(manifest: Manifest) -> RunFacts:
+    """What the manifest says of the run, which a refresh does not change."""
+    return cast(RunFacts, {name: value for name, value in manifest.items() if name in RunFacts.__annotations__})
 
 
 # What the bundle knows

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from export.console import print_check
+from export.console import CheckPrinter, Verbose
 from zoo.cli.console import Overwrite, print_table, quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ COMPARISON = "comparison.json"
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the runs and the bundle.")] = Path("zoo-demo"),
     overwrite: Overwrite = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train recommenders on real ratings, compare them, recommend films and export the best."""
     from zoo.config import configs_folder, read_yaml
@@ -43,9 +44,27 @@ def demo(
         run = Run.load(folder / "runs" / best)
         users = _recommend(run, best, plan["users"], plan["k"])
         print(f"\nExporting {best} and asking every artefact what the trained model answers ...")
-        export(run, folder / "bundle", report=print_check)
-    print(f"\nThe runs are in {out / 'runs'}, the bundle in {out / 'bundle'}; its README.md says how to serve it.")
-    print(f"Try:  zoo recommend {out / 'runs' / best} --user {users[0]}")
+        with CheckPrinter(verbose) as print_line:
+            export(run, folder / "bundle", report=print_line)
+    print(f"\nThe runs are in {out / 'runs'}, the bundle in {out / 'bundle'}.")
+    print_next(out, best, users[0])
+
+
+def print_next(out: Path, best: str, user: object) -> None:
+    """Prints what to do next, in the order in which it is of use."""
+    run, bundle = out / "runs" / best, out / "bundle"
+    steps = [
+        ("recommend to a user", f"zoo recommend {run} --user {user}"),
+        ("evaluate the run again", f"zoo evaluate {run}"),
+        ("serve the bundle", f"see 'How to call it' in {bundle / 'README.md'}"),
+        ("verify the bundle wherever it is", f"zoo verify {bundle}"),
+        ("train on your own data", f"zoo train {best} --data FILE.csv --out runs/mine"),
+        ("export what you trained", "zoo export runs/mine --out bundles/mine"),
+    ]
+    print("Next:")
+    width = max(len(what) for what, _ in steps)
+    for what, how in steps:
+        print(f"  {what:{width}}  {how}")
 
 
 def _train_all(source: str, names: Sequence[str], folder: Path) -> dict[str, Evaluation]:

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from export.console import print_check, silent
+from export.console import CheckPrinter, Verbose, silent
+from export.formats import FORMATS, Option
 from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
 from zoo.errors import UserError
 from zoo.files import check_free, check_run
 
 
+def _with_options_of_formats(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option on the command line for every option of a registered format."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    options = {option.name: option for made in FORMATS.values() for option in made.options}
+    made = [*own, *(_parameter(option) for option in options.values())]
+    command.__signature__ = signature.replace(parameters=made)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in made}
+    return command
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    kind: object = str if option.is_list else bool if option.kind is bool else option.kind | None
+    flag = f"--{option.name.replace('_', '-')}"
+    about = f"{option.about} Separated by commas." if option.is_list else option.about
+    annotation = Annotated[kind, typer.Option(flag, help=about)]  # type: ignore[valid-type]
+    default = "" if option.is_list else option.default
+    return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+@_with_options_of_formats
 def export(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     out: Annotated[Path, typer.Option(help="The folder of the bundle.")],
-    formats: Annotated[str, typer.Option("--format", help="Formats, separated by commas.")] = "saved_model,onnx,tflite",
-    k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives; by default up to 100.")] = None,
-    quantize: Annotated[
-        str, typer.Option(help="Smaller TFLite files to write too: float16, dynamic, int8, separated by commas.")
+    formats: Annotated[
+        str,
+        typer.Option("--format", help=f"Formats, separated by commas, of {', '.join(FORMATS)}; by default all."),
     ] = "",
-    batch: Annotated[
-        int | None, typer.Option(help="Fix the batch size of TFLite files, and with it the length of lists.")
-    ] = None,
-    allow_flex: Annotated[bool, typer.Option("--allow-flex", help="TFLite files may need the Flex delegate.")] = False,
-    opset: Annotated[int | None, typer.Option(help="Operator set of ONNX files.")] = None,
+    k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives; by default up to 100.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="What quantized files may lose, e.g. export.overlap=0.8.")
     ] = None,
     overwrite: Overwrite = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
+    **options: object,
 ) -> None:
     """Export a run and verify every artefact against the trained model."""
     from zoo.config import parse_settings
@@ -41,21 +62,25 @@ def export(
     check_free(out, overwrite, "manifest.json")
     check_run(run)
     quiet_tensorflow()
+    from export.bundle.options import Options, option_values
     from export.bundle.publishing import export as export_run
 
-    bundle = export_run(
-        run,
-        out,
-        _names(formats),
-        k=k,
-        quantize=_names(quantize),
-        batch=batch,
-        allow_flex=allow_flex,
-        opset=opset,
-        limits=limits.get("export"),
-        overwrite=overwrite,
-        report=silent if as_json else print_check,
-    )
+    known = {option.name: option for made in FORMATS.values() for option in made.options}
+    given = {name: _names(str(value)) if known[name].is_list else value for name, value in options.items()}
+    chosen = _names(formats) or list(FORMATS)
+    # Wrong options are told before the run is read.
+    checked = Options(tuple(chosen), k, option_values(given))
+    with CheckPrinter(verbose) as print_line:
+        bundle = export_run(
+            run,
+            out,
+            checked.formats,
+            k=k,
+            limits=limits.get("export"),
+            overwrite=overwrite,
+            report=silent if as_json else print_line,
+            **checked.of_formats,  # type: ignore[arg-type]
+        )
     if as_json:
         print_json({"bundle": str(bundle.folder), **bundle.manifest})
     else:

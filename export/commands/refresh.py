@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from export.console import print_check, silent
+from export.console import CheckPrinter, Verbose, silent
 from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
 from zoo.errors import UserError
 from zoo.files import read_json
@@ -24,6 +24,7 @@ def refresh(
     ] = None,
     k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives; by default as before.")] = None,
     overwrite: Overwrite = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Put new, changed and withdrawn items into a bundle without training, and verify and publish it again."""
@@ -32,8 +33,9 @@ def refresh(
     quiet_tensorflow()
     from export.bundle.refresh import refresh as refresh_bundle
 
-    report = silent if as_json else print_check
-    done = refresh_bundle(bundle, items, out, columns=named, k=k, overwrite=overwrite, report=report)
+    with CheckPrinter(verbose) as print_line:
+        report = silent if as_json else print_line
+        done = refresh_bundle(bundle, items, out, columns=named, k=k, overwrite=overwrite, report=report)
     if not done.changes:
         print(f"Warning: {items} is the catalogue that {bundle} has already. Nothing was published.", file=sys.stderr)
     if as_json:

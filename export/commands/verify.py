@@ -7,21 +7,26 @@ from typing import Annotated
 
 import typer
 
-from export.console import print_check, silent
+from export.console import CheckPrinter, Verbose, silent
 from zoo.cli.console import AsJson, print_json, quiet_tensorflow
 from zoo.files import read_json
 
 
-def verify(bundle: Annotated[Path, typer.Argument(help="The folder of a bundle.")], as_json: AsJson = False) -> None:
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="The folder of a bundle.")],
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
     """Check the files of a bundle and ask every artefact again what the trained model answered."""
     read_json(bundle / "manifest.json", "bundle")
     quiet_tensorflow()
-    from export.bundle.publishing import open_bundle
+    from export.bundle.bundle import open_bundle
     from export.bundle.publishing import verify as verify_bundle
 
     opened = open_bundle(bundle)
     if not as_json:
-        print(f"ok  {len(opened.manifest['files'])} files have the SHA-256 that the manifest says")
-    checks = verify_bundle(opened, silent if as_json else print_check)
+        print(f"✓ {len(opened.manifest['files'])} files have the SHA-256 that the manifest says")
+    with CheckPrinter(verbose) as print_line:
+        checks = verify_bundle(opened, silent if as_json else print_line)
     if as_json:
         print_json({"bundle": str(bundle), "checks": [check.to_json() for check in checks]})

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
     from tensorflow_recommenders.layers.factorized_top_k import TopK
 
-    from export.bundle.publishing import Bundle
+    from export.bundle.bundle import Bundle
     from export.endpoints import Endpoint
+    from export.values import Values
     from export.verification.comparison import Check
-    from export.verification.queries import Values
     from zoo.families import Recommender
     from zoo.run import Run
     from zoo.schema import Vocabulary
@@ -157,7 +157,8 @@ def _check_index(index: str, searched: float) -> None:
 
 def _bundle_of(source: Bundle | Run | str | Path, scratch: Path) -> Bundle:
     """The bundle. A run is exported first."""
-    from export.bundle.publishing import Bundle, export, open_bundle
+    from export.bundle.bundle import Bundle, open_bundle
+    from export.bundle.publishing import export
     from export.formats import saved_model
     from zoo.run import Run
 
@@ -188,7 +189,7 @@ def _recommended_items(bundle: Bundle, item: Vocabulary) -> np.ndarray:
 
 def _run(scratch: Path, request: Request, vectors: np.ndarray, queries: Values) -> Values:
     """The answers to some queries of an index that a process of its own makes."""
-    from export.verification.queries import storable, stored
+    from export.values import storable, stored
     from zoo.arrays import load_arrays, save_arrays
 
     np.save(scratch / "vectors.npy", vectors)
@@ -222,7 +223,7 @@ def _compare(
     answers: Values,
 ) -> Check:
     """Compares the answers of the index with the trained model's."""
-    from export.formats.runtimes import ask
+    from export.formats.base import ask
     from export.verification.comparison import compare, compare_quantized
     from export.verification.reference import KerasRuntime
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
-from export.endpoints import UNKNOWN_PREFIX, Endpoint
-from export.formats.runtimes import Runtime, ask, open_runtime, quantization_of
-from export.verification.queries import Values
+from export.endpoints import UNKNOWN_PREFIX, Endpoint, TensorInfo
+from export.formats.base import Artefact, Runtime, ask, find_artefact, open_runtime
+from export.values import Values
 from export.verification.reference import LARGEST_BATCH, Reference, load_reference, load_sample
 from zoo.config import ExportConfig
+from zoo.errors import ZooError
 from zoo.evaluation.figures import ranking_metrics
 from zoo.families.top_k import NO_ITEM_SCORE
 
-# Queries a call, and how many of a group are asked in such calls: in calls of any size the first ones, which are the
-# edges of the schema and some random queries, and in the largest calls all of them.
+# By the number of queries of a call, how many queries of a group are asked in such calls. Calls of every size ask the
+# first ones, which are the edges of the schema and some random queries. The largest calls ask all of them.
 BATCH_SIZES = {1: 100, 3: 100, LARGEST_BATCH: None}
 # The ranks that quantized artefacts are judged by.
 TOP = 10
@@ -35,10 +36,10 @@ class Check:
         endpoint: The endpoint.
         batch_size: Queries a call.
         queries: Queries compared.
-        what: What the figure is: `"largest difference"` (as a share of the size, where that is above 1); for
+        what: What the figure is: `"largest difference"` (as a share of the size, if that is above 1); for
             quantized artefacts `"top-10 overlap"`, `"NDCG@10 loss"` or `"error"`.
         figure: The figure.
-        limit: What the figure may be at most; of an overlap, at least.
+        limit: The largest figure that passes; for an overlap the smallest.
         problem: What is wrong besides, in words.
     """
 
@@ -57,18 +58,50 @@ class Check:
         within = self.figure >= self.limit if self.what.endswith("overlap") else self.figure <= self.limit
         return bool(within) and not self.problem
 
+    @property
+    def shown_figure(self) -> str:
+        """The figure for people."""
+        return f"{self.figure:.1e}" if self.what == "largest difference" else f"{self.figure:.4f}"
+
+    @property
+    def bound(self) -> str:
+        """The limit for people, e.g. `at most 1e-05`."""
+        return f"{'at least' if self.what.endswith('overlap') else 'at most'} {self.limit:g}"
+
+    def is_worse_than(self, other: Check) -> bool:
+        """Whether the figure is worse than that of another check of the same kind."""
+        return self.figure < other.figure if self.what.endswith("overlap") else self.figure > other.figure
+
     def __str__(self) -> str:
-        shown = f"{self.figure:.1e}" if self.what == "largest difference" else f"{self.figure:.4f}"
-        bound = "at least" if self.what.endswith("overlap") else "at most"
         problem = f"; {self.problem}" if self.problem else ""
         return (
             f"{self.artefact} {self.endpoint}, batch {self.batch_size}, {self.queries} queries: "
-            f"{self.what} {shown} ({bound} {self.limit:g}){problem}"
+            f"{self.what} {self.shown_figure} ({self.bound}){problem}"
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CheckJson:
         """The check for the manifest."""
-        return {**dataclasses.asdict(self), "passed": self.passed}
+        made: CheckJson = {**dataclasses.asdict(self), "passed": self.passed}  # type: ignore[typeddict-item]
+        return made
+
+    @classmethod
+    def from_json(cls, values: CheckJson) -> Check:
+        """The check that `to_json` described."""
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})  # type: ignore[literal-required]
+
+
+class CheckJson(TypedDict):
+    """A `Check` in a manifest."""
+
+    artefact: str
+    endpoint: str
+    batch_size: int
+    queries: int
+    what: str
+    figure: float
+    limit: float
+    problem: str
+    passed: bool
 
 
 Report = Callable[[Check], None]
@@ -80,7 +113,7 @@ def verify_artefacts(
     artefacts: Iterable[str],
     limits: ExportConfig,
     version: str = "1",
-    list_length: int | None = None,
+    longest_lists: Mapping[str, int | None] | None = None,
     report: Report = lambda check: None,
 ) -> list[Check]:
     """Asks every artefact the stored queries, at several batch sizes, and compares with the stored answers.
@@ -90,9 +123,8 @@ def verify_artefacts(
         endpoints: Its endpoints.
         artefacts: Its artefacts.
         limits: What artefacts must keep to.
-        version: The version of its SavedModel.
-        list_length: The longest list that its TFLite files take, if they are of fixed size. They are not asked
-            what is longer.
+        version: The version of the bundle.
+        longest_lists: By format the longest list that its artefacts take. They are not asked what is longer.
         report: Called with each check as it is done.
 
     Returns:
@@ -102,8 +134,9 @@ def verify_artefacts(
     checks = []
     for artefact in artefacts:
         runtime = open_runtime(folder, artefact, endpoints, version)
-        longest = list_length if artefact.startswith("tflite") else None
-        for check in _checks(runtime, artefact, endpoints, reference, sample, limits, longest):
+        made, described = find_artefact(artefact)
+        longest = (longest_lists or {}).get(made.name)
+        for check in _checks(runtime, described, endpoints, reference, sample, limits, longest):
             checks.append(check)
             report(check)
     return checks
@@ -111,25 +144,22 @@ def verify_artefacts(
 
 def _checks(
     runtime: Runtime,
-    artefact: str,
+    artefact: Artefact,
     endpoints: tuple[Endpoint, ...],
     reference: Reference,
     sample: Values,
     limits: ExportConfig,
     longest: int | None,
 ) -> Iterator[Check]:
-    is_quantized = quantization_of(artefact) is not None
     for endpoint in endpoints:
         groups = [pair for pair in reference[endpoint.name] if _longest_list(pair[0]) <= (longest or np.inf)]
         for size, number in BATCH_SIZES.items():
             asked = [(_first(inputs, number), _first(expected, number)) for inputs, expected in groups]
             pairs = [(inputs, expected, ask(runtime, endpoint.name, inputs, size)) for inputs, expected in asked]
-            if is_quantized:
-                yield compare_quantized(artefact, endpoint, size, pairs, limits)
-            else:
-                yield compare(artefact, endpoint, size, pairs, limits)
-    if is_quantized and sample["relevant"].shape[1]:
-        yield _check_ndcg(runtime, artefact, endpoints[0], sample, limits, longest)
+            compared = compare_quantized if artefact.is_quantized else compare
+            yield compared(artefact.name, endpoint, size, pairs, limits)
+    if artefact.is_quantized and sample["relevant"].shape[1]:
+        yield _check_ndcg(runtime, artefact.name, endpoints[0], sample, limits, longest)
 
 
 # Inputs, the trained model's answers and the artefact's.
@@ -139,12 +169,12 @@ Compared = Iterable[tuple[Values, Values, Values]]
 def compare(artefact: str, endpoint: Endpoint, batch_size: int, groups: Compared, limits: ExportConfig) -> Check:
     """Compares the answers of a float artefact with those of the trained model.
 
-    Scores agree within the tolerance, or within that share of scores above 1 in size; the numbers of a vector
-    within that share of its length, where that is above 1.
+    Scores agree within the tolerance, or within that share of scores above 1 in size. The numbers of a vector agree
+    within that share of its length, if that is above 1.
 
-    A place of a ranking may hold another item only where the model's own scores are tied within the
-    tolerance: then the item must stand elsewhere in the model's ranking with a tied score, or the tie
-    must reach the last place, beyond which the model's ranking is not stored. It must not be excluded.
+    A place of a ranking may hold another item only if the model's own scores are tied within the tolerance. That item
+    must stand elsewhere in the model's ranking with a tied score, or the tie must reach the last place, beyond which
+    the model's ranking is not stored. It must not be excluded.
     """
     largest, places, queries, problems = 0.0, 0, 0, set()
     for inputs, expected, answer in groups:
@@ -168,9 +198,9 @@ def compare_quantized(
 ) -> Check:
     """Compares the answers of a quantized artefact with those of the trained model.
 
-    Of `recommend` the mean share of the model's top 10 that is in the artefact's, where an item whose score is
-    tied with that of the last of them is as good. Of other endpoints the root mean square of the difference as
-    a share of the standard deviation of the model's figures.
+    For `recommend`, the figure is the mean share of the model's top 10 that is in the artefact's top 10. An item whose
+    score is tied with the last of them is as good. For other endpoints, the figure is the root mean square of the
+    difference, as a share of the standard deviation of the model's own numbers.
     """
     overlaps, differences, figures, problems = [], [], [], set()
     queries = 0
@@ -209,7 +239,7 @@ def _check_ndcg(
     limits: ExportConfig,
     longest: int | None,
 ) -> Check:
-    """How much of the trained model's NDCG on the test part is lost, as a share of it."""
+    """The share of the trained model's NDCG on the test part that is lost."""
     padding = _info(recommend, "items").padding
     sizes = (sample["exclude"] != padding).sum(axis=1)
     chosen = sizes <= (longest or np.inf)
@@ -229,7 +259,7 @@ def _check_ndcg(
     )
 
 
-def _mean_ndcg(items: np.ndarray, relevant: np.ndarray, padding: Any) -> float:
+def _mean_ndcg(items: np.ndarray, relevant: np.ndarray, padding: str | int | float) -> float:
     hits = np.zeros(items.shape, bool)
     for row, (ranked, found) in enumerate(zip(items, relevant, strict=True)):
         # An item that is there twice is found once.
@@ -254,7 +284,7 @@ def _problems(endpoint: Endpoint, inputs: Values, expected: Values, answer: Valu
     return problems
 
 
-def _forbidden(inputs: Values, expected: Values, answer: Values, padding: Any) -> set[str]:
+def _forbidden(inputs: Values, expected: Values, answer: Values, padding: str | int | float) -> set[str]:
     """Whether a ranking holds what it must not hold."""
     problems = set()
     if ((answer["items"] == padding) != (expected["items"] == padding)).any():
@@ -294,7 +324,7 @@ def _untied_places(items: np.ndarray, expected: np.ndarray, scores: np.ndarray, 
 
 
 def _difference(figures: np.ndarray, wanted: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
-    """How far figures are apart; where their size, by default their own, is above 1, as a share of it."""
+    """How far figures are apart, as a share of their size if that is above 1. By default the size is their own."""
     figures, wanted = figures.astype(np.float64), wanted.astype(np.float64)
     shares = np.abs(figures - wanted) / np.maximum(1.0, np.abs(wanted if size is None else size))
     shares = np.where((figures == NO_ITEM_SCORE) == (wanted == NO_ITEM_SCORE), shares, np.inf)
@@ -309,5 +339,13 @@ def _longest_list(inputs: Values) -> int:
     return max((inputs[name].shape[1] for name in LISTS if name in inputs and inputs[name].ndim > 1), default=0)
 
 
-def _info(endpoint: Endpoint, output: str) -> Any:
+def _info(endpoint: Endpoint, output: str) -> TensorInfo:
     return next(info for info in endpoint.outputs if info.name == output)
+
+
+def raise_if_failed(checks: list[Check], consequence: str) -> None:
+    """Raises a `ZooError` that lists the checks that failed, if any did."""
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        listed = "\n".join(f"  {check}" for check in failed)
+        raise ZooError(f"{len(failed)} of {len(checks)} checks failed. {consequence}\n{listed}")

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from export.endpoints import Endpoint, vocabulary_of
+from export.values import Values
 from zoo.data.dataset import PARTS, Dataset
 from zoo.errors import UserError
 from zoo.evaluation.ranking import KNOWN_BEFORE, items_to_find
 from zoo.families import Recommender
 from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN, Feature, Vocabulary
 
-Vocabularies = Mapping[str, Vocabulary]
-Values = dict[str, np.ndarray]
-
 # Real users whose queries a bundle carries.
 SAMPLE_USERS = 1000
-# Of what a user met, what a usual request excludes.
-LATEST_MET = 20
+# A usual request excludes so many of the items that a user has seen last.
+LATEST_SEEN = 20
 RANDOM_QUERIES = 500
 # Queries of real users among those of a verification.
 REAL_QUERIES = 100
@@ -38,7 +36,7 @@ def sample_queries(model: Recommender, dataset: Dataset) -> Values:
         dataset: The data it was trained on.
 
     Returns:
-        Raw values of up to `SAMPLE_USERS` users: the query inputs; `exclude`, what the user met; and
+        Raw values of up to `SAMPLE_USERS` users: the query inputs; `exclude`, what the user has seen; and
         `relevant`, what the test part says should be found, of width 0 if the data has no such part.
     """
     rng = np.random.default_rng(0)
@@ -61,7 +59,7 @@ def sample_queries(model: Recommender, dataset: Dataset) -> Values:
 
 
 def verification_queries(
-    model: Recommender, vocabularies: Vocabularies, endpoint: Endpoint, sample: Values
+    model: Recommender, vocabularies: Mapping[str, Vocabulary], endpoint: Endpoint, sample: Values
 ) -> list[Values]:
     """The queries by which an endpoint is verified, in groups of lists of like length.
 
@@ -86,7 +84,7 @@ def verification_queries(
         items = rng.integers(0, item.size, RANDOM_QUERIES) if everything is None else everything
         return [{"items": _with_strangers(items.astype(np.int32), item)}]
     features = [model.schema[name] for name in model.query_names]
-    # The edges come first, for they are asked at every batch size.
+    # The edges come first, because they are asked at every batch size.
     parts = [_edge_queries(features, rng), _random_query(features, RANDOM_QUERIES, rng)]
     raw = [{f.name: raw_values(f, part[f.name], vocabularies) for f in features} for part in parts]
     raw.append({f.name: sample[f.name][:REAL_QUERIES] for f in features})
@@ -122,7 +120,7 @@ def sample_requests(endpoint: Endpoint, item: Vocabulary, sample: Values, number
         number: At most so many.
 
     Returns:
-        Raw inputs of the endpoint. `recommend` excludes the last items a user met, and `score` and
+        Raw inputs of the endpoint. `recommend` excludes the last items that a user has seen, and `score` and
         `embed_items` get some items of the catalogue.
     """
     rng = np.random.default_rng(0)
@@ -130,53 +128,18 @@ def sample_requests(endpoint: Endpoint, item: Vocabulary, sample: Values, number
     shape = (rows,) if endpoint.name == "embed_items" else (rows, 8)
     inputs = {info.name: sample[info.name][:rows] for info in endpoint.inputs if info.name in sample}
     if "exclude" in inputs:
-        inputs["exclude"] = inputs["exclude"][:, -LATEST_MET:]
+        inputs["exclude"] = inputs["exclude"][:, -LATEST_SEEN:]
         inputs["candidates"] = item.lookup(np.zeros((rows, 1), np.int32))
     if any(info.name == "items" for info in endpoint.inputs):
         inputs["items"] = item.lookup(rng.integers(FIRST_KNOWN, item.size, shape))
     return {info.name: inputs[info.name] for info in endpoint.inputs}
 
 
-def raw_values(feature: Feature, values: np.ndarray, vocabularies: Vocabularies) -> np.ndarray:
+def raw_values(feature: Feature, values: np.ndarray, vocabularies: Mapping[str, Vocabulary]) -> np.ndarray:
     """Encoded values of a query feature as a caller would send them."""
     if feature.is_indexed:
         return _with_strangers(values, vocabularies[vocabulary_of(feature)])
     return (values * feature.std + feature.mean).astype(np.float32) if feature.kind == "numeric" else values
-
-
-def encoded_numbers(feature: Feature, values: np.ndarray) -> np.ndarray:
-    """Raw numbers, or the vector of a text, of a query feature as the model reads them."""
-    if feature.kind == "text":
-        return values
-    return np.nan_to_num((values - feature.mean) / feature.std, nan=0.0).astype(np.float32)
-
-
-def encoded_ids(values: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
-    """Indices of raw values of any shape."""
-    return vocabulary.index(values.ravel()).reshape(values.shape)
-
-
-def indexed(endpoint: Endpoint, values: Values, vocabularies: Vocabularies) -> Values:
-    """Raw inputs of an endpoint with indices in place of what is looked up in a vocabulary."""
-    return {
-        info.name: encoded_ids(values[info.name], vocabularies[info.vocabulary])
-        if info.vocabulary
-        else values[info.name]
-        for info in endpoint.inputs
-    }
-
-
-def vocabularies_of(endpoints: Iterable[Endpoint], vocabularies: Vocabularies) -> dict[str, Vocabulary]:
-    """The vocabularies that some input or output of an endpoint is looked up in."""
-    infos = (info for endpoint in endpoints for info in (*endpoint.inputs, *endpoint.outputs))
-    used = {info.vocabulary for info in infos}
-    return {name: vocabulary for name, vocabulary in vocabularies.items() if name in used}
-
-
-def batches(inputs: Values, size: int) -> Iterator[Values]:
-    """The inputs, so many rows at a time."""
-    for start in range(0, len(next(iter(inputs.values()))), size):
-        yield {name: values[start : start + size] for name, values in inputs.items()}
 
 
 def _with_strangers(indices: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
@@ -229,13 +192,3 @@ def _edge_queries(features: list[Feature], rng: np.random.Generator) -> Values:
             values[4] = np.nan if feature.kind == "numeric" else UNKNOWN if feature.is_indexed else 0
             values[5] = 10.0 if not feature.is_indexed else feature.size - 1
     return query
-
-
-def storable(values: np.ndarray) -> np.ndarray:
-    """Raw values that can be stored without pickles, which strings as objects cannot."""
-    return values.astype(str) if values.dtype == object else values
-
-
-def stored(values: np.ndarray) -> np.ndarray:
-    """What `storable` made storable."""
-    return values.astype(object) if values.dtype.kind == "U" else values

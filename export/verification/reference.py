@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from export.endpoints import UNKNOWN_PREFIX, describe, offered_items
-from export.formats.runtimes import Runtime, ask
-from export.verification.queries import Values, Vocabularies, encoded_ids, encoded_numbers, storable, stored
+from export.formats.base import Runtime, ask
+from export.values import Values, encoded_ids, encoded_numbers, storable, stored
 from zoo.arrays import load_arrays, save_arrays
-from zoo.families import Recommender
+from zoo.families import Recommender, Towers
 from zoo.families.top_k import NO_ITEM_SCORE
-from zoo.schema import PADDING, UNKNOWN
+from zoo.schema import PADDING, UNKNOWN, Vocabulary
 
 REFERENCE = "reference.npz"
 SAMPLE = "sample.npz"
@@ -38,7 +37,9 @@ class KerasRuntime:
         withdrawn: Item indices that are never recommended.
     """
 
-    def __init__(self, model: Recommender, vocabularies: Vocabularies, k: int, withdrawn: Sequence[int] = ()) -> None:
+    def __init__(
+        self, model: Recommender, vocabularies: Mapping[str, Vocabulary], k: int, withdrawn: Sequence[int] = ()
+    ) -> None:
         self._model, self._vocabularies, self._k = model, vocabularies, k
         self._endpoints = {endpoint.name: endpoint for endpoint in describe(model, vocabularies, k)}
         self._offered = offered_items(model.num_items, [PADDING, UNKNOWN, *withdrawn])
@@ -57,12 +58,14 @@ class KerasRuntime:
         return {**answer, **unknown}
 
     def _answer(self, endpoint: str, inputs: Values, indices: Values) -> Values:
-        model: Any = self._model
+        model = self._model
         if endpoint == "embed_items":
+            assert isinstance(model, Towers)
             return {"vectors": np.asarray(model.encode_items(indices["items"]))}
         features = [model.schema[name] for name in model.query_names]
         query = {f.name: indices[f.name] if f.is_indexed else encoded_numbers(f, inputs[f.name]) for f in features}
         if endpoint == "embed_query":
+            assert isinstance(model, Towers)
             return {"vectors": np.asarray(model.encode_query(query))}
         if endpoint == "score":
             return {"scores": model.score(query, indices["items"])}

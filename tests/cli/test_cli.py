@@ -241,7 +241,7 @@ def test_a_wrong_option_of_an_export_is_refused_and_nothing_is_left(zoo_command,
 
 def test_quantized_files_are_verified_against_limits_of_ones_own(zoo_command, trained):
     arguments = ("export", trained, "--out", "bundle", "--format", "tflite", "--quantize", "float16,dynamic")
-    code, out, err = zoo_command(*arguments, "--set", "export.overlap=0.5", "--set", "export.ndcg_loss=1")
+    code, out, err = zoo_command(*arguments, "--set", "export.overlap=0.5", "--set", "export.ndcg_loss=1", "--verbose")
     assert code == 0, err
     assert "✓ tflite-float16 recommend, batch 1" in out
     assert "top-10 overlap" in out

@@ -56,7 +56,7 @@ def change(folder: Path) -> None:
 
 def test_it_says_what_changed_and_ticks_every_check(zoo_command, tmp_path):
     change(tmp_path)
-    code, out, _ = zoo_command("refresh", "shop", *USED)
+    code, out, _ = zoo_command("refresh", "shop", *USED, "--verbose")
     assert code == 0
     checks = [line for line in out.splitlines() if line.startswith("✓")]
     assert len(checks) == 12  # four endpoints at three batch sizes

@@ -10,7 +10,7 @@ import pytest
 
 import export
 import zoo
-from export.formats.runtimes import open_runtime
+from export.formats import open_runtime
 from zoo.data import prepare
 from zoo.data.dataset import Dataset
 from zoo.run import Run

@@ -24,7 +24,8 @@ from onnxruntime import InferenceSession
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 import export
-from export.bundle.publishing import open_bundle, verify
+from export.bundle.bundle import open_bundle
+from export.bundle.publishing import verify
 from zoo.errors import UserError, ZooError
 from zoo.files import ASIDE, published_folder
 
@@ -170,7 +171,8 @@ def test_the_command_tells_of_a_full_disk_in_one_line(run_folder, tmp_path):
 # an export takes; forked, so that what takes longest, the imports, is done once. Prints what is there each time.
 KILLED_AT_ANY_MOMENT = """
 import json, os, pathlib, signal, sys, time
-from export.bundle.publishing import export, open_bundle
+from export.bundle.bundle import open_bundle
+from export.bundle.publishing import export
 run, out = map(pathlib.Path, sys.argv[1:3])
 
 def start():

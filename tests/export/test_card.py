@@ -483,8 +483,8 @@ def test_limits_name_k_seen_items_histories_fixed_sizes_and_withdrawn_items(feat
     limits = section(text_of(features_bundle), "## Limits")
     assert f"gives {features_bundle.manifest['k']} items at most" in limits
     assert "put it into `exclude`" in limits
-    assert "A history has 8 places: the last items met, padded in front." in limits
-    fixed = section(changed_card(tflite={"batch": 4, "list_length": 500}, withdrawn=["a", "b"]), "## Limits")
+    assert "A history has 8 places: the last items seen, padded in front." in limits
+    fixed = section(changed_card(options={**bundle.manifest["options"], "batch": 4}, withdrawn=["a", "b"]), "## Limits")
     assert "take 4 queries a call and lists of 500 ids" in fixed
     assert "2 items are withdrawn" in fixed
     assert "withdrawn" not in section(text_of(bundle), "## Limits")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from export.bundle.refresh import refresh
-from export.formats.runtimes import open_runtime
+from export.formats import open_runtime
 from zoo.cold_start import read_records
 
 FORMATS = ("saved_model", "onnx", "tflite")

@@ -14,7 +14,8 @@ from onnx import numpy_helper
 
 from export.endpoints import EndpointGraphs
 from export.formats.onnx import writer
-from export.formats.runtimes import OnnxRuntime
+from export.formats.onnx.opsets import DEFAULT_OPSET, LATEST_OPSET, OLDEST_OPSET
+from export.formats.onnx.runtime import OnnxRuntime
 from export.verification.reference import KerasRuntime
 from zoo.errors import UserError
 
@@ -188,7 +189,7 @@ def assert_answers_are_the_models(run, graphs, runtime):
                 np.testing.assert_array_equal(values, expected[name])
 
 
-@pytest.mark.parametrize("opset", [writer.OLDEST_OPSET, writer.LATEST_OPSET])
+@pytest.mark.parametrize("opset", [OLDEST_OPSET, LATEST_OPSET])
 @pytest.mark.parametrize("ids", ["strings", "integers"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_oldest_and_the_latest_opset_answer_as_the_model_does(name, ids, opset, request, make_run, tmp_path):
@@ -201,22 +202,22 @@ def test_the_oldest_and_the_latest_opset_answer_as_the_model_does(name, ids, ops
         assert {one.domain: one.version for one in model.opset_import} == {"": opset, "ai.onnx.ml": 2}
 
 
-@pytest.mark.parametrize("opset", [writer.OLDEST_OPSET, writer.LATEST_OPSET])
+@pytest.mark.parametrize("opset", [OLDEST_OPSET, LATEST_OPSET])
 def test_features_of_every_kind_are_taken_at_both_opsets(features_run, opset, tmp_path):
     graphs, runtime = written(features_run, tmp_path, opset)
     assert_answers_are_the_models(features_run, graphs, runtime)
 
 
 def test_files_name_the_oldest_format_that_has_their_opset(run, tmp_path):
-    for opset, ir_version in ((writer.OLDEST_OPSET, 8), (writer.LATEST_OPSET, 10)):
+    for opset, ir_version in ((OLDEST_OPSET, 8), (LATEST_OPSET, 10)):
         written(run, tmp_path, opset)
         assert onnx.load(tmp_path / "score.onnx").ir_version == ir_version
 
 
-@pytest.mark.parametrize("opset", [0, -1, writer.OLDEST_OPSET - 1, writer.LATEST_OPSET + 1, 17.0, "17", True])
+@pytest.mark.parametrize("opset", [0, -1, OLDEST_OPSET - 1, LATEST_OPSET + 1, 17.0, "17", True])
 def test_another_opset_is_refused_with_those_there_are_and_nothing_is_written(run, opset, tmp_path):
     graphs = EndpointGraphs(run.model, run.dataset.vocabularies)
-    range_of_opsets = f"from {writer.OLDEST_OPSET} to {writer.LATEST_OPSET}"
+    range_of_opsets = f"from {OLDEST_OPSET} to {LATEST_OPSET}"
     with pytest.raises(UserError, match=f"opset {opset!r}. Expected a whole number {range_of_opsets}"):
         writer.write(graphs, run.dataset.vocabularies, tmp_path / "onnx", opset)
     assert not (tmp_path / "onnx").exists()
@@ -269,7 +270,7 @@ def test_large_integers_are_ranked_exactly():
         return {"best": best, "places": places}
 
     endpoint = SimpleNamespace(inputs=[SimpleNamespace(index_spec=spec)])
-    model, weights = writer._convert(rank, endpoint, writer.DEFAULT_OPSET)
+    model, weights = writer._convert(rank, endpoint, DEFAULT_OPSET)
     assert not weights
     session = onnxruntime.InferenceSession(model.SerializeToString())
     best, places = session.run(["best", "places"], {"values": values})

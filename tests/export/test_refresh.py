@@ -12,7 +12,7 @@ import pytest
 
 import export
 from export.bundle.refresh import refresh
-from export.formats.runtimes import open_runtime
+from export.formats import open_runtime
 from export.verification.reference import load_sample
 from zoo.errors import UserError
 from zoo.families import Pairs, Recommender, Towers

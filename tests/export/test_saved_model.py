@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
 from export.endpoints import Endpoint, EndpointGraphs
-from export.formats import saved_model
+from export.formats.saved_model import writer as saved_model
 from zoo.data import prepare
 from zoo.schema import Vocabulary
 

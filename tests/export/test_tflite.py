@@ -17,6 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 import zoo
 from export.endpoints import EndpointGraphs
+from export.formats.tflite import examples
 from export.formats.tflite import writer as tflite
 from zoo.data import prepare
 from zoo.errors import UserError
@@ -41,11 +42,6 @@ def assert_built_in(path):
 
 def graphs_of(run, k=None):
     return EndpointGraphs(run.model, run.dataset.vocabularies, k)
-
-
-def manifest_of(graphs, fixed=None):
-    endpoints = {endpoint.name: endpoint.to_json() for endpoint in graphs.endpoints}
-    return {"endpoints": endpoints, "k": graphs.k, "tflite": fixed}
 
 
 @pytest.fixture(scope="module")
@@ -220,12 +216,16 @@ def test_what_cannot_be_written_is_said_before_anything_is(run, tmp_path, option
     assert not (tmp_path / "tflite").exists()
 
 
-def run_example(folder, manifest, query, monkeypatch):
+def recommend_of(graphs):
+    return graphs.endpoints[0]
+
+
+def run_example(folder, recommend, query, monkeypatch, *fixed):
     """What the Python example prints."""
     monkeypatch.chdir(folder)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(tflite.python_example(manifest, query), {})
+        exec(examples.python_example(recommend, query, *fixed), {})
     return dict(eval(printed.getvalue()))
 
 
@@ -233,7 +233,7 @@ def test_the_python_example_gives_raw_ids_as_the_model_does(run, tmp_path, monke
     graphs = graphs_of(run)
     tflite.write(graphs, run.dataset.vocabularies, tmp_path / "tflite")
     query = {"user": 'say "hi"', "exclude": ["😀", "not known", "007"]}
-    printed = run_example(tmp_path, manifest_of(graphs), query, monkeypatch)
+    printed = run_example(tmp_path, recommend_of(graphs), query, monkeypatch)
     known = run.dataset.vocabularies
     exclude = known["item"].index(query["exclude"])[None]
     items, scores = run.model.recommend({"user": known["user"].index([query["user"]])}, graphs.k, exclude)
@@ -247,17 +247,17 @@ def test_the_python_example_fits_integer_ids_numbers_and_short_histories(make_ru
     graphs = graphs_of(run)
     tflite.write(graphs, run.dataset.vocabularies, tmp_path / "tflite")
     query = {"user": "u03", "history": [101, 105], "history_rating": [5.0, 2.0], "age": [33.0], "group": ["odd"]}
-    printed = run_example(tmp_path, manifest_of(graphs), query, monkeypatch)
+    printed = run_example(tmp_path, recommend_of(graphs), query, monkeypatch)
     assert len(printed) == graphs.k
     assert set(printed) <= set(run.dataset.vocabularies["item"].to_json())
     # The history stands at the end of its input, where the most recent item is.
     padded = {**query, "history": [-1] * 6 + [101, 105], "history_rating": [0.0] * 6 + [5.0, 2.0]}
-    assert run_example(tmp_path, manifest_of(graphs), padded, monkeypatch) == printed
+    assert run_example(tmp_path, recommend_of(graphs), padded, monkeypatch) == printed
 
 
 def test_the_python_example_fits_a_fixed_batch(fixed, run, monkeypatch):
-    manifest = manifest_of(fixed[0], {"batch": 1, "list_length": 7})
-    printed = run_example(fixed[1], manifest, {"user": "007", "exclude": ["7"]}, monkeypatch)
+    query = {"user": "007", "exclude": ["7"]}
+    printed = run_example(fixed[1], recommend_of(fixed[0]), query, monkeypatch, (1, 7))
     assert "7" not in printed
     assert len(printed) == fixed[0].k - 1 if fixed[0].k == len(run.dataset.vocabularies["item"]) else fixed[0].k
 
@@ -265,37 +265,37 @@ def test_the_python_example_fits_a_fixed_batch(fixed, run, monkeypatch):
 def test_the_python_example_needs_no_query(run, tmp_path, monkeypatch):
     graphs = graphs_of(run)
     tflite.write(graphs, run.dataset.vocabularies, tmp_path / "tflite")
-    assert len(run_example(tmp_path, manifest_of(graphs), None, monkeypatch)) == graphs.k
+    assert len(run_example(tmp_path, recommend_of(graphs), None, monkeypatch)) == graphs.k
 
 
 def test_the_kotlin_example_escapes_what_kotlin_reads_as_code(run):
-    example = tflite.kotlin_example(manifest_of(graphs_of(run)), {"user": 'a"$b\n', "exclude": ["😀"]})
+    example = examples.kotlin_example(recommend_of(graphs_of(run)), {"user": 'a"$b\n', "exclude": ["😀"]})
     assert r'"user" to indices("user", listOf("a\"\$b\n"), 1)' in example
     assert r'"exclude" to Array(1) { indices("item", listOf("\ud83d\ude00"), 1) }' in example
 
 
 def test_the_swift_example_escapes_what_swift_reads_as_code(run):
-    example = tflite.swift_example(manifest_of(graphs_of(run)), {"user": 'a"\\(b)\n', "exclude": ["😀"]})
+    example = examples.swift_example(recommend_of(graphs_of(run)), {"user": 'a"\\(b)\n', "exclude": ["😀"]})
     assert r'indices("user", ["a\"\\(b)\u{a}"], 1, 1), toInputNamed: "user"' in example
     assert 'indices("item", ["😀"], 1, 1), toInputNamed: "exclude"' in example
 
 
-@pytest.mark.parametrize("example", [tflite.kotlin_example, tflite.swift_example])
+@pytest.mark.parametrize("example", [examples.kotlin_example, examples.swift_example])
 def test_examples_fit_integer_ids_and_fixed_lists(make_run, datasets, example):
     graphs = graphs_of(make_run("lstm", datasets["ids"]))
-    fixed = {"batch": 2, "list_length": 7}
-    written = example(manifest_of(graphs, fixed), {"history": np.array([-1, 101, 105]), "exclude": [101]})
+    query = {"history": np.array([-1, 101, 105]), "exclude": [101]}
+    written = example(recommend_of(graphs), query, (2, 7))
     assert "front" in written
     for expected in (
-        ("101L, 105L", "101L)") if example is tflite.kotlin_example else ("[101, 105], 2, 8", "[101], 2, 7")
+        ("101L, 105L", "101L)") if example is examples.kotlin_example else ("[101, 105], 2, 8", "[101], 2, 7")
     ):
         assert expected in written
 
 
-@pytest.mark.parametrize("example", [tflite.python_example, tflite.kotlin_example, tflite.swift_example])
+@pytest.mark.parametrize("example", [examples.python_example, examples.kotlin_example, examples.swift_example])
 def test_examples_name_every_input(make_run, datasets, example):
     graphs = graphs_of(make_run("two_tower", datasets["text"]))
-    written = example(manifest_of(graphs))
+    written = example(recommend_of(graphs))
     assert all(info.name in written for info in graphs.endpoints[0].inputs)
     for opening, closing in ("()", "[]", "{}"):
         assert written.count(opening) == written.count(closing)

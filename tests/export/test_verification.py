@@ -13,11 +13,12 @@ import pytest
 
 import export
 from export.endpoints import Endpoint, EndpointGraphs, TensorInfo
-from export.formats import saved_model
+from export.formats.saved_model import writer as saved_model
 from export.formats.tflite import writer as tflite
+from export.values import encoded_ids
 from export.verification import comparison as verification
 from export.verification.comparison import BATCH_SIZES, compare, compare_quantized, verify_artefacts
-from export.verification.queries import encoded_ids, sample_queries, verification_queries
+from export.verification.queries import sample_queries, verification_queries
 from export.verification.reference import REFERENCE, SAMPLE, KerasRuntime, load_reference, load_sample, write_reference
 from zoo.config import ExportConfig
 from zoo.data import prepare

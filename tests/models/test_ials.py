@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 import export
 import zoo
-from export.formats.runtimes import open_runtime
+from export.formats import open_runtime
 from zoo.data import prepare
 from zoo.errors import UserError
 from zoo.layers import Embedding

@@ -60,7 +60,7 @@ def test_extreme_scores_keep_a_finite_loss_and_gradient(data, shaken, batch_of):
     [
         ({"negatives": 4, "t": 1.1}, r"t must be between 0 and 1\. Received: 1\.1"),
         ({"negatives": 4, "t": -0.1}, r"t must be between 0 and 1\. Received: -0\.1"),
-        ({"negatives": 11}, r"negatives must be at most 10, the items of the catalogue but one\. Received: 11"),
+        ({"negatives": 11}, r"negatives must be at most 10, one less than the items of the catalogue\. Received: 11"),
         ({"negatives": 0}, r"negatives must be at least 1\. Received: 0"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -63,7 +62,7 @@ class _FittedColumn(Column):
     def numbers(self, feature: Feature) -> np.ndarray:
         return np.nan_to_num((self._rows_of_numbers() - feature.mean) / feature.std).astype(np.float32)
 
-    def vectors(self, feature: Feature, fitted: Mapping[str, Any]) -> np.ndarray:
+    def vectors(self, feature: Feature, fitted: Mapping[str, object]) -> np.ndarray:
         codes, texts = self._distinct
         vectors = encode_texts(fitted, texts)
         return np.concatenate([vectors, np.zeros((1, feature.size), np.float32)])[codes]

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ class NewUser:
     """
 
     place: str
-    name: Any
+    name: object
     inputs: dict[str, np.ndarray]
     met: np.ndarray
 
@@ -51,7 +51,7 @@ class NewUser:
         return not self.inputs.keys().isdisjoint(model.query_names)
 
 
-def read_records(records: Sequence[Mapping[str, Any]], dataset: Dataset) -> list[NewUser]:
+def read_records(records: Sequence[Mapping[str, object]], dataset: Dataset) -> list[NewUser]:
     """Checks and encodes feature records of users; `Run.recommend` says what a record may hold.
 
     Args:
@@ -107,11 +107,11 @@ def check_usable(user: NewUser, model: Recommender, dataset: Dataset) -> None:
     )
 
 
-def _by_feature(record: Mapping[str, Any], dataset: Dataset, place: str) -> dict[str, Any]:
+def _by_feature(record: Mapping[str, object], dataset: Dataset, place: str) -> dict[str, object]:
     """The values of a record by the names of features, without those that say nothing."""
     features = [feature.name for feature in dataset.schema.side_features("user")]
     known = ["user", *(name for name in HISTORY if name in dataset.schema), *features]
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for key, value in record.items():
         found = [name for name in feature_names(str(key), "user") if name in known]
         if not found and not features:
@@ -127,11 +127,11 @@ def _by_feature(record: Mapping[str, Any], dataset: Dataset, place: str) -> dict
     return {name: value for name, value in given.items() if not _says_nothing(value)}
 
 
-def _says_nothing(value: Any) -> bool:
+def _says_nothing(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value) or (_is_list(value) and not len(value))
 
 
-def _name(given: Mapping[str, Any], dataset: Dataset, place: str) -> Any:
+def _name(given: Mapping[str, object], dataset: Dataset, place: str) -> object:
     user = given.get("user", place)
     if not _is_id(user):
         raise UserError(f"{place}: 'user' is an id, a text or an integer. Received: {user!r}.")
@@ -143,7 +143,7 @@ def _name(given: Mapping[str, Any], dataset: Dataset, place: str) -> Any:
     return user
 
 
-def _cell(value: Any, feature: Feature, place: str) -> Any:
+def _cell(value: object, feature: Feature, place: str) -> object:
     """A value of a record as a cell of a table, where it is of the feature's kind."""
     if feature.kind == "numeric":
         is_right, wanted = _is_number(value, feature), "a finite number"
@@ -161,7 +161,7 @@ def _cell(value: Any, feature: Feature, place: str) -> Any:
     return value if feature.kind == "numeric" else str(value)
 
 
-def _history(given: Mapping[str, Any], dataset: Dataset, place: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _history(given: Mapping[str, object], dataset: Dataset, place: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """All items met, and the encoded history features of the last of them."""
     if "history" not in given:
         for name in HISTORY:
@@ -201,7 +201,7 @@ def _usual_ages(dataset: Dataset, number: int) -> np.ndarray:
     return np.pad(usual, (number, 0), mode="edge")[len(usual) :]
 
 
-def _event_values(values: Any, feature: Feature, number: int, place: str) -> np.ndarray:
+def _event_values(values: object, feature: Feature, number: int, place: str) -> np.ndarray:
     least = 0 if feature.name == "history_age" else -math.inf
     if not _is_list(values) or not all(_is_number(value, feature) and value >= least for value in values):
         wanted = "the seconds since each event" if feature.name == "history_age" else "the rating of each item"
@@ -219,21 +219,21 @@ def _padded(values: np.ndarray, feature: Feature) -> np.ndarray:
     return padded
 
 
-def _is_list(value: Any) -> bool:
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, list | tuple | np.ndarray)
 
 
-def _is_id(value: Any) -> bool:
+def _is_id(value: object) -> TypeGuard[str | int]:
     return isinstance(value, str | numbers.Integral) and not isinstance(value, bool)
 
 
-def _is_category(value: Any) -> bool:
+def _is_category(value: object) -> bool:
     if isinstance(value, str | np.bool_ | numbers.Integral):
         return True
     return isinstance(value, numbers.Real) and math.isfinite(value)
 
 
-def _is_number(value: Any, feature: Feature) -> bool:
+def _is_number(value: object, feature: Feature) -> TypeGuard[float]:
     """Whether a value is a number, and stays one once it is standardised."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False

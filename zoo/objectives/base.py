@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar, TypeAlias
 
 import tensorflow as tf
 
@@ -13,6 +13,9 @@ from zoo.data.examples import Events, in_random_order, make_examples
 from zoo.errors import UserError
 from zoo.families import Recommender
 from zoo.registries import Registry
+
+# Numbers of examples; or, of streamed data, the examples themselves.
+ExampleTensors: TypeAlias = tf.Tensor | dict[str, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Batch:
         seed: `[2]` int32 seed of everything drawn in this step, the same on every replica.
         rows: `[n]` int32 places of these examples in the whole batch.
         size: Scalar int32, the examples of the whole batch over all replicas.
-        whole: `[size]` example numbers of the whole batch, for what pits its examples against each other.
+        whole: `[size]` example numbers of the whole batch, for objectives that compare its examples with each other.
             Where it is not given, each replica's share is a batch of its own for such an objective.
 
     Example:
@@ -34,11 +37,11 @@ class Batch:
     TensorShape([2, 4])
     """
 
-    examples: Any
+    examples: ExampleTensors
     seed: tf.Tensor
     rows: tf.Tensor
     size: tf.Tensor
-    whole: Any | None = None
+    whole: ExampleTensors | None = None
 
     def uniform(self, *shape: int, salt: int = 0, dtype: tf.DType = tf.float32) -> tf.Tensor:
         """Draws in [0, 1) of each example's own: drawn for the whole batch, of which this replica's rows are taken.
@@ -51,7 +54,7 @@ class Batch:
         Returns:
             `[n, *shape]`.
         """
-        return tf.gather(_uniform([self.size, *shape], self.salted(salt), dtype), self.rows)
+        return tf.gather(_uniform((self.size, *shape), self.salted(salt), dtype), self.rows)
 
     def shared_uniform(self, *shape: int, salt: int = 0, dtype: tf.DType = tf.float32) -> tf.Tensor:
         """Draws in [0, 1) that all examples share, the same on every replica.
@@ -70,14 +73,14 @@ class Batch:
         """A `[2]` seed of its own for every salt, the same on every replica."""
         return tf.random.experimental.stateless_fold_in(self.seed, salt, alg="philox")
 
-    def companions(self) -> tuple[Any, tf.Tensor]:
+    def companions(self) -> tuple[ExampleTensors, tf.Tensor]:
         """The examples that those of this replica are pitted against, and the places of its own among them."""
         if self.whole is None:
             return self.examples, tf.range(tf.size(self.rows))
         return self.whole, self.rows
 
 
-def _uniform(shape: Any, seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+def _uniform(shape: tf.Tensor | tuple[int | tf.Tensor, ...], seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Draws in [0, 1) that are the same on every device, compiled by XLA or not, as only whole numbers are."""
     kind, bits = (tf.int64, 53) if dtype == tf.float64 else (tf.int32, 24)
     draws = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=kind, alg="philox")
@@ -116,7 +119,7 @@ class Objective:
     num_examples: int
 
     # What `epoch` yields.
-    signature: Any = tf.TensorSpec([None], tf.int32)
+    signature: tf.TensorSpec | dict[str, tf.TensorSpec] = tf.TensorSpec([None], tf.int32)
 
     def __init__(self, model: Recommender, dataset: Dataset) -> None:
         self.model = model
@@ -131,7 +134,7 @@ class Objective:
         """
         return options.get("feedback") == "explicit"
 
-    def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
+    def epoch(self, seed: list[int], number: int) -> Iterator[ExampleTensors]:
         """The examples of an epoch; by default their numbers, see `in_random_order`."""
         return in_random_order(self.num_examples, seed, number)
 
@@ -171,11 +174,11 @@ class EventObjective(Objective):
         # What is asked in the end decides: a split in time asks to continue a history, any other to complete it.
         self._completes = not dataset.is_split_in_time
 
-    def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
+    def epoch(self, seed: list[int], number: int) -> Iterator[ExampleTensors]:
         """The interactions of an epoch; see `TrainingEvents.epoch`."""
         return self._events.epoch(seed, number)
 
-    def _at(self, examples: Any) -> Events:
+    def _at(self, examples: ExampleTensors) -> Events:
         return self._events.at(examples, self._completes)
 
 

@@ -13,7 +13,7 @@ from zoo.objectives.scoring import check_l2, l2_penalty, score
 
 @OBJECTIVES.register
 class BPR(EventObjective):
-    """`-log sigmoid` of the score of a positive less that of a negative.
+    """`-log sigmoid` of the score of a positive minus that of a negative.
 
     Args:
         model: The recommender to train.

@@ -47,7 +47,7 @@ class GBCE(Pointwise):
         others = self._events.num_items - FIRST_KNOWN - 1
         if negatives > others:
             raise UserError(
-                f"negatives must be at most {others}, the items of the catalogue but one. Received: {negatives}."
+                f"negatives must be at most {others}, one less than the items of the catalogue. Received: {negatives}."
             )
         self._positive_factor = 1 - t * (1 - negatives / others)
 

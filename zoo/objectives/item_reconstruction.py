@@ -20,7 +20,7 @@ class ItemReconstruction(Objective):
         model: The recommender to train: towers that know of a query no more than the user.
         dataset: The prepared data.
         feedback: `"implicit"`: cross-entropy over all users, those who have seen the item against all others.
-            `"explicit"`: squared error of the item's ratings, all other users left alone (AutoRec,
+            `"explicit"`: squared error of the item's ratings, without all other users (AutoRec,
             Sedhain et al., 2015), or cross-entropy if the labels are 0 and 1.
     """
 
@@ -31,7 +31,7 @@ class ItemReconstruction(Objective):
         super().__init__(model, dataset)
         if model.query_names != ["user"]:
             raise UserError(
-                f"Objective {self.name!r} needs an architecture that is asked by the user alone; "
+                f"Objective {self.name!r} needs an architecture that is asked by the user only; "
                 f"{model.architecture!r} is asked by {', '.join(model.query_names)}."
             )
         self._implicit = feedback == "implicit"

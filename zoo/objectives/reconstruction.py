@@ -20,8 +20,8 @@ class Reconstruction(Objective):
         model: The recommender to train, of the catalogue family.
         dataset: The prepared data.
         feedback: `"implicit"`: a multinomial likelihood of the items seen (Liang et al., 2018,
-            arXiv:1802.05814). `"explicit"`: squared error of the ratings of the items seen, all others
-            left alone (AutoRec, Sedhain et al., 2015), or cross-entropy if the labels are 0 and 1.
+            arXiv:1802.05814). `"explicit"`: squared error of the ratings of the items seen, without
+            all others (AutoRec, Sedhain et al., 2015), or cross-entropy if the labels are 0 and 1.
     """
 
     name = "reconstruction"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +12,7 @@ from zoo.errors import UserError
 from zoo.families import Recommender, Towers
 from zoo.objectives.base import check_at_least
 
-# The logit of what is no negative after all. Finite, for infinities become NaN where they meet.
+# The logit of what is no negative after all. Finite, because two infinities make a NaN.
 NEVER = float(np.finfo(np.float32).min)
 
 
@@ -31,7 +31,7 @@ class Scores(NamedTuple):
     lengths: tuple[tf.Tensor, tf.Tensor, tf.Tensor] | None = None
 
 
-def score(model: Recommender, query: Mapping[str, Any], positives: tf.Tensor, negatives: tf.Tensor) -> Scores:
+def score(model: Recommender, query: Mapping[str, tf.Tensor], positives: tf.Tensor, negatives: tf.Tensor) -> Scores:
     """Scores positives and negatives in training.
 
     Args:
@@ -55,7 +55,7 @@ def score(model: Recommender, query: Mapping[str, Any], positives: tf.Tensor, ne
     return Scores(scores[:, 0], scores[:, 1:])
 
 
-def _score_towers(model: Towers, query: Mapping[str, Any], own: tf.Tensor, shared: tf.Tensor | None) -> Scores:
+def _score_towers(model: Towers, query: Mapping[str, tf.Tensor], own: tf.Tensor, shared: tf.Tensor | None) -> Scores:
     queries, items = model.encode_query(query, training=True), model.encode_candidates(own, training=True)
     scores, squares = tf.reduce_sum(tf.expand_dims(queries, 1) * items, axis=-1), _squared_lengths(items)
     positive, negative = scores[:, 0], scores[:, 1:]

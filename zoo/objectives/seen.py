@@ -27,7 +27,7 @@ class SeenItems:
     def __init__(self, events: TrainingEvents) -> None:
         self._num_items = events.num_items
         users, items = unique_pairs(events)
-        # Items are the rows, for what is asked most is which of all users have seen a few shared items.
+        # Items are the rows, because what is asked most is which of all users have seen a few shared items.
         self._row = -(-(events.first.shape[0] - 1) // 8)
         self._table: tf.Tensor | None = None
         # Of streamed data nothing is known to be seen; a table of nothing would be a waste.

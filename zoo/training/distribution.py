@@ -2,7 +2,7 @@
 
 Every worker is a process that is started with the same settings and sees the same data. Each step's batch is dealt
 to the workers and their gradients are summed, so that all of them hold the same weights after every step, and what
-several learn is what one would have learnt from the whole batch. The first worker, the chief, alone writes files.
+several learn is what one would have learnt from the whole batch. Only the first worker, the chief, writes files.
 
 TensorFlow notices within half a minute that a worker is gone. Nothing can be trained without it, so the others end
 with an error, and all are started again with `resume`.
@@ -19,7 +19,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -39,11 +39,14 @@ OWN_SETTINGS = {
 # Where training runs has no part in what is learnt, so it may change when a run is taken up again.
 PLACE = {"train": {"strategy", "workers", "worker", "worker_timeout"}}
 
+# What JSON can hold.
+Json = TypeVar("Json")
+
 # Seconds between two attempts to reach the first worker.
 PAUSE = 0.1
 
 # A process joins its workers once, and stays with them.
-_joined: dict[tuple[Any, ...], tf.distribute.Strategy] = {}
+_joined: dict[tuple[str | int, ...], tf.distribute.Strategy] = {}
 
 
 def make_strategy(config: Config) -> tf.distribute.Strategy:
@@ -96,7 +99,7 @@ def cluster(config: TrainConfig) -> tuple[list[str], int]:
         config: The training settings.
 
     Returns:
-        The workers, none where there is but this process, and the index of this one.
+        The workers, none if there is only this process, and the index of this one.
 
     Raises:
         UserError: If an address is no `host:port` or comes twice, or this worker's own place is not known.
@@ -235,7 +238,7 @@ def _report(workers: Sequence[str], index: int, settings: str, timeout: float) -
             # The first one may have come just now, and waits as long for the others.
             answer = _receive(connection, timeout + 1)
             if "problem" in answer:
-                return answer["problem"]
+                return str(answer["problem"])
         time.sleep(PAUSE)
     return _absent(0, workers, timeout)
 
@@ -252,11 +255,11 @@ def _address(worker: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _send(connection: socket.socket, message: Mapping[str, Any]) -> None:
+def _send(connection: socket.socket, message: Mapping[str, object]) -> None:
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _receive(connection: socket.socket, timeout: float) -> dict[str, Any]:
+def _receive(connection: socket.socket, timeout: float) -> dict[str, object]:
     """A message, or an empty one if whoever is there says something else or nothing."""
     connection.settimeout(timeout)
     try:
@@ -273,7 +276,7 @@ def is_chief() -> bool:
     return resolver is None or resolver.task_id == 0
 
 
-def from_chief(value: Any) -> Any:
+def from_chief(value: Json) -> Json:
     """What the chief gives here, on every worker; what the others give is ignored.
 
     Args:

@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +21,7 @@ from zoo.errors import UserError, ZooError, unknown_name
 from zoo.evaluation.metrics import gain
 from zoo.families import Recommender
 from zoo.memory import check_memory
-from zoo.objectives.base import Batch, Objective
+from zoo.objectives.base import Batch, ExampleTensors, Objective
 from zoo.training.distribution import array_from_chief, from_chief, is_chief
 from zoo.training.optimizers import make_optimizer, sum_duplicates
 
@@ -189,7 +188,7 @@ class Trainer:
         self.progress = progress
 
     @staticmethod
-    def _array(arrays: Mapping[str, np.ndarray], name: str, like: Any) -> np.ndarray:
+    def _array(arrays: Mapping[str, np.ndarray], name: str, like: keras.Variable | tf.Variable) -> np.ndarray:
         array = arrays[name] if is_chief() else np.zeros(like.shape, tf.as_dtype(like.dtype).as_numpy_dtype)
         if array.shape != tuple(like.shape):
             raise ValueError(f"{name} has the shape {array.shape}, expected {tuple(like.shape)}")
@@ -202,7 +201,7 @@ class Trainer:
         logs = {"loss": float(np.average([loss for loss, _ in losses], weights=[n for _, n in losses]))}
         logs["seconds"] = time.perf_counter() - started
         with self._averaged():
-            # All workers go by the figures of one, for they must stop after the same epoch.
+            # All workers go by the figures of one, because they must stop after the same epoch.
             logs.update(from_chief(self.validate() if is_chief() else {}))
             self.progress.epoch += 1
             self.progress.history.append(logs)
@@ -212,10 +211,10 @@ class Trainer:
         if self.folder:
             self._save()
 
-    def _calls(self) -> Iterator[tuple[Any, int, int]]:
+    def _calls(self) -> Iterator[tuple[ExampleTensors, int, int]]:
         """The examples of each call of an epoch, its first step and how many steps it has."""
         size, step = self.config.batch_size, 0
-        # The order of an epoch depends on the seed and its number alone, so a resumed run repeats it.
+        # The order of an epoch depends only on the seed and its number, so a resumed run repeats it.
         seed = [self.config.seed, self.progress.epoch]
         for examples in self.objective.epoch(seed, size * self.config.steps_per_execution):
             number = len(tf.nest.flatten(examples)[0])
@@ -227,7 +226,7 @@ class Trainer:
                     yield _part(examples, start, end), step, steps
                 step += steps
 
-    def _call(self, examples: Any, first: int, number: int) -> tuple[float, int]:
+    def _call(self, examples: ExampleTensors, first: int, number: int) -> tuple[float, int]:
         """Runs some steps; gives their mean loss and number."""
         self.callbacks.on_train_batch_begin(first)
         steps = [tf.constant(value, tf.int32) for value in (self.progress.epoch, first, first + number)]
@@ -243,7 +242,7 @@ class Trainer:
         self.callbacks.on_train_batch_end(first + number - 1, {"loss": float(loss)})
         return float(loss), number
 
-    def _run_compiled(self, examples: Any, *steps: tf.Tensor) -> tuple[Any, Any]:
+    def _run_compiled(self, examples: ExampleTensors, *steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         try:
             return self._xla_steps(examples, *steps)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
@@ -263,8 +262,8 @@ class Trainer:
         )
 
     def _run_steps(
-        self, examples: Any, epoch: tf.Tensor, first: tf.Tensor, end: tf.Tensor, are_full: bool = False
-    ) -> tuple[Any, Any]:
+        self, examples: ExampleTensors, epoch: tf.Tensor, first: tf.Tensor, end: tf.Tensor, are_full: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean loss of the steps, and the first one whose loss was not finite, or -1.
 
         Args:
@@ -285,7 +284,7 @@ class Trainer:
             failed = tf.where((failed < 0) & ~tf.math.is_finite(loss), step, failed)
         return total / tf.cast(end - first, tf.float32), failed
 
-    def _step(self, examples: Any, seed: tf.Tensor) -> tf.Tensor:
+    def _step(self, examples: ExampleTensors, seed: tf.Tensor) -> tf.Tensor:
         """One replica's part of a step; gives the mean loss of the whole batch."""
         replica = tf.distribute.get_replica_context()
         size = tf.shape(tf.nest.flatten(examples)[0])[0]
@@ -339,13 +338,13 @@ class Trainer:
         elif self.config.patience is not None and progress.epoch - progress.best_epoch >= self.config.patience:
             progress.stopped = True
 
-    def _variables(self) -> list[Any]:
+    def _variables(self) -> list[keras.Variable | tf.Variable]:
         return [*self.model.variables, *self.optimizer.variables, *self.averages]
 
     def _save(self) -> None:
         assert self.folder is not None
         unfinished = self.folder / f"unfinished-{CHECKPOINT}"
-        # One array at a time, for all of them together may be larger than what memory is left.
+        # One array at a time, because all of them together may be larger than what memory is left.
         with zipfile.ZipFile(unfinished, "w") as archive:
             for name, array in self._arrays():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -360,22 +359,22 @@ class Trainer:
             yield f"best/{index}", weight
 
 
-def _part(examples: Any, start: Any, end: Any) -> Any:
+def _part(examples: ExampleTensors, start: int | tf.Tensor, end: int | tf.Tensor) -> ExampleTensors:
     """Some of the examples, which are a tensor or a dictionary of tensors."""
     return tf.nest.map_structure(lambda one: one[start:end], examples)
 
 
-def _batch(examples: Any, start: tf.Tensor, size: int) -> Any:
+def _batch(examples: ExampleTensors, start: tf.Tensor, size: int) -> ExampleTensors:
     """So many examples, of a shape that is known beforehand."""
     return tf.nest.map_structure(lambda one: tf.slice(one, [start], [size]), examples)
 
 
-def _padded(examples: Any, size: int) -> Any:
+def _padded(examples: ExampleTensors, size: int) -> ExampleTensors:
     """The examples and some that are none, so that XLA does not compile once more for the last call of an epoch."""
     return tf.nest.map_structure(lambda one: tf.pad(one, [[0, size - len(one)]]), examples)
 
 
-def _scaled(gradient: Any, factor: tf.Tensor) -> Any:
+def _scaled(gradient: tf.Tensor | tf.IndexedSlices, factor: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
     return gradient * factor

@@ -1,6 +1,6 @@
 """Keras optimizers that update embedding tables by row, so that a step costs what its batch costs.
 
-The gradient of a table is zero but for the rows that a batch looked up. A dense optimizer still walks over the
+The gradient of a table is zero except in the rows that a batch looked up. A dense optimizer still walks over the
 whole table; these update the looked-up rows and leave all others, and their moments, untouched. Rows that are
 looked up more than once have their gradients summed first.
 
@@ -16,19 +16,24 @@ SGD without either, and Adagrad, are the same for all rows. Keras' other optimiz
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from zoo.errors import UserError, unknown_name
+from zoo.keras_internals import GradientsSummedBefore, slot_of
 
 if TYPE_CHECKING:
     from zoo.config import TrainConfig
 
 
-class RowWise(keras.optimizers.Optimizer):
+# Of a table that a batch looked rows up in, the gradient of these rows.
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+
+
+class RowWise(GradientsSummedBefore):
     """Mixed into a Keras optimizer: rows for tables, the optimizer's own update for everything else.
 
     Args:
@@ -45,8 +50,8 @@ class RowWise(keras.optimizers.Optimizer):
         super().__init__(weight_decay=None, **kwargs)
         self.decay, self.l2 = decay, l2
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Updates one variable. A `tf.IndexedSlices` gradient updates its rows alone; see `takes_duplicates`."""
+    def update_step(self, gradient: Gradient, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
+        """Updates one variable. A `tf.IndexedSlices` gradient updates its rows only; see `takes_duplicates`."""
         rate = tf.cast(learning_rate, variable.dtype)
         if not isinstance(gradient, tf.IndexedSlices):
             if self.l2:
@@ -64,7 +69,7 @@ class RowWise(keras.optimizers.Optimizer):
             change += rate * self.decay * weights
         variable.scatter_update(tf.IndexedSlices(weights - change, rows))
 
-    def row_change(self, rows: Any, gradient: Any, variable: Any, rate: Any) -> Any:
+    def row_change(self, rows: tf.Tensor, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor) -> tf.Tensor:
         """What is taken off rows of a table, `[n, dim]`; the optimizer's state of these rows is brought up to date."""
         raise NotImplementedError
 
@@ -73,13 +78,6 @@ class RowWise(keras.optimizers.Optimizer):
         """Whether a row may come more than once in a sparse gradient; else `sum_duplicates` is to be called first."""
         return False
 
-    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
-        # Keras would sum gradients over all replicas here; the trainer has done so, to clip them.
-        return grads_and_vars
-
-    def _slot(self, slots: list[Any], variable: Any) -> Any:
-        return slots[self._get_variable_index(variable)].value
-
 
 class Dense(RowWise):
     """Mixed into a Keras optimizer that has no update by row."""
@@ -87,7 +85,7 @@ class Dense(RowWise):
     # At most two, and the gradient of all rows.
     slots = 3
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: Gradient, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
         """Updates one variable, all of it."""
         super().update_step(tf.convert_to_tensor(gradient), variable, learning_rate)
 
@@ -102,7 +100,7 @@ class SGD(RowWise, keras.optimizers.SGD):
         """Whether an update is the gradient and nothing else, so that it does not matter in how many parts it comes."""
         return not (self.l2 or self.decay)
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: Gradient, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
         """Updates one variable."""
         if isinstance(gradient, tf.IndexedSlices) and self.takes_duplicates:
             rate = tf.cast(learning_rate, variable.dtype)
@@ -110,7 +108,7 @@ class SGD(RowWise, keras.optimizers.SGD):
         else:
             super().update_step(gradient, variable, learning_rate)
 
-    def row_change(self, rows: Any, gradient: Any, variable: Any, rate: Any) -> Any:
+    def row_change(self, rows: tf.Tensor, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor) -> tf.Tensor:
         """The gradient, scaled."""
         return rate * gradient
 
@@ -120,9 +118,9 @@ class Adagrad(RowWise, keras.optimizers.Adagrad):
 
     slots = 1
 
-    def row_change(self, rows: Any, gradient: Any, variable: Any, rate: Any) -> Any:
+    def row_change(self, rows: tf.Tensor, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor) -> tf.Tensor:
         """The gradient over the root of all squared ones so far."""
-        slot = self._slot(self._accumulators, variable)
+        slot = slot_of(self, "accumulators", variable)
         accumulated = tf.gather(slot, rows) + tf.square(gradient)
         slot.scatter_update(tf.IndexedSlices(accumulated, rows))
         return rate * gradient / tf.sqrt(accumulated + self.epsilon)
@@ -131,9 +129,9 @@ class Adagrad(RowWise, keras.optimizers.Adagrad):
 class Adam(RowWise, keras.optimizers.Adam):
     """Adam by row (Kingma and Ba, 2015, arXiv:1412.6980), also known as lazy Adam."""
 
-    def row_change(self, rows: Any, gradient: Any, variable: Any, rate: Any) -> Any:
+    def row_change(self, rows: tf.Tensor, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor) -> tf.Tensor:
         """The mean gradient over the root of the mean square, both corrected for their start at zero."""
-        means, squares = self._slot(self._momentums, variable), self._slot(self._velocities, variable)
+        means, squares = slot_of(self, "momentums", variable), slot_of(self, "velocities", variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
         mean = tf.gather(means, rows)
         mean += (1 - self.beta_1) * (gradient - mean)
@@ -163,7 +161,7 @@ def make_optimizer(config: TrainConfig, total_steps: int) -> RowWise:
     name = config.optimizer.lower()
     if name not in kinds:
         raise unknown_name("optimizer", config.optimizer, kinds)
-    settings: dict[str, Any] = {"decay": config.weight_decay, "l2": config.l2}
+    settings: dict[str, float] = {"decay": config.weight_decay, "l2": config.l2}
     if config.epsilon is not None:
         if not hasattr(kinds[name](), "epsilon"):
             raise UserError(f"train.epsilon does nothing with train.optimizer={config.optimizer}. Leave it out.")
@@ -183,7 +181,7 @@ def _dense_optimizers() -> dict[str, type[RowWise]]:
     }
 
 
-def learning_rate(config: TrainConfig, total_steps: int) -> Any:
+def learning_rate(config: TrainConfig, total_steps: int) -> float | Schedule:
     """The constant learning rate of a config, or its schedule: a linear warm-up, then what the schedule says."""
     if config.schedule == "constant" and not config.warmup_steps:
         return config.learning_rate
@@ -204,7 +202,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, peak: float, kind: str, warmup_steps: int, total_steps: int) -> None:
         self.peak, self.kind, self.warmup_steps, self.total_steps = peak, kind, warmup_steps, total_steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """The learning rate of a step, counted from 0."""
         step = tf.cast(step, tf.float32)
         rise = tf.minimum((step + 1) / max(self.warmup_steps, 1), 1.0)
@@ -213,13 +211,13 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         fall = {"constant": 1.0, "linear": 1 - passed, "cosine": 0.5 * (1 + tf.cos(np.pi * passed))}[self.kind]
         return self.peak * rise * fall
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, float | str]:
         """The arguments."""
         return dict(vars(self))
 
 
-def sum_duplicates(gradient: Any) -> Any:
-    """Sums what a sparse gradient has of the same row; leaves a dense one alone."""
+def sum_duplicates(gradient: Gradient) -> Gradient:
+    """Sums what a sparse gradient has of the same row; leaves a dense one as it is."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     rows, place = tf.unique(gradient.indices)

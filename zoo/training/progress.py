@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from rich.progress import (
     BarColumn,
@@ -29,7 +27,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._loss = self._metric = "-"
         self._epoch = 0
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts the bar."""
         self._bar = Progress(
             SpinnerColumn(),
@@ -43,7 +41,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._task = self._bar.add_task(self._name, total=self.params["epochs"] * self.params["steps"])
         self._bar.start()
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Notes the epoch."""
         self._epoch = epoch
         self._show(epoch * self.params["steps"])
@@ -59,7 +57,7 @@ class ProgressBar(keras.callbacks.Callback):
             self._metric = f"{logs[self._monitor]:.4f}"
         self._show((epoch + 1) * self.params["steps"])
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Ends the bar where training ended, which may be early."""
         self._bar.update(self._task, total=(self._epoch + 1) * self.params["steps"])
         self._bar.stop()

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -33,10 +33,13 @@ from zoo.training.distribution import PLACE, from_chief, is_chief, losing_worker
 from zoo.training.loop import CHECKPOINT, Trainer
 from zoo.training.progress import ProgressBar
 
+# Interactions: prepared, a frame, or where they are.
+Source: TypeAlias = Dataset | pd.DataFrame | str | Path
+
 
 def train(
     model: str,
-    source: Dataset | pd.DataFrame | str | Path | None = None,
+    source: Source | None = None,
     *,
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -105,7 +108,7 @@ def _kept_if_resumable(unfinished: Path, overwrite: bool) -> Iterator[None]:
         raise
 
 
-def _dataset(config: Config, source: Any, scratch: Path | None = None) -> Dataset:
+def _dataset(config: Config, source: Source | None, scratch: Path | None = None) -> Dataset:
     """The prepared data; what is streamed is written into a new folder in `scratch`."""
     if config.data.stream:
         _check_streamable(config)
@@ -145,7 +148,9 @@ def _check_streamable(config: Config) -> None:
     check_streamable(config.train.objective or known.objective)
 
 
-def _dataset_of_folder(config: Config, source: Any, unfinished: Path, resume: bool, overwrite: bool) -> Dataset:
+def _dataset_of_folder(
+    config: Config, source: Source | None, unfinished: Path, resume: bool, overwrite: bool
+) -> Dataset:
     """Prepares the data and an unfinished folder, or takes up the folder of an interrupted run."""
     described = config.model_dump(mode="json", exclude=PLACE)
     # What was written last; without it there is nothing to take up.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.endpoints import Endpoint, EndpointGraphs, TensorInfo
-from zoo.errors import UserError
+from export.formats.onnx.opsets import check_opset
 from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN, Vocabulary
 
-NAME = "onnx"
-# From the first in which ScatterND can add up to the last that the oldest ONNX Runtime of `pyproject.toml` runs.
-OLDEST_OPSET = 16
-DEFAULT_OPSET = 17
-LATEST_OPSET = 21
 # The converter's last; from there on, ONNX's own version converter does the rest.
 CONVERTER_OPSET = 18
 # Later ones store keys as tensors, which loads no faster and takes twice the space for integers.
@@ -40,7 +35,9 @@ TYPES = {
 Weights = dict[str, np.ndarray]
 
 
-def write(graphs: EndpointGraphs, vocabularies: dict[str, Vocabulary], folder: Path, opset: int | None = None) -> None:
+def write(
+    graphs: EndpointGraphs, vocabularies: Mapping[str, Vocabulary], folder: Path, opset: int | None = None
+) -> None:
     """Writes `folder/<endpoint>.onnx` for every endpoint, and `<endpoint>.onnx.data` beside one beyond 2 GB.
 
     Args:
@@ -62,17 +59,6 @@ def write(graphs: EndpointGraphs, vocabularies: dict[str, Vocabulary], folder: P
         _fold(model, weights)
         _add_edges(model, endpoint, vocabularies, weights)
         _save(model, weights, folder / f"{endpoint.name}.onnx")
-
-
-def check_opset(opset: int | None) -> int:
-    """The operator set to write, by default `DEFAULT_OPSET`. Raises a `UserError` if it cannot be written."""
-    if opset is None:
-        return DEFAULT_OPSET
-    if isinstance(opset, bool) or not isinstance(opset, int) or not OLDEST_OPSET <= opset <= LATEST_OPSET:
-        raise UserError(
-            f"Cannot write ONNX opset {opset!r}. Expected a whole number from {OLDEST_OPSET} to {LATEST_OPSET}."
-        )
-    return opset
 
 
 def _convert(function: Any, endpoint: Endpoint, opset: int) -> tuple[Any, Weights]:
@@ -245,7 +231,7 @@ def _size(arrays: Iterable[np.ndarray]) -> int:
     return sum(array.nbytes for array in arrays)
 
 
-def _add_edges(model: Any, endpoint: Endpoint, vocabularies: dict[str, Vocabulary], weights: Weights) -> None:
+def _add_edges(model: Any, endpoint: Endpoint, vocabularies: Mapping[str, Vocabulary], weights: Weights) -> None:
     """Replaces the index inputs and outputs of a converted graph by raw ones, in the endpoint's order."""
     graph = model.graph
     # An input that the architecture does not need was dropped by the converter.

@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 
 import export
-from export.bundle.publishing import Options, publish_bundle
-from export.formats.runtimes import open_runtime
+from export.bundle.options import Options
+from export.bundle.publishing import publish_bundle
+from export.formats import open_runtime
 from export.serving import tfrs
 from export.verification.queries import sample_queries
 from export.verification.reference import load_reference

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ def text_encoder(name: str = "tfidf", *, dim: int | None = None) -> TextEncoder:
     return TEXT_ENCODERS[kind](dim, model=model)
 
 
-def encode_texts(fitted: Mapping[str, Any], texts: Iterable[str]) -> np.ndarray:
+def encode_texts(fitted: Mapping[str, object], texts: Iterable[str]) -> np.ndarray:
     """Encodes texts with what an encoder stored, e.g. those of items that came later.
 
     Args:
@@ -50,4 +49,4 @@ def encode_texts(fitted: Mapping[str, Any], texts: Iterable[str]) -> np.ndarray:
     >>> encode_texts(fitted, ["kettle", ""]).shape
     (2, 2)
     """
-    return TEXT_ENCODERS[fitted["encoder"]](fitted=fitted).encode(texts)
+    return TEXT_ENCODERS[str(fitted["encoder"])](fitted=fitted).encode(texts)

@@ -10,7 +10,6 @@ import tensorflow as tf
 from export.endpoints import Endpoint, EndpointGraphs, TensorInfo
 from zoo.schema import PADDING, UNKNOWN, Vocabulary
 
-NAME = "saved_model"
 VERSION = "1"
 
 

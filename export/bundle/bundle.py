@@ -1,0 +1,111 @@
+"""A published bundle, opened."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from export import markdown
+from export.bundle.manifest import Manifest, edited, read
+from export.bundle.options import Options
+from export.endpoints import Endpoint
+from export.formats.base import FORMATS, find_artefact
+from export.verification.comparison import Check
+from zoo.errors import UserError
+
+# The trained model itself, which a refresh of the catalogue starts from.
+MODEL = "model"
+# What was fitted to the data: schema, vocabularies, text encoders.
+PREPROCESSING = "preprocessing"
+# What to show a person for every known item.
+TITLES = "titles.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A published bundle. Printed, it is a summary of a few lines.
+
+    Args:
+        folder: Where it is.
+        manifest: What its `manifest.json` says.
+    """
+
+    folder: Path
+    manifest: Manifest = dataclasses.field(repr=False)
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats it holds."""
+        return tuple(self.manifest["formats"])
+
+    @property
+    def artefacts(self) -> tuple[str, ...]:
+        """Its artefacts, e.g. its formats and the quantized TFLite files."""
+        return tuple(self.manifest["artefacts"])
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Its endpoints."""
+        return tuple(Endpoint.from_json(name, values) for name, values in self.manifest["endpoints"].items())
+
+    @property
+    def version(self) -> str:
+        """Its version, a whole number."""
+        return self.manifest["version"]
+
+    @property
+    def options(self) -> Options:
+        """How it was written."""
+        return Options.from_json(self.manifest["options"])
+
+    @property
+    def checks(self) -> list[Check]:
+        """The checks that it passed when it was published."""
+        return [Check.from_json(check) for check in self.manifest.get("checks", [])]
+
+    def __str__(self) -> str:
+        architecture, data = self.manifest["recipe"]["name"], self.manifest["data"]["name"]
+        lines = [f"{self.folder}: {architecture} on {data}, version {self.version}"]
+        checks = self.checks
+        for name in self.artefacts:
+            size = markdown.size(find_artefact(name)[1].size(self.folder, self.version))
+            lines.append(f"  {name}: {size}, {worst_figures([c for c in checks if c.artefact == name])}")
+        return "\n".join(lines)
+
+
+def worst_figures(checks: list[Check]) -> str:
+    """The worst figure of every kind of check, e.g. `largest difference 4.8e-07`."""
+    worst: dict[str, Check] = {}
+    for check in checks:
+        if check.what not in worst or check.is_worse_than(worst[check.what]):
+            worst[check.what] = check
+    return ", ".join(f"{what} {check.shown_figure}" for what, check in worst.items())
+
+
+def open_bundle(folder: str | Path) -> Bundle:
+    """The bundle in a folder, whose files are all as they were written.
+
+    Args:
+        folder: The folder of the bundle.
+
+    Returns:
+        The `Bundle`.
+
+    Raises:
+        UserError: If there is none, it is of another format, or a file of it is missing, truncated, edited or was
+            added.
+    """
+    opened = Bundle(Path(folder), read(Path(folder)))
+    for name in opened.formats:
+        if name not in FORMATS:
+            raise UserError(
+                f"{folder}: holds the format {name!r}, which is not registered. Name the file that registers it in "
+                "ZOO_PLUGINS, or install its package."
+            )
+    try:
+        is_sound = opened.endpoints and opened.artefacts == opened.options.artefacts
+    except (UserError, KeyError, TypeError, ValueError, AttributeError, AssertionError):
+        is_sound = False
+    if not is_sound:
+        raise edited(Path(folder))
+    return opened

@@ -1,0 +1,62 @@
+"""Raw values of requests: the batches that they are sent in, and the indices and numbers that a model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from export.endpoints import Endpoint
+    from zoo.schema import Feature, Vocabulary
+
+    Vocabularies = Mapping[str, Vocabulary]
+
+# Tensors by name.
+Values = dict[str, np.ndarray]
+
+
+def batches(inputs: Values, size: int) -> Iterator[Values]:
+    """The inputs, `size` rows at a time."""
+    for start in range(0, len(next(iter(inputs.values()))), size):
+        yield {name: values[start : start + size] for name, values in inputs.items()}
+
+
+def encoded_ids(values: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
+    """Indices of raw values of any shape."""
+    return vocabulary.index(values.ravel()).reshape(values.shape)
+
+
+def encoded_numbers(feature: Feature, values: np.ndarray) -> np.ndarray:
+    """Raw numbers, or the vector of a text, of a query feature as the model reads them."""
+    if feature.kind == "text":
+        return values
+    return np.nan_to_num((values - feature.mean) / feature.std, nan=0.0).astype(np.float32)
+
+
+def indexed(endpoint: Endpoint, values: Values, vocabularies: Vocabularies) -> Values:
+    """Raw inputs of an endpoint, with indices in place of what is looked up in a vocabulary."""
+    return {
+        info.name: encoded_ids(values[info.name], vocabularies[info.vocabulary])
+        if info.vocabulary
+        else values[info.name]
+        for info in endpoint.inputs
+    }
+
+
+def vocabularies_of(endpoints: Iterable[Endpoint], vocabularies: Vocabularies) -> dict[str, Vocabulary]:
+    """The vocabularies that some input or output of an endpoint is looked up in."""
+    infos = (info for endpoint in endpoints for info in (*endpoint.inputs, *endpoint.outputs))
+    used = {info.vocabulary for info in infos}
+    return {name: vocabulary for name, vocabulary in vocabularies.items() if name in used}
+
+
+def storable(values: np.ndarray) -> np.ndarray:
+    """Raw values that a file can hold without pickles. Strings as objects become strings of a fixed width."""
+    return values.astype(str) if values.dtype == object else values
+
+
+def stored(values: np.ndarray) -> np.ndarray:
+    """The raw values that `storable` changed."""
+    return values.astype(object) if values.dtype.kind == "U" else values
