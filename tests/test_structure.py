@@ -43,7 +43,7 @@ LAYERS = (
 )
 
 # Words that are compared with something else than the name of an object: an expert, a sampler.
-OTHER_MEANINGS = {("zoo.models.elcorec_llm", "elcorec"), ("zoo.objectives.samplers", "popularity")}
+OTHER_MEANINGS = {("zoo.objectives.samplers", "popularity")}
 # What is left to move into the object that has the name.
 LEFT: set[tuple[str, str]] = set()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias
 
 import keras
+import tensorflow as tf
 
 
 def flatten_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
@@ -23,3 +25,40 @@ def flatten_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     ['last']
     """
     return layer._flatten_layers()
+
+
+# What an optimizer keeps of every variable that it trains.
+Slot: TypeAlias = Literal["accumulators", "momentums", "velocities"]
+
+
+def slot_of(optimizer: keras.optimizers.Optimizer, slot: Slot, variable: keras.Variable) -> tf.Variable:
+    """The state that an optimizer keeps of one variable, to be read and updated by row.
+
+    Args:
+        optimizer: A built optimizer of Keras that keeps this state.
+        slot: Which state.
+        variable: The variable.
+
+    Returns:
+        A TensorFlow variable of the shape of `variable`.
+
+    Example:
+
+    >>> table, adam = keras.Variable([1.0, 2.0]), keras.optimizers.Adam()
+    >>> adam.build([table])
+    >>> slot_of(adam, "momentums", table).numpy()
+    array([0., 0.], dtype=float32)
+    """
+    return getattr(optimizer, f"_{slot}")[optimizer._get_variable_index(variable)].value
+
+
+class GradientsSummedBefore(keras.optimizers.Optimizer):
+    """Mixed into an optimizer whose gradients are summed over all replicas before it gets them.
+
+    Keras would sum them once more.
+    """
+
+    def _all_reduce_sum_gradients(
+        self, grads_and_vars: Sequence[tuple[tf.Tensor, keras.Variable]]
+    ) -> Sequence[tuple[tf.Tensor, keras.Variable]]:
+        return grads_and_vars

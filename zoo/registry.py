@@ -45,6 +45,7 @@ class Spec:
         solver: How its weights are solved; empty for an architecture that trains with an objective.
         paper: Where it comes from.
         ordered: Whether histories must have an order.
+        moved: Hparams that it had once, with the architecture that has them now.
         file: Where it is defined.
         module: The module to import it from, if it is of an installed package.
     """
@@ -58,6 +59,7 @@ class Spec:
     solver: str = ""
     paper: str = ""
     ordered: bool = False
+    moved: Mapping[str, str] = dataclasses.field(default_factory=dict)
     file: str = ""
     module: str = ""
     # Types where the file was run, their text where it was only read.
@@ -88,6 +90,11 @@ class Spec:
 
         >>> spec("ncf").check_hparams({"hidden": [64, 32]})
         """
+        for name in self.moved.keys() & hparams.keys():
+            raise UserError(
+                f"{self.name!r} has no hparam {name!r} any more. It belongs to the architecture {self.moved[name]!r}: "
+                f"use that one, or leave {name!r} out."
+            )
         # Pydantic takes its time to be imported, and a list of architectures needs no check.
         from zoo.options import check_options
 
@@ -103,6 +110,7 @@ def register(
     solver: str = "",
     paper: str = "",
     ordered: bool = False,
+    moved: Mapping[str, str] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Registers an architecture: a function from a schema and hparams to one of the three families.
 
@@ -115,6 +123,7 @@ def register(
             `solver` to its family.
         paper: Where it comes from, e.g. `"arXiv:1708.05031"`.
         ordered: Whether it is meaningless on histories without an order.
+        moved: Hparams that it had once, with the architecture that has them now, for the error message.
 
     Returns:
         A decorator that leaves the function as it is.
@@ -154,6 +163,7 @@ def register(
             summary=_first_line(function.__doc__ or (module.__doc__ if module else None)),
             paper=paper,
             ordered=ordered,
+            moved=dict(moved or {}),
             file=inspect.getsourcefile(function) or "",
             module=function.__module__,
         )

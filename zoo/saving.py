@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,14 +11,22 @@ from zoo.arrays import load_arrays, save_arrays
 from zoo.data.dataset import STREAM, Dataset
 from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
+from zoo.families import Recommender
+from zoo.families.base import Recipe
 from zoo.registry import build
 from zoo.schema import Schema
 
-if TYPE_CHECKING:
-    from zoo.families import Recommender
-
 RECIPE = "recipe.json"
 WEIGHTS = "weights.npz"
+
+
+def rebuild(recipe: Recipe) -> Recommender:
+    """The architecture that a recipe describes, with the weights it starts from."""
+    return build(recipe["name"], Schema.from_json(recipe["schema"]), **recipe["hparams"])
+
+
+# By this `keras.saving.load_model` opens what `model.save` wrote.
+Recommender.rebuild = staticmethod(rebuild)
 
 
 def write_recommender(model: Recommender, folder: Path) -> None:
@@ -38,7 +45,7 @@ def read_recommender(folder: Path) -> Recommender:
         UserError: If its architecture has changed since.
     """
     recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-    model = build(recipe["name"], Schema.from_json(recipe["schema"]), **recipe["hparams"])
+    model = rebuild(recipe)
     weights = list(load_arrays(folder / WEIGHTS).values())
     if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
         raise UserError(

@@ -71,11 +71,11 @@ def show(arguments: argparse.Namespace) -> None:
     read_records(asked[1:], data)  # This reports a mistake before the training.
 
     run = zoo.train(
-        "elcorec",
+        "elcorec_graph",
         data,
         out=arguments.out,
         overwrite=True,
-        hparams={"propagation": "graph", "embedding_dim": 16, "heads": 2, "units": 16, "id_dropout": 0.3},
+        hparams={"embedding_dim": 16, "heads": 2, "units": 16, "id_dropout": 0.3},
         train={"epochs": arguments.epochs, "batch_size": 64, "learning_rate": 1e-3, "patience": 3},
     )
     evaluation = run.evaluate()

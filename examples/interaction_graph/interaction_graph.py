@@ -39,7 +39,7 @@ LEFT, MIDDLE, RIGHT = 0.0, 1.0, 1.65
 def main() -> None:
     """Reads the command line. A mistake in it or in a table is an error without a traceback."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", help="Folder of a run of elcorec with propagation=graph. By default one is trained.")
+    parser.add_argument("--run", help="Folder of a run of elcorec_graph. By default one is trained.")
     parser.add_argument("--interactions", default=TABLES / "ratings.csv", help="user, item, rating, timestamp")
     parser.add_argument("--users", default=TABLES / "users.csv", help="user and any features of users")
     parser.add_argument("--items", default=TABLES / "films.csv", help="item, title and any features of items")
@@ -77,8 +77,8 @@ def train(arguments: argparse.Namespace) -> Run:
     )
     if arguments.user is not None and arguments.user not in data.vocabularies["user"]:
         raise unknown_name("user", arguments.user, map(str, data.vocabularies["user"].values))
-    hparams = {"propagation": "graph", "embedding_dim": 16, "heads": 2, "units": 16, "id_dropout": 0.3}
-    return zoo.train("elcorec", data, hparams=hparams, train={"epochs": arguments.epochs, "batch_size": 64})
+    hparams = {"embedding_dim": 16, "heads": 2, "units": 16, "id_dropout": 0.3}
+    return zoo.train("elcorec_graph", data, hparams=hparams, train={"epochs": arguments.epochs, "batch_size": 64})
 
 
 @dataclasses.dataclass
@@ -135,7 +135,7 @@ def explain(run: Run, user: str | None = None, item: str | None = None) -> Why:
     }
     there = {layer.name for layer in model.layers}
     if names["you"] not in there:
-        raise UserError(f"The run is of {model.architecture!r} without a graph. Train elcorec with propagation=graph.")
+        raise UserError(f"The run is of {model.architecture!r} without a graph. Train elcorec_graph.")
     users, items = data.vocabularies["user"], data.vocabularies["item"]
     if user is None:
         user = users.lookup(data.interactions["user"].mode().to_numpy())[0]

@@ -51,7 +51,7 @@ def show(arguments: argparse.Namespace) -> None:
         data,
         out=arguments.out,
         overwrite=True,
-        hparams={"propagation": "bipartite", "embedding_dim": 16, "dropout": 0.1, "id_dropout": 0.2},
+        hparams={"embedding_dim": 16, "dropout": 0.1, "id_dropout": 0.2},
         train={"epochs": arguments.epochs, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 0.0, "patience": 5},
     )
     evaluation = run.evaluate()

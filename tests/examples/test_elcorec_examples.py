@@ -216,5 +216,5 @@ def test_an_item_that_the_run_does_not_have_is_an_error(films, folder, script):
 def test_a_run_without_a_graph_is_an_error(tracks, folder, script):
     code, _, err = script("interaction_graph", "--run", "tracks", cwd=folder)
     assert code == 2
-    assert "The run is of 'elcorec' without a graph. Train elcorec with propagation=graph." in err
+    assert "The run is of 'elcorec' without a graph. Train elcorec_graph." in err
     assert not (folder / "why.png").exists()

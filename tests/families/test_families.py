@@ -192,10 +192,10 @@ def test_pairs_score_the_same_in_small_chunks(datasets, models, queries, monkeyp
     assert sizes == [16, 16]
 
 
-def test_the_graph_of_elcorec_has_the_recent_events_only(datasets):
+def test_elcorec_graph_has_the_recent_events_only(datasets):
     data = datasets["ids"]
-    hparams = {"propagation": "graph", "head": "cosine", "recent": 2, "embedding_dim": 4, "heads": 2, "units": 4}
-    model = shaken(zoo.build("elcorec", data.schema, **hparams))
+    hparams = {"head": "cosine", "recent": 2, "embedding_dim": 4, "heads": 2, "units": 4}
+    model = shaken(zoo.build("elcorec_graph", data.schema, **hparams))
     query = data.queries(model.query_names, np.arange(2, 8), "train")
     older = {**query, "history": query["history"].copy()}
     older["history"][:, :-2] = 5
@@ -350,6 +350,23 @@ def test_stock_keras_trains_and_summarizes_it(datasets, name):
     model.summary(print_fn=lambda line, **_: lines.append(line))
     trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     assert f"Trainable params: {trained:,} " in "\n".join(lines)
+
+
+def test_keras_saves_and_loads_what_stock_keras_compiled_and_trained(datasets, tmp_path):
+    data = datasets["ids"]
+    model = zoo.build("mf", data.schema, embedding_dim=4)
+    rows = data.part("train")
+    inputs = {"user": rows["user"].to_numpy(), "item": rows["item"].to_numpy()}
+    labels = (rows["label"] > 3).to_numpy(np.float32)
+    model.compile(keras.optimizers.Adam(0.05), keras.losses.BinaryCrossentropy(from_logits=True))
+    model.fit(inputs, labels, batch_size=64, epochs=1, verbose=0)
+    model.save(tmp_path / "mf.keras")
+    again = keras.saving.load_model(tmp_path / "mf.keras")
+    for before, after in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(before, after)
+    # The state of the optimizer is there too, so training goes on as it would have.
+    histories = [one.fit(inputs, labels, batch_size=64, shuffle=False, verbose=0).history for one in (model, again)]
+    assert histories[0]["loss"] == pytest.approx(histories[1]["loss"], rel=1e-6)
 
 
 @EVERY

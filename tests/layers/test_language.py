@@ -12,23 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from zoo.errors import UserError
+from zoo.layers.frozen import Frozen
 from zoo.layers.language import (
-    LEVELS,
-    NO_TOKEN,
-    Frozen,
     LanguageModel,
-    NearestEvents,
-    NearestLevel,
-    TokenTable,
-    WordTokenizer,
     described,
     from_description,
-    levels_of,
     need_keras_hub,
     preset_language_model,
     preset_tokenizer,
     small_language_model,
 )
+from zoo.layers.prompts import LEVELS, NO_TOKEN, NearestEvents, NearestLevel, TokenTable, WordTokenizer, levels_of
 
 
 def test_words_of_earlier_groups_and_frequent_words_have_tokens():

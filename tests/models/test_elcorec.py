@@ -1,4 +1,4 @@
-"""Both forms of elcorec: towers that recommend, and a graph that predicts clicks."""
+"""The two architectures of ELCoRec: towers that recommend, and a graph that predicts clicks."""
 
 from __future__ import annotations
 
@@ -15,18 +15,14 @@ from zoo.families import Pairs, Towers
 from zoo.keras_internals import flatten_layers
 from zoo.schema import FIRST_KNOWN, UNKNOWN
 
-GRAPH = {
-    "propagation": "graph",
-    "embedding_dim": 4,
-    "heads": 2,
-    "units": 4,
-    "hidden": (8,),
-    "recent": 5,
-    "dropout": 0.0,
-    "id_dropout": 0.3,
+BOTH = {"recent": 5, "dropout": 0.0, "id_dropout": 0.3}
+GRAPH = {**BOTH, "embedding_dim": 4, "heads": 2, "units": 4, "hidden": (8,)}
+TOWERS = {**BOTH, "embedding_dim": 16, "hidden": (16,)}
+FORMS = {
+    "graph": ("elcorec_graph", GRAPH),
+    "towers": ("elcorec", TOWERS),
+    "cosine": ("elcorec_graph", {**GRAPH, "head": "cosine"}),
 }
-TOWERS = {**GRAPH, "propagation": "bipartite", "embedding_dim": 16, "hidden": (16,)}
-FORMS = {"graph": GRAPH, "bipartite": TOWERS, "cosine": {**GRAPH, "head": "cosine"}}
 
 
 def clicks(number: int = 1500, seed: int = 0) -> Dataset:
@@ -69,9 +65,10 @@ def data() -> Dataset:
 
 def trained(data: Dataset, form: str, epochs: int | None = None, **hparams) -> zoo.Run:
     """By default as many epochs as it takes: towers start slower than a network over pairs."""
-    epochs = epochs or (10 if form == "bipartite" else 6)
+    epochs = epochs or (10 if form == "towers" else 6)
     settings = {"epochs": epochs, "batch_size": 64, "learning_rate": 0.01, "patience": None}
-    return zoo.train("elcorec", data, hparams={**FORMS[form], **hparams}, train=settings, progress=False)
+    name, usual = FORMS[form]
+    return zoo.train(name, data, hparams={**usual, **hparams}, train=settings, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -87,21 +84,21 @@ def runs(data):
     return run
 
 
-def test_the_bipartite_form_is_towers_and_the_graph_a_network_over_pairs(data):
+def test_elcorec_is_towers_and_elcorec_graph_a_network_over_pairs(data):
     assert isinstance(zoo.build("elcorec", data.schema, **TOWERS), Towers)
-    assert isinstance(zoo.build("elcorec", data.schema, **GRAPH), Pairs)
+    assert isinstance(zoo.build("elcorec_graph", data.schema, **GRAPH), Pairs)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_labels_of_0_and_1_are_learnt_as_clicks_and_asked_in_the_order_of_time(runs, form):
     assert list(runs(form).metrics) == ["ctr/test"]
     # Towers see a user and an item apart, and take far longer to learn which go together.
-    least = 0.7 if form == "bipartite" else 0.9
+    least = 0.7 if form == "towers" else 0.9
     assert runs(form).metrics["ctr/test"]["metrics"]["auc"]["mean"] > least
 
 
 def test_without_labels_of_0_and_1_it_learns_to_rank(datasets):
-    run = trained(datasets["text"], "bipartite", epochs=1)
+    run = trained(datasets["text"], "towers", epochs=1)
     assert list(run.metrics) == ["full-ranking/test"]
 
 
@@ -120,7 +117,7 @@ def test_users_never_seen_are_told_apart_by_what_they_did(data):
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize("form", ["graph", pytest.param("bipartite", marks=SLOW), pytest.param("cosine", marks=SLOW)])
+@pytest.mark.parametrize("form", ["graph", pytest.param("towers", marks=SLOW), pytest.param("cosine", marks=SLOW)])
 def test_every_format_says_what_the_trained_model_says(runs, form, tmp_path):
     bundle = export.export(runs(form), tmp_path / "bundle")
     assert {check["artefact"] for check in bundle.manifest["checks"]} == {"saved_model", "onnx", "tflite"}
@@ -141,7 +138,7 @@ def test_the_original_head_is_a_cosine_and_the_scaled_one_is_free(data):
     rng = np.random.default_rng(0)
     rows = data.part("test")
     for head, is_bounded in (("cosine", True), ("scaled", False)):
-        model = zoo.build("elcorec", data.schema, **{**GRAPH, "head": head})
+        model = zoo.build("elcorec_graph", data.schema, **{**GRAPH, "head": head})
         model.adapt(items=data.items)
         for weight in model.trainable_weights:
             weight.assign(3 * rng.normal(size=weight.shape))
@@ -151,7 +148,7 @@ def test_the_original_head_is_a_cosine_and_the_scaled_one_is_free(data):
     assert np.log1p(np.exp(-1)) == pytest.approx(0.313, abs=1e-3)
 
 
-@pytest.mark.parametrize("form", ["graph", "bipartite"])
+@pytest.mark.parametrize("form", ["graph", "towers"])
 def test_without_rounds_nothing_propagates_and_it_still_learns(data, form):
     run = trained(data, form, rounds=0)
     assert run.metrics["ctr/test"]["metrics"]["auc"]["mean"] > 0.7
@@ -161,16 +158,16 @@ def test_without_rounds_nothing_propagates_and_it_still_learns(data, form):
 
 @pytest.mark.parametrize("kind", ["ids", "features", "text"])
 def test_the_graph_is_made_of_any_schema(datasets, kind):
-    model = zoo.build("elcorec", datasets[kind].schema, **GRAPH)
+    model = zoo.build("elcorec_graph", datasets[kind].schema, **GRAPH)
     model.adapt(items=datasets[kind].items)
     query = datasets[kind].queries(model.query_names, np.array([0, UNKNOWN, 2]), "train")
     assert np.isfinite(model.recommend(query, k=3)[1]).all()
 
 
 def test_a_history_longer_than_what_is_read_is_cut_to_its_last_events(data):
-    short = zoo.build("elcorec", data.schema, **{**GRAPH, "recent": 3})
+    short = zoo.build("elcorec_graph", data.schema, **{**GRAPH, "recent": 3})
     assert [part.shape[1] for part in short.query_network.outputs if len(part.shape) > 1 and part.shape[1] == 3]
-    longer = zoo.build("elcorec", data.schema, **{**GRAPH, "recent": 50})
+    longer = zoo.build("elcorec_graph", data.schema, **{**GRAPH, "recent": 50})
     query = data.queries(longer.query_names, np.array([2]), *PARTS)
     assert np.isfinite(longer.score(query, np.array([3]))).all()
 
@@ -179,18 +176,23 @@ def test_a_history_longer_than_what_is_read_is_cut_to_its_last_events(data):
 
 
 @pytest.mark.parametrize(
-    ("hparams", "message"),
+    ("name", "hparams", "message"),
     [
-        ({"propagation": "grph"}, "Did you mean 'graph'"),
-        ({"propagation": "graph", "head": "cosin"}, "Did you mean 'cosine'"),
-        ({"propagation": "graph", "feature": "genre"}, "There are: genres"),
-        ({"propagation": "graph", "rounds": 1}, "rounds=2"),
-        ({"propagation": "bipartite", "recent": 0}, "recent must be at least 1"),
+        ("elcorec_graph", {"head": "cosin"}, "Did you mean 'cosine'"),
+        ("elcorec_graph", {"feature": "genre"}, "There are: genres"),
+        ("elcorec_graph", {"rounds": 1}, "rounds=2"),
+        ("elcorec", {"recent": 0}, "recent must be at least 1"),
     ],
 )
-def test_a_mistake_in_hparams_is_named(data, hparams, message):
+def test_a_mistake_in_hparams_is_named(data, name, hparams, message):
     with pytest.raises(UserError, match=message):
-        zoo.build("elcorec", data.schema, **hparams)
+        zoo.build(name, data.schema, **hparams)
+
+
+@pytest.mark.parametrize("name", ["propagation", "heads", "units", "feature", "self_loops", "head"])
+def test_an_hparam_that_elcorec_had_once_is_an_error_that_names_elcorec_graph(data, name):
+    with pytest.raises(UserError, match=f"'elcorec' has no hparam '{name}' any more.* architecture 'elcorec_graph'"):
+        zoo.build("elcorec", data.schema, **{name: "graph"})
 
 
 @pytest.mark.parametrize("missing", ["some", "all"])

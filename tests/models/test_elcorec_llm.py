@@ -15,7 +15,7 @@ import zoo
 from zoo.data import prepare
 from zoo.data.prompt_texts import prompt_texts
 from zoo.errors import UserError
-from zoo.layers.language import NO_TOKEN, WordTokenizer
+from zoo.layers.prompts import NO_TOKEN, WordTokenizer
 from zoo.registry import build, spec
 
 keras_hub = pytest.importorskip("keras_hub")
@@ -23,7 +23,7 @@ keras_hub = pytest.importorskip("keras_hub")
 TINY = dict(spec("elcorec_llm").tiny)
 TRAIN = {"epochs": 2, "batch_size": 16, "learning_rate": 0.02, "patience": None}
 # An expert with the hparams of TINY's.
-EXPERT = {"propagation": "graph", "hidden": (8,), **TINY["expert"]}
+EXPERT = {"hidden": (8,), **TINY["expert"]}
 
 FILMS = pd.DataFrame(
     {
@@ -123,15 +123,15 @@ def train(dataset, hparams=None, **settings):
 
 @pytest.fixture(scope="module")
 def expert(datasets, tmp_path_factory):
-    """The folder of a trained `elcorec` with a graph."""
+    """The folder of a trained `elcorec_graph`."""
     folder = tmp_path_factory.mktemp("expert") / "run"
-    zoo.train("elcorec", datasets["text"], out=folder, hparams=EXPERT, train=TRAIN, progress=False)
+    zoo.train("elcorec_graph", datasets["text"], out=folder, hparams=EXPERT, train=TRAIN, progress=False)
     return folder
 
 
 def test_a_pretrained_expert_gives_the_vector_of_the_target_and_is_not_trained(datasets, expert):
     dataset = datasets["text"]
-    run = train(dataset, train={"pretrained": {"elcorec": str(expert)}})
+    run = train(dataset, train={"pretrained": {"elcorec_graph": str(expert)}})
     projection = run.model.get_layer("soft_projection")
     trained = zoo.load(expert).model
     theirs = keras.Model(trained.inputs, trained.get_layer("graph_target").output)
@@ -221,13 +221,13 @@ def test_hparams_that_make_no_sense_are_named(hparams, message):
 
 
 def test_what_it_cannot_start_from_is_named(make_run, datasets, expert, tmp_path):
-    pretrained = {"pretrained": {"elcorec": str(expert)}}
-    with pytest.raises(UserError, match=r"soft_token=False makes no use of a pretrained 'elcorec'"):
+    pretrained = {"pretrained": {"elcorec_graph": str(expert)}}
+    with pytest.raises(UserError, match=r"soft_token=False makes no use of a pretrained 'elcorec_graph'"):
         train(datasets["text"], {"soft_token": False}, train=pretrained)
     with pytest.raises(UserError, match=r'a graph of other hparams. Set hparams.expert=.*"units": 4'):
         train(datasets["text"], {"expert": {}}, train=pretrained)
-    towers = make_run("elcorec", datasets["text"], propagation="bipartite").save(tmp_path / "towers")
-    with pytest.raises(UserError, match=r"propagation='graph'. Received one with propagation='bipartite'"):
+    towers = make_run("elcorec", datasets["text"]).save(tmp_path / "towers")
+    with pytest.raises(UserError, match=r"Unknown architecture to start 'elcorec_llm' from 'elcorec'. Did you mean"):
         train(datasets["text"], train={"pretrained": {"elcorec": str(towers)}})
     popularity = make_run("popularity", datasets["text"]).save(tmp_path / "popularity")
     with pytest.raises(UserError, match="Unknown architecture to start 'elcorec_llm' from 'popularity'"):

@@ -53,7 +53,7 @@ def own_file(tmp_path, monkeypatch, forgetful_registry):
 
 def test_a_pattern_chooses_names():
     assert zoo.list_models("mf") == ["mf"]
-    assert zoo.list_models("el*") == ["elcorec", "elcorec_llm"]
+    assert zoo.list_models("el*") == ["elcorec", "elcorec_graph", "elcorec_llm"]
     assert zoo.list_models("*zzz*") == []
     everything = zoo.list_models()
     assert {"autoencoder", "elcorec", "lstm", "mf", "ncf", "popularity"} <= set(everything)
@@ -102,7 +102,7 @@ def test_info_reads_the_same_from_the_file_as_running_it_gives():
 
 
 def test_an_unknown_name_gives_the_near_ones():
-    with pytest.raises(UserError, match=r"Unknown architecture 'elcorek'. Did you mean 'elcorec' or 'elcorec_llm'\?"):
+    with pytest.raises(UserError, match=r"'elcorek'. Did you mean 'elcorec' or 'elcorec_llm' or 'elcorec_graph'[?]"):
         zoo.info("elcorek")
 
 

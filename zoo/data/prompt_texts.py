@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.data.dataset import Dataset
-from zoo.layers.language import Texts, known_texts
+from zoo.layers.prompts import Texts, known_texts
 from zoo.schema import FIRST_KNOWN
 
 

@@ -25,7 +25,7 @@ from zoo.families.top_k import (
     overwrite_excluded,
 )
 from zoo.layers.data import data_layers
-from zoo.layers.language import Texts
+from zoo.layers.prompts import Texts
 from zoo.layers.rating_scale import RatingScale
 from zoo.schema import FIRST_KNOWN, PADDING, Schema
 
@@ -49,7 +49,7 @@ class Recipe(TypedDict):
     """What builds a model again, JSON-ready."""
 
     name: str
-    hparams: dict[str, JsonValue]
+    hparams: dict[str, Any]
     schema: list[dict[str, JsonValue]]
 
 
@@ -65,8 +65,7 @@ class _Untracked:
 class Recommender(keras.Model):
     """What every architecture becomes: a Keras model of (query, item) to a logit, and a ranker.
 
-    Called as a Keras model it takes a dictionary of the query inputs and `item`, and gives `[batch]`
-    scores. Subclasses say how the whole catalogue is scored. All ids are indices.
+    A call takes a dictionary of the query inputs and `item`, and gives `[batch]` scores. All ids are indices.
 
     Args:
         inputs: Symbolic inputs by name, `item` among them.
@@ -88,6 +87,8 @@ class Recommender(keras.Model):
     """
 
     family: ClassVar[str]
+    # Builds a recipe. `zoo.saving` sets it, because families know no registry of architectures.
+    rebuild: ClassVar[Callable[[Recipe], Recommender]]
 
     def __init__(
         self,
@@ -116,6 +117,30 @@ class Recommender(keras.Model):
         """What builds this model again, JSON-ready."""
         hparams = json.loads(json.dumps(self.hparams))
         return {"name": self.architecture, "hparams": hparams, "schema": self.schema.to_json()}
+
+    def get_config(self) -> dict[str, object]:
+        """The recipe, from which `keras.saving.load_model` builds the model again."""
+        return dict(self.recipe)
+
+    @classmethod
+    def from_config(cls, config: Recipe, custom_objects: Mapping[str, object] | None = None) -> Recommender:
+        """Builds the architecture that a recipe describes.
+
+        Args:
+            config: The recipe, as `get_config` gives it.
+            custom_objects: Those of Keras. A recipe needs none.
+
+        Returns:
+            A recommender without what was trained.
+
+        Example:
+
+        >>> import zoo.saving
+        >>> model = zoo.build("mf", num_users=5, num_items=7, embedding_dim=4)
+        >>> type(model).from_config(model.get_config()).recipe == model.recipe
+        True
+        """
+        return cls.rebuild(config)
 
     @property
     def num_items(self) -> int:

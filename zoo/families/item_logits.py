@@ -24,6 +24,7 @@ class _Networks:
     logits: keras.Model
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class ItemLogits(Recommender):
     """A query to one logit an item of the catalogue.
 

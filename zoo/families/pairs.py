@@ -38,6 +38,7 @@ class _Networks:
     has_dot: bool
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class Pairs(Recommender):
     """A network over the encoded query and the encoded item.
 

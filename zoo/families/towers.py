@@ -26,6 +26,7 @@ class _Networks:
     positions: keras.Model | None
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class Towers(Recommender):
     """A query tower and an item tower whose dot product is the score.
 

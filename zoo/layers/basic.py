@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -14,10 +14,14 @@ from zoo.errors import UserError
 from zoo.memory import check_memory
 from zoo.schema import FIRST_KNOWN
 
+if TYPE_CHECKING:
+    from zoo.types import Shape, Tensor
+
 # Numbers of a table that are drawn at once.
 NUMBERS_AT_ONCE = 2**20
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class Embedding(keras.layers.Layer):
     """An embedding table, of which a step reads and trains only the rows it looks up.
 
@@ -38,13 +42,13 @@ class Embedding(keras.layers.Layer):
     TensorShape([2, 4])
     """
 
-    def __init__(self, rows: int, dim: int, *, stddev: float = 0.05, **kwargs: Any) -> None:
+    def __init__(self, rows: int, dim: int, *, stddev: float = 0.05, **kwargs: object) -> None:
         super().__init__(**kwargs)
         if dim < 1:
             raise UserError(f"The width of vectors (embedding_dim) must be at least 1. Received: {dim}.")
         self.rows, self.dim, self.stddev = rows, dim, stddev
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Makes the table."""
         check_memory(
             f"An embedding table of {self.rows:,} rows of {self.dim}",
@@ -56,11 +60,11 @@ class Embedding(keras.layers.Layer):
             name="embeddings", shape=(self.rows, self.dim), initializer=KnownRowsNormal(self.stddev), autocast=False
         )
 
-    def call(self, indices: Any) -> Any:
+    def call(self, indices: Tensor) -> Tensor:
         """`[batch, ...]` indices to `[batch, ..., dim]`."""
         return tf.cast(tf.nn.embedding_lookup(self.embeddings.value, indices), self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """One vector an index."""
         return (*input_shape, self.dim)
 
@@ -71,7 +75,7 @@ class KnownRowsNormal(keras.initializers.RandomNormal):
     def __init__(self, stddev: float = 0.05) -> None:
         super().__init__(mean=0.0, stddev=stddev)
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         """Draws `shape`, some rows at a time, since a draw takes three times the memory of what it gives."""
         values = np.empty(shape, np.float32)
         at_once = max(NUMBERS_AT_ONCE // int(np.prod(shape[1:])), 1)
@@ -82,6 +86,7 @@ class KnownRowsNormal(keras.initializers.RandomNormal):
         return ops.convert_to_tensor(values, dtype)
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class Weighted(keras.layers.Layer):
     """Weighs every dimension of a vector by a number of its own, at first by 1.
 
@@ -91,15 +96,16 @@ class Weighted(keras.layers.Layer):
     TensorShape([2, 3])
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the weights."""
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1],), initializer="ones")
 
-    def call(self, vectors: Any) -> Any:
+    def call(self, vectors: Tensor) -> Tensor:
         """`[batch, dim]` to `[batch, dim]`."""
         return vectors * self.kernel
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class MultiHot(keras.layers.Layer):
     """A list of items and their values as one vector over the catalogue.
 
@@ -107,11 +113,11 @@ class MultiHot(keras.layers.Layer):
         size: Rows of the item table; columns of padding and unknown are always 0.
     """
 
-    def __init__(self, size: int, **kwargs: Any) -> None:
+    def __init__(self, size: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.size = size
 
-    def call(self, items: Any, values: Any) -> Any:
+    def call(self, items: Tensor, values: Tensor) -> Tensor:
         """`[batch, length]` items and values to `[batch, size]`; the values of an item listed twice add up."""
         batch, length = ops.shape(items)[0], items.shape[1]
         rows = ops.broadcast_to(ops.arange(batch, dtype="int32")[:, None], (batch, length))
@@ -120,6 +126,7 @@ class MultiHot(keras.layers.Layer):
         return hot * ops.cast(ops.arange(self.size) >= FIRST_KNOWN, hot.dtype)
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class Dropout(keras.layers.Layer):
     """Zeros a share of the numbers in training and scales up the others (Srivastava et al., 2014).
 
@@ -134,7 +141,7 @@ class Dropout(keras.layers.Layer):
     6.0
     """
 
-    def __init__(self, rate: float, **kwargs: Any) -> None:
+    def __init__(self, rate: float, **kwargs: object) -> None:
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise UserError(f"dropout must be at least 0 and below 1. Received: {rate}.")
@@ -142,7 +149,7 @@ class Dropout(keras.layers.Layer):
         if rate:
             self.seed_generator = keras.random.SeedGenerator()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Inputs of any shape to outputs of the same."""
         if not training or not self.rate:
             return inputs
@@ -156,7 +163,7 @@ class Dropout(keras.layers.Layer):
         return inputs * tf.reshape(is_kept * (2**16 / (2**16 - dropped)), shape)
 
 
-def mlp(inputs: Any, hidden: Sequence[int], dropout: float = 0.0, activation: str = "relu") -> Any:
+def mlp(inputs: Tensor, hidden: Sequence[int], dropout: float = 0.0, activation: str = "relu") -> Tensor:
     """Dense layers one after the other.
 
     Args:
@@ -173,7 +180,9 @@ def mlp(inputs: Any, hidden: Sequence[int], dropout: float = 0.0, activation: st
     return inputs
 
 
-def joined_mlp(query: Any, item: Any, hidden: Sequence[int], dropout: float = 0.0) -> tuple[Any, Any, Any]:
+def joined_mlp(
+    query: Tensor, item: Tensor, hidden: Sequence[int], dropout: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
     """An MLP over a query vector and an item vector side by side.
 
     Its first layer is a sum of what it makes of either, so that it is applied once a query and once an item
@@ -202,7 +211,7 @@ def joined_mlp(query: Any, item: Any, hidden: Sequence[int], dropout: float = 0.
     return query, item, units
 
 
-def unit_length(vectors: Any) -> Any:
+def unit_length(vectors: Tensor) -> Tensor:
     """Vectors of the same direction and the length 1; a vector of zeros stays one, in every export format.
 
     Keras' own layer becomes an operator that gives no number for zeros in TFLite.

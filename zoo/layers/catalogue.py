@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.types import Tensor
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class CatalogueRows(DataLayer[Mapping[str, np.ndarray]]):
     """The encoded value of one feature for every item, not trained; called on item ids.
 
@@ -35,7 +38,7 @@ class CatalogueRows(DataLayer[Mapping[str, np.ndarray]]):
 
     def __init__(self, num_items: int, feature: Feature, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.feature_name = feature.name
+        self.num_items, self.feature, self.feature_name = num_items, feature, feature.name
         self.rows = self.add_weight(
             name="rows",
             shape=(num_items, *feature.shape),
@@ -44,6 +47,16 @@ class CatalogueRows(DataLayer[Mapping[str, np.ndarray]]):
             trainable=False,
             autocast=False,
         )
+
+    def get_config(self) -> dict[str, object]:
+        """What builds the layer again, JSON-ready."""
+        feature = dataclasses.asdict(self.feature)
+        return {**super().get_config(), "num_items": self.num_items, "feature": feature}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> CatalogueRows:
+        """The layer that a config describes, without its values."""
+        return cls(**{**config, "feature": Feature(**config["feature"])})
 
     def adapt(self, data: Mapping[str, np.ndarray]) -> None:
         """Puts the values of the feature into the layer.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras import layers, ops
 
 from zoo.layers.basic import Dropout, Embedding
 from zoo.layers.features import FeatureNodes, HistorySummary, IdEmbedding, NumericEmbedding, masked_mean
 from zoo.schema import PADDING, Feature, Schema
+
+if TYPE_CHECKING:
+    from zoo.types import Tensor
 
 
 @dataclasses.dataclass
@@ -23,21 +26,21 @@ class Side:
         linear: `[batch, 1]`, its linear terms.
     """
 
-    vectors: list[Any]
-    linear: Any
+    vectors: list[Tensor]
+    linear: Tensor
 
     @cached_property
-    def total(self) -> Any:
+    def total(self) -> Tensor:
         """`[batch, dim]`, the sum of the vectors."""
         return ops.sum(ops.stack(self.vectors, axis=1), axis=1)
 
     @cached_property
-    def joined(self) -> Any:
+    def joined(self) -> Tensor:
         """`[batch, n * dim]`, the vectors side by side."""
         return ops.concatenate(self.vectors, axis=-1)
 
     @cached_property
-    def bias(self) -> Any:
+    def bias(self) -> Tensor:
         """`[batch, 1]`, what this side alone adds to the logit of a factorization machine."""
         return self.linear + pairwise_products(self.vectors)
 
@@ -68,7 +71,7 @@ def query_and_item(schema: Schema, dim: int, *, dropout: float, id_dropout: floa
     )
 
 
-def linear_query(schema: Schema, values: Iterable[tuple[Feature, Any]], id_dropout: float, recent: int) -> Any:
+def linear_query(schema: Schema, values: Iterable[tuple[Feature, Tensor]], id_dropout: float, recent: int) -> Tensor:
     """The linear terms of a query, among them those of its history: of its numbers and of every item in it.
 
     Args:
@@ -86,7 +89,7 @@ def linear_query(schema: Schema, values: Iterable[tuple[Feature, Any]], id_dropo
     return linear_terms(values, id_dropout, history.numbers) + of_items
 
 
-def linear_terms(values: Iterable[tuple[Feature, Any]], id_dropout: float, numbers: Sequence[Any] = ()) -> Any:
+def linear_terms(values: Iterable[tuple[Feature, Tensor]], id_dropout: float, numbers: Sequence[Tensor] = ()) -> Tensor:
     """The sum of one weight an id or category, and of the numbers and text vectors times their weights.
 
     A multi-valued category adds the mean of its values' weights. All weights but those that ids have in
@@ -116,7 +119,7 @@ def linear_terms(values: Iterable[tuple[Feature, Any]], id_dropout: float, numbe
     return ops.sum(ops.stack(terms), axis=0)
 
 
-def pairwise_products(vectors: Sequence[Any]) -> Any:
+def pairwise_products(vectors: Sequence[Tensor]) -> Tensor:
     """The sum of the dot products of all pairs of vectors, from their sum and their squares.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 from keras import layers, ops
@@ -11,7 +11,10 @@ from keras import layers, ops
 from zoo.errors import UserError
 from zoo.layers.basic import Embedding
 from zoo.layers.catalogue import CatalogueRows
-from zoo.schema import PADDING, Feature, Schema
+from zoo.schema import PADDING, Feature, Role, Schema
+
+if TYPE_CHECKING:
+    from zoo.types import Shape, Tensor
 
 # The score of what is not there: a weight of zero beside any other, and a number in half precision too.
 ABSENT = -1e4
@@ -42,10 +45,10 @@ class FeatureNodes:
     >>> met = nodes.ids["item"](schema.input("history"))  # [batch, L, 32], by the table of the item itself
     """
 
-    def __init__(self, schema: Schema, roles: Sequence[Any], dim: int, id_dropout: float = 0.0) -> None:
-        self.categorical: list[Any] = []
-        self.numeric: list[Any] = []
-        self.text: list[Any] = []
+    def __init__(self, schema: Schema, roles: Sequence[Role], dim: int, id_dropout: float = 0.0) -> None:
+        self.categorical: list[Tensor] = []
+        self.numeric: list[Tensor] = []
+        self.text: list[Tensor] = []
         self.ids: dict[str, IdEmbedding] = {}
         self.values = feature_values(schema, roles)
         for feature, value in self.values:
@@ -62,12 +65,12 @@ class FeatureNodes:
                 self.categorical.append(AttentionPooling()(Embedding(feature.size, dim)(value), value != PADDING))
 
     @property
-    def all(self) -> list[Any]:
+    def all(self) -> list[Tensor]:
         """The nodes of every kind."""
         return [*self.categorical, *self.numeric, *self.text]
 
 
-def feature_values(schema: Schema, roles: Sequence[Any]) -> list[tuple[Feature, Any]]:
+def feature_values(schema: Schema, roles: Sequence[Role]) -> list[tuple[Feature, Tensor]]:
     """The features of some roles with their encoded values.
 
     Args:
@@ -79,7 +82,7 @@ def feature_values(schema: Schema, roles: Sequence[Any]) -> list[tuple[Feature, 
         items, what the catalogue holds of the item.
     """
 
-    def value(feature: Feature) -> Any:
+    def value(feature: Feature) -> Tensor:
         if feature.role != "item" or feature.name == "item":
             return schema.input(feature.name)
         return CatalogueRows(schema.size("item"), feature)(schema.input("item"))
@@ -87,12 +90,13 @@ def feature_values(schema: Schema, roles: Sequence[Any]) -> list[tuple[Feature, 
     return [(feature, value(feature)) for feature in schema.role(*roles)]
 
 
-def masked_mean(vectors: Any, present: Any) -> Any:
+def masked_mean(vectors: Tensor, present: Tensor) -> Tensor:
     """`[batch, n, dim]` vectors and `[batch, n]` bools to the mean of those present, `[batch, dim]`; zeros of none."""
     weights = ops.cast(present, vectors.dtype)[..., None]
     return ops.sum(vectors * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class IdEmbedding(keras.layers.Layer):
     """The vector of an id: one vector that all ids have in common, plus what was learned of the id itself.
 
@@ -116,7 +120,7 @@ class IdEmbedding(keras.layers.Layer):
     TensorShape([2, 4])
     """
 
-    def __init__(self, rows: int, dim: int, *, dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, rows: int, dim: int, *, dropout: float = 0.0, **kwargs: object) -> None:
         super().__init__(**kwargs)
         if not 0 <= dropout < 1:
             raise UserError(f"id_dropout must be at least 0 and below 1. Received: {dropout}.")
@@ -124,13 +128,13 @@ class IdEmbedding(keras.layers.Layer):
         if dropout:
             self.seed_generator = keras.random.SeedGenerator()
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Makes the table and the common vector."""
         self.own.build()
         start = keras.initializers.RandomNormal(stddev=0.05)
         self.common = self.add_weight(name="common", shape=(self.own.dim,), initializer=start)
 
-    def call(self, ids: Any, training: bool = False) -> Any:
+    def call(self, ids: Tensor, training: bool = False) -> Tensor:
         """`[batch]` or `[batch, L]` ids to `[batch, dim]` or `[batch, L, dim]`; a list is dropped as a whole."""
         own = self.own(ids)
         if training and self.dropout:
@@ -139,11 +143,12 @@ class IdEmbedding(keras.layers.Layer):
             own = own * ops.cast(draws >= self.dropout, own.dtype)
         return self.common + own
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """One vector an id."""
         return self.own.compute_output_shape(input_shape)
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class AttentionPooling(keras.layers.Layer):
     """A set of vectors as one: their mean, weighted by what a small layer makes of each (Ilse et al., 2018).
 
@@ -156,7 +161,7 @@ class AttentionPooling(keras.layers.Layer):
     array([1., 0.], dtype=float32)
     """
 
-    def build(self, vectors_shape: Any, *_: Any) -> None:
+    def build(self, vectors_shape: Shape, *_: Shape) -> None:
         """Makes the layers that score a vector."""
         dim = vectors_shape[-1]
         self.spread = layers.Dense(dim, activation="tanh")
@@ -164,18 +169,19 @@ class AttentionPooling(keras.layers.Layer):
         for layer in (self.spread, self.score):
             layer.build((None, None, dim))
 
-    def call(self, vectors: Any, present: Any) -> Any:
+    def call(self, vectors: Tensor, present: Tensor) -> Tensor:
         """`[batch, M, dim]` vectors and `[batch, M]` bools to `[batch, dim]`; zeros where none is present."""
         present = present[..., None]
         scores = ops.where(present, self.score(self.spread(vectors)), ABSENT)
         weights = ops.softmax(scores, axis=1) * ops.cast(present, vectors.dtype)
         return ops.sum(weights * vectors, axis=1)
 
-    def compute_output_shape(self, vectors_shape: Any, *_: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, vectors_shape: Shape, *_: Shape) -> Shape:
         """One vector a set."""
         return (vectors_shape[0], vectors_shape[-1])
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class NumericEmbedding(keras.layers.Layer):
     """A learned embedding of a number: a direction scaled by the value, through a small non-linear layer.
 
@@ -183,33 +189,34 @@ class NumericEmbedding(keras.layers.Layer):
         dim: Width of the vector.
     """
 
-    def __init__(self, dim: int, **kwargs: Any) -> None:
+    def __init__(self, dim: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.spread = layers.Dense(dim, activation="tanh")
         self.project = layers.Dense(dim)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Builds both layers."""
         self.spread.build((None, 1))
         self.project.build((None, self.spread.units))
 
-    def call(self, values: Any) -> Any:
+    def call(self, values: Tensor) -> Tensor:
         """`[batch, ...]` numbers to `[batch, ..., dim]`."""
         return self.project(self.spread(values[..., None]))
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class HistoryPooling(keras.layers.Layer):
     """A history as one vector: the mean of its item vectors, weighted by what was thought of them."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.weigh = layers.Dense(1)
 
-    def build(self, *_: Any) -> None:
+    def build(self, *_: Shape) -> None:
         """Builds the layer that turns a rating into a weight."""
         self.weigh.build((None, None, 1))
 
-    def call(self, vectors: Any, items: Any, ratings: Any) -> Any:
+    def call(self, vectors: Tensor, items: Tensor, ratings: Tensor) -> Tensor:
         """`[batch, L, dim]` vectors, `[batch, L]` items and ratings to `[batch, dim]`; zeros where nothing was met."""
         met = ops.cast(items != 0, vectors.dtype)[..., None]
         weights = met * ops.exp(ops.tanh(self.weigh(ratings[..., None])))

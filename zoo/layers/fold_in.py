@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -14,6 +14,9 @@ from zoo.layers.basic import Embedding, MultiHot
 from zoo.memory import check_memory
 from zoo.schema import FIRST_KNOWN, PADDING, Schema
 from zoo.solvers.least_squares import conjugate_gradients, gram_axes
+
+if TYPE_CHECKING:
+    from zoo.types import Shape, Tensor
 
 # The fold-in's largest error, as a share of the exact vector, whatever the history.
 FOLD_IN_ERROR = 1e-5
@@ -25,7 +28,7 @@ def largest_label(schema: Schema) -> float:
     return rating.std if rating.threshold is None else 1.0
 
 
-def event_labels(schema: Schema) -> Any:
+def event_labels(schema: Schema) -> Tensor:
     """The labels of the events of the history, as training has them; 0 for padding.
 
     Args:
@@ -39,7 +42,7 @@ def event_labels(schema: Schema) -> Any:
     return labels * ops.cast(schema.input("history") != PADDING, "float32")
 
 
-def liked_events(schema: Schema) -> Any:
+def liked_events(schema: Schema) -> Tensor:
     """Which events of the history are known items with a rating above 0.
 
     Args:
@@ -52,7 +55,7 @@ def liked_events(schema: Schema) -> Any:
     return ops.cast(is_liked, "float32")
 
 
-def liked_items(schema: Schema) -> Any:
+def liked_items(schema: Schema) -> Tensor:
     """The history as a vector over the catalogue: 1 for items with a rating above 0, however often they were met.
 
     Args:
@@ -103,7 +106,7 @@ class LeastSquaresFoldIn(keras.layers.Layer):
     """
 
     def __init__(
-        self, item_vectors: Embedding, unobserved_weight: float, ridge: Callable[[Any], Any], **kwargs: Any
+        self, item_vectors: Embedding, unobserved_weight: float, ridge: Callable[[Tensor], Tensor], **kwargs: object
     ) -> None:
         super().__init__(**kwargs)
         self.item_vectors, self.unobserved_weight, self.ridge = item_vectors, unobserved_weight, ridge
@@ -112,7 +115,7 @@ class LeastSquaresFoldIn(keras.layers.Layer):
         # Exact after `dim` steps, were it not for rounding.
         self.steps = min(enough, 2 * item_vectors.dim)
 
-    def build(self, *_: Any) -> None:
+    def build(self, *_: Shape) -> None:
         """Builds the item vectors, if nothing did before."""
         if not self.item_vectors.built:
             self.item_vectors.build(None)
@@ -121,7 +124,7 @@ class LeastSquaresFoldIn(keras.layers.Layer):
         """Sets the item vectors, `[num_items, dim]`, turned into axes in which `V'V` is diagonal."""
         self.item_vectors.set_weights([item_vectors @ gram_axes(item_vectors)])
 
-    def call(self, items: Any, liked: Any) -> Any:
+    def call(self, items: Tensor, liked: Tensor) -> Tensor:
         """`[batch, length]` items and zeros or ones to `[batch, dim]` user vectors; zeros where nothing is liked."""
         vectors = ops.convert_to_tensor(self.item_vectors.embeddings)
         times = MultiHot(self.item_vectors.rows)(items, liked)
@@ -130,19 +133,19 @@ class LeastSquaresFoldIn(keras.layers.Layer):
             events = self.item_vectors(items)
             weights = liked / ops.maximum(ops.take_along_axis(times, items, axis=1), 1.0)
 
-            def spread(users: Any) -> Any:
+            def spread(users: Tensor) -> Tensor:
                 return ops.matmul(events, users[..., None])[..., 0]
 
-            def gather(values: Any) -> Any:
+            def gather(values: Tensor) -> Tensor:
                 return ops.matmul(values[:, None], events)[:, 0]
 
         else:
             weights = ops.minimum(times, 1.0)
 
-            def spread(users: Any) -> Any:
+            def spread(users: Tensor) -> Tensor:
                 return ops.matmul(users, ops.transpose(vectors))
 
-            def gather(values: Any) -> Any:
+            def gather(values: Tensor) -> Tensor:
                 return ops.matmul(values, vectors)
 
         gram = ops.sum(vectors * vectors, axis=0)

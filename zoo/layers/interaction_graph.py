@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -14,6 +14,9 @@ from zoo.layers.basic import Embedding
 from zoo.layers.catalogue import CatalogueRows
 from zoo.layers.features import ABSENT, FeatureNodes, IdEmbedding, NumericEmbedding, masked_mean
 from zoo.schema import FIRST_KNOWN, PADDING, Feature, Schema
+
+if TYPE_CHECKING:
+    from zoo.types import Shape, Tensor
 
 # The layer that gives the vector of the target, by which an architecture that starts from a trained graph finds it.
 TARGET = "graph_target"
@@ -96,7 +99,7 @@ class InteractionGraph:
         past, own = item_nodes(schema, self.item_ids, dim, recent, time=time, ratings=ratings)
         met = schema.input("history")[:, -recent:] != PADDING
         self.query, self.item = [user, past, met], [own]
-        self.attention: dict[str, Any] = {}
+        self.attention: dict[str, Tensor] = {}
         if rounds:
             self._propagate(user, past, own, met, value_feature(schema, feature))
         else:
@@ -104,11 +107,11 @@ class InteractionGraph:
             self.target = layers.Dense(units)(own)
         self.target = layers.Identity(name=TARGET)(self.target)
 
-    def _user_node(self) -> Any:
+    def _user_node(self) -> Tensor:
         known = FeatureNodes(self._schema, ("user", "context"), self._dim, self._id_dropout)
         return layers.Dense(self._dim)(_joined(known.all))
 
-    def _propagate(self, user: Any, past: Any, own: Any, met: Any, feature: Feature | None) -> None:
+    def _propagate(self, user: Tensor, past: Tensor, own: Tensor, met: Tensor, feature: Feature | None) -> None:
         wide, narrow = self._heads * self._units, self._units
         relations = ("items_to_user", "items_to_values", "values_to_items")
         first = {name: GraphAttention(self._heads, narrow, name=f"graph_{name}_1") for name in relations}
@@ -157,14 +160,14 @@ class InteractionGraph:
             present = (values >= FIRST_KNOWN)[:, None]
             self.target += values_to_items_2(value_1, own_1[:, None], present)[0][:, 0]
 
-    def _loop(self, name: str, width: int) -> Any:
+    def _loop(self, name: str, width: int) -> Tensor:
         """What a node's own state adds to its next one."""
         return layers.Dense(width, use_bias=False, name=f"graph_{name}") if self._self_loops else lambda states: 0.0
 
 
 def item_nodes(
     schema: Schema, item_ids: IdEmbedding, dim: int, recent: int, *, time: bool = True, ratings: bool = True
-) -> tuple[Any, Any]:
+) -> tuple[Tensor, Tensor]:
     """The last events and the target as nodes: a projection of id, rating, time since the event and texts.
 
     Args:
@@ -197,6 +200,7 @@ def item_nodes(
     return project(_joined(past)), project(_joined(own))
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class GraphAttention(keras.layers.Layer):
     """The messages of one relation of a graph, by attention over the in-neighbours (Velickovic et al., 2018).
 
@@ -215,11 +219,11 @@ class GraphAttention(keras.layers.Layer):
     (TensorShape([2, 3, 256]), TensorShape([2, 24, 5]))
     """
 
-    def __init__(self, heads: int, units: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, heads: int, units: int | None = None, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.heads, self.units = heads, units
 
-    def build(self, source_shape: Any, destination_shape: Any, *_: Any) -> None:
+    def build(self, source_shape: Shape, destination_shape: Shape, *_: Shape) -> None:
         """Makes the weights."""
         width = source_shape[-1]
         if self.units is not None:
@@ -227,7 +231,7 @@ class GraphAttention(keras.layers.Layer):
         self.of_source = self.add_weight(name="of_source", shape=(self.heads, self.units or width))
         self.of_destination = self.add_weight(name="of_destination", shape=(destination_shape[-1], self.heads))
 
-    def call(self, source: Any, destination: Any, is_neighbour: Any) -> tuple[Any, Any]:
+    def call(self, source: Tensor, destination: Tensor, is_neighbour: Tensor) -> tuple[Tensor, Tensor]:
         """The messages to every destination.
 
         Args:
@@ -254,13 +258,16 @@ class GraphAttention(keras.layers.Layer):
             messages = ops.transpose(ops.matmul(ops.transpose(messages, (1, 0, 2)), self.kernel), (1, 0, 2))
         return ops.reshape(messages, (-1, number, self.heads * messages.shape[-1])), weights
 
-    def compute_output_shape(self, source_shape: Any, destination_shape: Any, *_: Any) -> tuple[Any, Any]:
+    def compute_output_shape(self, source_shape: Shape, destination_shape: Shape, *_: Shape) -> tuple[Shape, Shape]:
         """Messages and weights."""
         batch, number = destination_shape[:2]
         width = self.units or source_shape[-1]
+        assert number is not None
+        assert width is not None
         return (batch, number, self.heads * width), (batch, number * self.heads, source_shape[1])
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class TimeEmbedding(keras.layers.Layer):
     """A sinusoidal embedding of a duration (Vaswani et al., 2017), of the logarithm of one more than its minutes.
 
@@ -275,13 +282,13 @@ class TimeEmbedding(keras.layers.Layer):
     TensorShape([1, 2, 8])
     """
 
-    def __init__(self, dim: int, **kwargs: Any) -> None:
+    def __init__(self, dim: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         # Wavelengths from 4 to 64; the logarithm of a century in minutes is 18.
         angles = 2 * np.pi / np.geomspace(4.0, 64.0, -(-dim // 2))
         self.angles, self.dim = angles.astype(np.float32), dim
 
-    def call(self, days: Any) -> Any:
+    def call(self, days: Tensor) -> Tensor:
         """`[...]` days to `[..., dim]`."""
         minutes = ops.cast(days, "float32") * MINUTES_A_DAY
         angles = ops.log(minutes + 1.0)[..., None] * self.angles
@@ -292,6 +299,7 @@ class TimeEmbedding(keras.layers.Layer):
 MINUTES_A_DAY = 24 * 60.0
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class Constant(keras.layers.Layer):
     """A learned vector that is the same whatever the input.
 
@@ -299,19 +307,19 @@ class Constant(keras.layers.Layer):
         dim: Its width.
     """
 
-    def __init__(self, dim: int, **kwargs: Any) -> None:
+    def __init__(self, dim: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.dim = dim
 
-    def build(self, *_: Any) -> None:
+    def build(self, *_: Shape) -> None:
         """Makes the vector."""
         self.vector = self.add_weight(name="vector", shape=(self.dim,))
 
-    def call(self, items: Any) -> Any:
+    def call(self, items: Tensor) -> Tensor:
         """`[batch]` of anything to `[batch, dim]`."""
         return ops.broadcast_to(self.vector, (ops.shape(items)[0], self.dim))
 
-    def compute_output_shape(self, shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """One vector a row."""
         return (shape[0], self.dim)
 
@@ -338,27 +346,27 @@ def value_feature(schema: Schema, name: str | None = None) -> Feature | None:
     return min(known, key=lambda feature: feature.length is None, default=None)
 
 
-def _joined(parts: list[Any]) -> Any:
+def _joined(parts: list[Tensor]) -> Tensor:
     return layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
 
 
-def _as_list(values: Any, feature: Feature) -> Any:
+def _as_list(values: Tensor, feature: Feature) -> Tensor:
     return values if feature.length is not None else values[..., None]
 
 
-def _with_last(nodes: Any, last: Any) -> Any:
+def _with_last(nodes: Tensor, last: Tensor) -> Tensor:
     """`[batch, ..., n(, dim)]` nodes and one more, `[batch, ...(, dim)]`, behind them."""
     axis = len(last.shape) if nodes.dtype == "bool" else 1
     return ops.concatenate([nodes, ops.expand_dims(last, axis)], axis=axis)
 
 
-def _share(values: Any, past_values: Any) -> Any:
+def _share(values: Tensor, past_values: Tensor) -> Tensor:
     """`[batch, values, events]`: which past events have which of the `[batch, values]` values."""
     same = ops.equal(values[:, :, None, None], past_values[:, None])
     return ops.logical_and(ops.any(same, axis=-1), (values >= FIRST_KNOWN)[..., None])
 
 
-def _of_own_values(relation: GraphAttention, vectors: Any, items: Any, values: Any) -> Any:
+def _of_own_values(relation: GraphAttention, vectors: Tensor, items: Tensor, values: Tensor) -> Tensor:
     """Messages to `[batch, n, dim]` items from the `[batch, n, values, dim]` values that each of them has."""
     number, dim = items.shape[1:]
     several = values.shape[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import keras
 import numpy as np
 import scipy.sparse
 from keras import ops
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from zoo.types import Tensor
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class InteractionRows(DataLayer[scipy.sparse.csr_matrix]):
     """Every item's vector of training ratings over the users, not trained; called on item ids.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -11,7 +11,11 @@ from scipy.sparse import csr_matrix
 
 from zoo.memory import check_memory
 
+if TYPE_CHECKING:
+    from zoo.types import Shape, Tensor
 
+
+@keras.saving.register_keras_serializable("recozoo")
 class UserNeighbors(keras.layers.Layer):
     """Scores items by the share of a user's neighbours who liked them, each weighted by the cosine of what was liked.
 
@@ -28,11 +32,11 @@ class UserNeighbors(keras.layers.Layer):
         UserError: When built or set, if the matrix of users and items does not fit into memory.
     """
 
-    def __init__(self, num_users: int, num_items: int, neighbors: int, **kwargs: Any) -> None:
+    def __init__(self, num_users: int, num_items: int, neighbors: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.num_users, self.num_items, self.neighbors = num_users, num_items, min(neighbors, num_users)
 
-    def build(self, *_: Any) -> None:
+    def build(self, *_: Shape) -> None:
         """Makes the matrix of who liked what."""
         self._check_memory(copies=1)
         self.liked = self.add_weight(
@@ -49,7 +53,7 @@ class UserNeighbors(keras.layers.Layer):
         self.counts.assign(counts)
         self.shares.assign(1 / counts)
 
-    def call(self, liked: Any) -> Any:
+    def call(self, liked: Tensor) -> Tensor:
         """`[batch, num_items]` zeros and ones to `[batch, num_items]` scores between 0 and 1."""
         common = ops.matmul(liked, ops.transpose(self.liked))
         # The square of the cosine, but for the user's own count. Whole numbers are multiplied by what is stored,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 from keras import layers, ops
 
+if TYPE_CHECKING:
+    from zoo.types import Shape, Tensor
 
+
+@keras.saving.register_keras_serializable("recozoo")
 class CoPropagation(keras.layers.Layer):
     """Numeric and categorical nodes of one example exchange messages for some rounds.
 
@@ -19,29 +23,31 @@ class CoPropagation(keras.layers.Layer):
         rounds: How often messages are exchanged; 0 leaves the nodes as they are.
     """
 
-    def __init__(self, rounds: int, **kwargs: Any) -> None:
+    def __init__(self, rounds: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.rounds = rounds
         self.steps = [(_Message(name=f"to_numeric_{i}"), _Message(name=f"to_categorical_{i}")) for i in range(rounds)]
 
-    def build(self, numeric_shape: Any, categorical_shape: Any) -> None:
+    def build(self, numeric_shape: Shape, categorical_shape: Shape) -> None:
         """Builds the messages of every round."""
         for to_numeric, to_categorical in self.steps:
             to_numeric.build(numeric_shape)
             to_categorical.build(categorical_shape)
 
-    def call(self, numeric: Any, categorical: Any) -> tuple[Any, Any]:
+    def call(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, Tensor]:
         """`[batch, n, dim]` and `[batch, m, dim]` nodes to nodes of the same shapes."""
         for to_numeric, to_categorical in self.steps:
             numeric, categorical = to_numeric(numeric, categorical), to_categorical(categorical, numeric)
         return numeric, categorical
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class _Message(keras.layers.Layer):
     """What nodes take in from the nodes of the other kind."""
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         dim = shape[-1]
+        assert dim is not None
         self.query, self.key, self.value = (layers.Dense(dim, use_bias=False) for _ in range(3))
         self.gate = layers.Dense(dim, activation="sigmoid")
         self.norm = layers.LayerNormalization()
@@ -49,7 +55,7 @@ class _Message(keras.layers.Layer):
             layer.build((None, None, dim))
         self.gate.build((None, None, 2 * dim))
 
-    def call(self, nodes: Any, others: Any) -> Any:
+    def call(self, nodes: Tensor, others: Tensor) -> Tensor:
         queries = self.query(nodes) / nodes.shape[-1] ** 0.5
         with_others = ops.matmul(queries, ops.transpose(self.key(others), (0, 2, 1)))
         with_itself = ops.sum(queries * self.key(nodes), axis=-1, keepdims=True)

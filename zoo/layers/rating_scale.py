@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from zoo.types import Shape, Tensor
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class RatingScale(keras.layers.Layer):
     """`mean + std * logit`: the identity, until the labels are ratings and their mean and spread are set.
 

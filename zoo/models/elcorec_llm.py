@@ -1,13 +1,13 @@
-"""A language model asked whether the user will like an item, told what the graph of `elcorec` knows (ELCoRec, 2024).
+"""A language model asked whether the user will like an item, told what `elcorec_graph` knows (ELCoRec, 2024).
 
 A prompt has the user's profile, the last events with their ratings, the earlier events whose items are nearest to
-the target, and the question. The expert, the graph of `elcorec` with `propagation="graph"`, has a vector for the
-target; it is projected to the width of the language model and put in the place of one token, the soft token. The
-score is the log-odds of the answers yes and no.
+the target, and the question. The expert, the graph of `elcorec_graph`, has a vector for the target. The vector is
+projected to the width of the language model and put in the place of one token, the soft token. The score is the
+log-odds of the answers yes and no.
 
-Given a trained run (`train.pretrained.elcorec`), the expert has its weights and keeps them, but drops ids in training
-as `expert` says; without one it is trained along. The language model starts from that of another run given one
-(`train.pretrained.elcorec_llm`).
+Given a trained run (`train.pretrained.elcorec_graph`), the expert has its weights and keeps them, but drops ids in
+training as `expert` says. Without such a run it is trained along. The language model starts from that of another run
+if it is given one (`train.pretrained.elcorec_llm`).
 
 Hparams:
     preset: A causal language model of keras-hub, as the name or the folder of a preset. Without one, a small GPT-2
@@ -23,7 +23,7 @@ Hparams:
     recent: How many of the last events are in the prompt.
     retrieved: How many earlier events, the nearest to the target by cosine of item texts; none without item texts.
     title_tokens: The most tokens of a title.
-    expert: The hparams of the graph that are not those of `elcorec` by default, e.g. `{"embedding_dim": 64}`.
+    expert: The hparams of the graph that are not those of `elcorec_graph` by default, e.g. `{"embedding_dim": 64}`.
     backbone: What a saved run remembers of the language model of its preset; not to be given.
 """
 
@@ -38,24 +38,23 @@ from keras import ops
 from zoo.errors import UserError, unknown_name
 from zoo.families import Pairs, Recommender
 from zoo.layers import CatalogueRows
+from zoo.layers.frozen import Frozen
 from zoo.layers.interaction_graph import TARGET, InteractionGraph
 from zoo.layers.language import (
-    NO_TOKEN,
-    Encode,
-    Frozen,
     LanguageModel,
-    NearestEvents,
-    PromptTables,
-    WordTokenizer,
     described,
     from_description,
     preset_language_model,
     preset_tokenizer,
     small_language_model,
 )
+from zoo.layers.prompts import NO_TOKEN, Encode, NearestEvents, PromptTables, Texts, WordTokenizer
 from zoo.options import check_options
 from zoo.registry import register, spec
 from zoo.schema import Schema
+
+# The architecture whose graph is the expert.
+EXPERT = "elcorec_graph"
 
 
 @register(
@@ -88,8 +87,8 @@ def elcorec_llm(
     recent: int = 5,
     retrieved: int = 5,
     title_tokens: int = 5,
-    expert: Mapping[str, Any] | None = None,
-    backbone: Mapping[str, Any] | None = None,
+    expert: Mapping[str, object] | None = None,
+    backbone: Mapping[str, object] | None = None,
 ) -> Pairs:
     least = {"recent": (recent, 0), "retrieved": (retrieved, 0), "lora_rank": (lora_rank, 0)}
     for name, (value, lowest) in {**least, "title_tokens": (title_tokens, 1)}.items():
@@ -140,7 +139,10 @@ def elcorec_llm(
     def tokenizer(groups: list[Sequence[str]]) -> Encode:
         return preset_tokenizer(preset) if preset else WordTokenizer(groups, vocabulary)
 
-    language_model = LanguageModel(network, tables, tokenizer, soft_place, lora_rank, name="language_model")
+    def fill(texts: Texts) -> list[int]:
+        return tables.set(texts, tokenizer)
+
+    language_model = LanguageModel(network, soft_place, lora_rank, fill, name="language_model")
     if soft_token:
         graph = _graph(schema, expert or {})
         frozen = Frozen(graph.query, graph.item, graph.target)
@@ -154,10 +156,10 @@ def elcorec_llm(
         for name, model in trained.items():
             if name == "elcorec_llm":
                 language_model.start_from(model.get_layer("language_model"))
-            elif name != "elcorec":
-                raise unknown_name("architecture to start 'elcorec_llm' from", name, ("elcorec", "elcorec_llm"))
+            elif name != EXPERT:
+                raise unknown_name("architecture to start 'elcorec_llm' from", name, (EXPERT, "elcorec_llm"))
             elif not soft_token:
-                raise UserError("'elcorec_llm' with soft_token=False makes no use of a pretrained 'elcorec'.")
+                raise UserError(f"'elcorec_llm' with soft_token=False makes no use of a pretrained {EXPERT!r}.")
             else:
                 _check_fits(expert or {}, model)
                 frozen.freeze(model.get_layer(TARGET).output)
@@ -171,37 +173,32 @@ def elcorec_llm(
     )
 
 
-def _text_vectors(texts: Sequence[CatalogueRows], items: Any) -> Any:
+def _text_vectors(texts: Sequence[CatalogueRows], items: keras.KerasTensor) -> keras.KerasTensor:
     """The vectors of the texts of `[batch, ...]` items side by side; encoders give unit ones."""
     vectors = [rows(items) for rows in texts]
     return ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
 
 
-def _graph(schema: Schema, expert: Mapping[str, Any]) -> InteractionGraph:
-    """The graph of an `elcorec` with some hparams."""
-    usual, options = _of_graph(spec("elcorec").hparams), spec("elcorec").options
+def _graph(schema: Schema, expert: Mapping[str, object]) -> InteractionGraph:
+    """The graph of an `elcorec_graph` with some hparams."""
+    usual, options = _of_graph(spec(EXPERT).hparams), spec(EXPERT).options
     check_options(expert, {name: options[name] for name in usual}, kind="hparam", of="expert")
     hparams = {**usual, **expert}
     return InteractionGraph(schema, dim=hparams.pop("embedding_dim"), **hparams)
 
 
 def _of_graph(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Those hparams of an `elcorec` that are about its graph."""
+    """Those hparams of an `elcorec_graph` that are about its graph."""
     names = {"embedding_dim", *inspect.signature(InteractionGraph).parameters}
     return {name: value for name, value in hparams.items() if name in names}
 
 
-def _check_fits(expert: Mapping[str, Any], trained: Recommender) -> None:
-    """Raises a `UserError` unless a trained `elcorec` has a graph like that of the expert."""
-    if trained.hparams["propagation"] != "graph":
-        raise UserError(
-            "'elcorec_llm' starts from an 'elcorec' with propagation='graph'. "
-            f"Received one with propagation={trained.hparams['propagation']!r}."
-        )
+def _check_fits(expert: Mapping[str, object], trained: Recommender) -> None:
+    """Raises a `UserError` unless a trained `elcorec_graph` has a graph like that of the expert."""
     # Dropout has no weights.
-    usual, given = _of_graph(spec("elcorec").hparams), _of_graph(trained.hparams)
+    usual, given = _of_graph(spec(EXPERT).hparams), _of_graph(trained.hparams)
     if {**usual, **expert, "id_dropout": given["id_dropout"]} != given:
         needed = {name: value for name, value in given.items() if value != usual[name]}
         raise UserError(
-            f"The pretrained 'elcorec' has a graph of other hparams. Set hparams.expert={json.dumps(needed)}."
+            f"The pretrained {EXPERT!r} has a graph of other hparams. Set hparams.expert={json.dumps(needed)}."
         )

@@ -11,8 +11,8 @@ Hparams:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+import keras
 from keras import layers
 
 from zoo.errors import UserError, unknown_name
@@ -38,7 +38,7 @@ def neumf(
     dropout: float = 0.0,
     alpha: float = 0.5,
 ) -> Pairs:
-    def vectors(kind: str, dim: int, name: str) -> Any:
+    def vectors(kind: str, dim: int, name: str) -> keras.KerasTensor:
         return Embedding(schema.size(kind), dim, stddev=0.01, name=name)(schema.input(kind))
 
     # Users and items have two vectors each: one is multiplied as in `gmf`, the other is read by the MLP of `ncf`.
@@ -62,7 +62,9 @@ def neumf(
     return model
 
 
-def _fitting(trained: Mapping[str, Recommender], wanted: Mapping[str, Mapping[str, Any]]) -> list[Recommender]:
+def _fitting(
+    trained: Mapping[str, Recommender], wanted: Mapping[str, Mapping[str, int | Sequence[int]]]
+) -> list[Recommender]:
     """The trained recommenders in the order wanted, if their hparams are those wanted here."""
     for name in trained:
         if name not in wanted:
@@ -81,5 +83,5 @@ def _fitting(trained: Mapping[str, Recommender], wanted: Mapping[str, Mapping[st
     return [trained[name] for name in wanted]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: int | Sequence[int]) -> int | list[int]:
     return value if isinstance(value, int) else list(value)

@@ -13,8 +13,8 @@ Hparams:
 """
 
 from collections.abc import Sequence
-from typing import Any
 
+import keras
 from keras import layers
 
 from zoo.errors import UserError
@@ -49,7 +49,7 @@ def two_tower(
     met = Embedding(schema.size("item"), embedding_dim)(history)
     query.categorical.append(HistoryPooling()(met, history, ratings))
 
-    def tower(nodes: FeatureNodes) -> Any:
+    def tower(nodes: FeatureNodes) -> keras.KerasTensor:
         vector = layers.Dense(dim)(mlp(layers.Concatenate()(nodes.all), hidden, dropout))
         return unit_length(vector) if normalize else vector
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+if TYPE_CHECKING:
+    from zoo.types import Tensor
+
+Numbers: TypeAlias = "np.ndarray | Tensor"
 # Numbers of a batch, which should stay in the cache of a processor while its steps are taken.
 BATCH_NUMBERS = 2**18
 
@@ -77,13 +81,13 @@ def gram_axes(vectors: np.ndarray) -> np.ndarray:
 
 
 def conjugate_gradients(
-    solution: Any,
-    residual: Any,
-    diagonal: Any,
-    multiply: Callable[[Any], Any],
+    solution: Numbers,
+    residual: Numbers,
+    diagonal: Numbers,
+    multiply: Callable[[Numbers], Numbers],
     steps: int,
-    dot: Callable[[Any, Any], Any] = lambda x, y: np.einsum("rd,rd->r", x, y)[:, None],
-) -> Any:
+    dot: Callable[[Numbers, Numbers], Numbers] = lambda x, y: np.einsum("rd,rd->r", x, y)[:, None],
+) -> Numbers:
     """Steps towards the solutions of many systems, for arrays and for tensors of a graph.
 
     Args:

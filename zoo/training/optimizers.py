@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import UserError, unknown_name
+from zoo.keras_internals import GradientsSummedBefore, slot_of
 
 if TYPE_CHECKING:
     from zoo.config import TrainConfig
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
-class RowWise(keras.optimizers.Optimizer):
+class RowWise(GradientsSummedBefore):
     """Mixed into a Keras optimizer: rows for tables, the optimizer's own update for everything else.
 
     Args:
@@ -77,15 +78,6 @@ class RowWise(keras.optimizers.Optimizer):
         """Whether a row may come more than once in a sparse gradient; else `sum_duplicates` is to be called first."""
         return False
 
-    def _all_reduce_sum_gradients(
-        self, grads_and_vars: list[tuple[Gradient, keras.Variable]]
-    ) -> list[tuple[Gradient, keras.Variable]]:
-        # Keras would sum gradients over all replicas here; the trainer has done so, to clip them.
-        return grads_and_vars
-
-    def _slot(self, slots: list[keras.Variable], variable: keras.Variable) -> tf.Variable:
-        return slots[self._get_variable_index(variable)].value
-
 
 class Dense(RowWise):
     """Mixed into a Keras optimizer that has no update by row."""
@@ -128,7 +120,7 @@ class Adagrad(RowWise, keras.optimizers.Adagrad):
 
     def row_change(self, rows: tf.Tensor, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor) -> tf.Tensor:
         """The gradient over the root of all squared ones so far."""
-        slot = self._slot(self._accumulators, variable)
+        slot = slot_of(self, "accumulators", variable)
         accumulated = tf.gather(slot, rows) + tf.square(gradient)
         slot.scatter_update(tf.IndexedSlices(accumulated, rows))
         return rate * gradient / tf.sqrt(accumulated + self.epsilon)
@@ -139,7 +131,7 @@ class Adam(RowWise, keras.optimizers.Adam):
 
     def row_change(self, rows: tf.Tensor, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor) -> tf.Tensor:
         """The mean gradient over the root of the mean square, both corrected for their start at zero."""
-        means, squares = self._slot(self._momentums, variable), self._slot(self._velocities, variable)
+        means, squares = slot_of(self, "momentums", variable), slot_of(self, "velocities", variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
         mean = tf.gather(means, rows)
         mean += (1 - self.beta_1) * (gradient - mean)

@@ -1,0 +1,42 @@
+"""Layers as Keras saves them: a config and, apart from it, weights."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+
+from zoo import layers
+from zoo.layers.interaction_graph import Constant, GraphAttention, TimeEmbedding
+from zoo.layers.prompts import NearestEvents, NearestLevel, TokenTable
+from zoo.schema import Feature
+
+LAYERS = [
+    layers.AttentionPooling(),
+    layers.CatalogueRows(5, Feature("genres", "item", "categorical", 4, length=2)),
+    layers.CoPropagation(2),
+    layers.Dropout(0.25),
+    layers.Embedding(5, 3, stddev=0.1),
+    layers.HistoryPooling(),
+    layers.IdEmbedding(5, 3, dropout=0.5),
+    layers.InteractionRows(5, 4),
+    layers.MultiHot(5),
+    layers.NumericEmbedding(3),
+    layers.RatingScale(),
+    layers.UserNeighbors(5, 4, 2),
+    layers.Weighted(),
+    Constant(3),
+    GraphAttention(2, 3),
+    NearestEvents(2, 3),
+    NearestLevel(),
+    TimeEmbedding(4),
+    TokenTable(5, 3, front=True),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_a_layer_is_made_again_from_its_config(layer):
+    described = keras.saving.serialize_keras_object(layer)
+    assert described["registered_name"] == f"recozoo>{type(layer).__name__}"
+    again = keras.saving.deserialize_keras_object(described)
+    assert type(again) is type(layer)
+    assert again.get_config() == layer.get_config()
