@@ -173,7 +173,7 @@ def test_the_protocol_says_that_it_is_sampled_and_has_intervals(small):
     evaluation = evaluate(model_of("popularity", small), small, "sampled-ranking", ks=(3,), resamples=20)
     assert evaluation.protocol == "sampled-ranking"
     assert "against 12 candidates listed in the data" in evaluation.about
-    assert "it only serves to reproduce papers" in evaluation.about
+    assert "it serves only to reproduce papers" in evaluation.about
     assert len(evaluation.per_user["hr@3"]) == len(evaluation.users)
     interval = evaluation.metrics["hr@3"]
     assert interval.low <= interval.mean <= interval.high
