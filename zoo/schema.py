@@ -1,4 +1,4 @@
-"""What an architecture is told about the data: features, their roles, kinds and sizes, and vocabularies of raw ids."""
+"""The features that an architecture is told about (roles, kinds, sizes), and the vocabularies of raw ids."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Feature:
         size: Ids and categories: rows of an embedding table, padding and unknown included.
             Texts: the width of the text vector. Numbers: 1.
         length: For lists (a history, a multi-valued category) the padded length, else `None`.
-        separator: What separates the values of a multi-valued category in its raw form.
-        mean: What is subtracted from a raw number.
-        std: What a raw number is divided by after that.
+        separator: The text between the values of a multi-valued category in its raw form.
+        mean: The number that is subtracted from a raw number.
+        std: The number that the difference is divided by.
         threshold: Where labels are 0 and 1 by a threshold of the rating, that threshold. Liked items are above it.
     """
 
