@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from export.verification.comparison import Check
+    from export.verification.check import Check
 
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print every check, not one line for each artefact.")]
 

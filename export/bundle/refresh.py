@@ -16,7 +16,7 @@ from export.bundle.bundle import MODEL, PREPROCESSING, TITLES, Bundle, open_bund
 from export.bundle.manifest import NAME, Manifest, RunFacts
 from export.bundle.publishing import publish_bundle
 from export.values import Values
-from export.verification.comparison import Report
+from export.verification.check import Report
 from export.verification.reference import load_sample
 from zoo.cold_start import encode_column, feature_names
 from zoo.data.dataset import Dataset, neutral

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from export.bundle.bundle import Bundle
     from export.endpoints import Endpoint
     from export.values import Values
-    from export.verification.comparison import Check
+    from export.verification.check import Check
     from zoo.families import Recommender
     from zoo.run import Run
     from zoo.schema import Vocabulary

@@ -11,7 +11,8 @@ import pytest
 
 from export.bundle.bundle import open_bundle
 from export.bundle.publishing import verify
-from export.verification.comparison import BATCH_SIZES, Check
+from export.verification.artefacts import BATCH_SIZES
+from export.verification.check import Check
 from zoo.errors import UserError, ZooError
 
 # Opening and verifying

@@ -14,8 +14,9 @@ import export
 from export.endpoints import Endpoint, EndpointGraphs, TensorInfo
 from export.formats.saved_model import writer as saved_model
 from export.formats.tflite import writer as tflite
-from export.verification import comparison as verification
-from export.verification.comparison import compare, compare_quantized, verify_artefacts
+from export.verification import artefacts as verification
+from export.verification.artefacts import verify_artefacts
+from export.verification.comparison import compare, compare_quantized
 from export.verification.reference import REFERENCE, SAMPLE, KerasRuntime, load_reference, load_sample, write_reference
 from zoo.config import ExportConfig
 from zoo.families import Recommender

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from export.values import encoded_ids
-from export.verification.comparison import BATCH_SIZES
+from export.verification.artefacts import BATCH_SIZES
 from export.verification.queries import sample_queries, verification_queries
 from export.verification.reference import load_reference
 from zoo.data import prepare
