@@ -108,7 +108,7 @@ def write(
     answer = tf.saved_model.load("indexes/mf").signatures["recommend"](user=tf.constant([15]))
     ```
     """
-    from export.bundle.refresh import load_trained
+    from export.bundle.catalogue import load_trained
     from export.formats import saved_model
     from export.verification.reference import load_reference
     from zoo.files import check_free, published_folder
