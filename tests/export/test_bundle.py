@@ -47,7 +47,7 @@ def wrong_onnx(monkeypatch):
 
 
 def test_a_bundle_holds_the_files_that_its_formats_promise(bundle):
-    assert bundle.formats == ("saved_model", "onnx", "tflite")
+    assert bundle.formats == ("onnx", "saved_model", "tflite")
     assert listed(bundle.folder) >= {
         "README.md",
         "manifest.json",

@@ -101,7 +101,7 @@ def swapped_users(content: bytes) -> bytes:
 
 def test_a_failed_verification_does_not_speak_of_publishing(damaged, monkeypatch):
     monkeypatch.setattr(
-        "export.verification.comparison.compare", lambda *given: Check("onnx", "score", 1, 1, "error", 1.0, 0.5)
+        "export.verification.artefacts.compare", lambda *given: Check("onnx", "score", 1, 1, "error", 1.0, 0.5)
     )
     with pytest.raises(ZooError) as raised:
         verify(damaged)
