@@ -60,7 +60,7 @@ class CheckPrinter:
 
 
 def print_artefact(checks: list[Check]) -> None:
-    """Prints one line of an artefact whose checks all hold; every check of one that fails."""
+    """Prints one line of an artefact whose checks all hold, and every check of one that fails."""
     if checks and all(check.passed for check in checks):
         print(f"✓ {summary(checks)}", flush=True)
         return

@@ -80,7 +80,7 @@ class Contents:
 
     @property
     def baseline(self) -> Mapping[str, EvaluationJson]:
-        """The metrics of popularity by protocol and part; none where there are none."""
+        """The metrics of popularity by protocol and part. It is empty where there are none."""
         return self.manifest.get("baseline") or {}
 
     def checks_of(self, artefact: str) -> list[Check]:

@@ -59,7 +59,7 @@ def _stored_items(model: Recommender) -> dict[str, np.ndarray]:
 
 
 def _stored_titles(folder: Path, item: Vocabulary) -> Iterable[str]:
-    """The title of every known item; its id where the bundle has no titles."""
+    """The title of every known item, which is its id where the bundle has no titles."""
     path = folder / TITLES
     if not path.exists():
         return map(str, item.values)

@@ -47,7 +47,7 @@ class ArtefactFacts(TypedDict):
 
 
 class RunFacts(TypedDict):
-    """What the model card says of a run besides its metrics."""
+    """What the model card says of a run, except its metrics."""
 
     source: str | None
     interactions: dict[str, int]

@@ -32,7 +32,7 @@ WARM_UP, LEAST_CALLS, SECONDS = 3, 5, 0.3
 
 
 def run_facts(run: Run) -> RunFacts:
-    """What the model card says of a run besides its metrics.
+    """What the model card says of a run, except its metrics.
 
     Args:
         run: The run.
@@ -102,7 +102,7 @@ def artefact_facts(
         endpoints: Its endpoints.
         artefacts: Its artefacts.
         version: The version of the bundle.
-        requests: Raw requests to `recommend`; each is a call of its own.
+        requests: Raw requests to `recommend`. Each is a call of its own.
 
     Returns:
         For the manifest: `"machine"` in words, and by artefact `"bytes"`, `"milliseconds"` (the median of the

@@ -38,7 +38,7 @@ from zoo.run import Run
 from zoo.saving import write_recommender
 from zoo.schema import FIRST_KNOWN, Vocabulary
 
-# Packages whose versions every manifest notes, besides those of its formats.
+# Packages whose versions every manifest notes. It also notes those of its formats.
 PACKAGES = ("recozoo", "tensorflow", "keras", "numpy")
 
 

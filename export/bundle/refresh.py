@@ -115,7 +115,7 @@ def refresh(
     ```
     """
     opened = open_bundle(bundle.folder if isinstance(bundle, Bundle) else bundle)
-    # Where the folder is a link, what it leads to is exchanged, and the link stays.
+    # A link stays, and the folder that it leads to is exchanged.
     target, overwrite = (opened.folder.resolve(), True) if out is None else (Path(out), overwrite)
     check_free(target, overwrite, NAME)
     model, dataset = load_trained(opened.folder)
@@ -157,7 +157,7 @@ def _check_k(k: int, item: Vocabulary, offered: int, source: str) -> None:
     if k > offered:
         raise UserError(
             f"{source}: leaves {offered} items to recommend, fewer than the k = {k} that recommend gives. "
-            f"Pass -k {offered} (k={offered}) or less, or offer more items."
+            f"Pass -k {offered} (k={offered}) or a smaller one, or offer more items."
         )
 
 

@@ -69,7 +69,7 @@ def print_next(out: Path, best: str, user: object) -> None:
 
 
 def _train_all(source: str, names: Sequence[str], folder: Path) -> dict[str, Evaluation]:
-    """Trains and saves a run of each architecture on the same split; gives their evaluations."""
+    """Trains and saves a run of each architecture on the same split, and gives their evaluations."""
     from zoo.config import make_config
     from zoo.data import load_dataset
     from zoo.training.train import train
@@ -87,7 +87,7 @@ def _train_all(source: str, names: Sequence[str], folder: Path) -> dict[str, Eva
 
 
 def _compare(evaluations: dict[str, Evaluation], metric: str, baseline: str, source: str) -> str:
-    """Prints the table of all runs, best last, and why one is not better than the baseline; gives the best."""
+    """Prints the table of all runs, best last, and why one is not better than the baseline. It gives the best."""
     ordered = sorted(evaluations, key=lambda name: evaluations[name].metrics[metric].mean)
     gains = {name: _gain(evaluations[name], evaluations[baseline], metric) for name in ordered if name != baseline}
     print(f"\nProtocol {evaluations[baseline].protocol}: {evaluations[baseline].about}")
@@ -114,7 +114,7 @@ def _figures(evaluation: Evaluation) -> list[str]:
 
 
 def _verdict(gain: Interval | None) -> tuple[str, str]:
-    """The difference from the baseline and what it says; a baseline has none."""
+    """The difference from the baseline and what it says. The baseline has none."""
     if gain is None:
         return "", "the baseline"
     verdict = "better" if gain.low > 0 else "worse" if gain.high < 0 else "not told apart"
@@ -135,7 +135,7 @@ def _reason(name: str, baseline: str, source: str) -> str:
 
 
 def _recommend(run: Run, name: str, users: int, k: int) -> list[int | str]:
-    """Prints what some users liked and what they would get; gives the users."""
+    """Prints what some users liked and what they would get, and gives the users."""
     data = run.dataset
     known = data.sequences("train", "valid", "test")
     # The users with the shortest histories are shown, because those can be read at a glance.

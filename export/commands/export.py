@@ -45,9 +45,11 @@ def export(
     out: Annotated[Path, typer.Option(help="The folder of the bundle.")],
     formats: Annotated[
         str,
-        typer.Option("--format", help=f"Formats, separated by commas, of {', '.join(FORMATS)}; by default all."),
+        typer.Option(
+            "--format", help=f"Formats, separated by commas, of {', '.join(FORMATS)}. By default all are written."
+        ),
     ] = "",
-    k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives; by default up to 100.")] = None,
+    k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives, by default up to 100.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="What quantized files may lose, e.g. export.overlap=0.8.")
     ] = None,

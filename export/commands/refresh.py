@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 def refresh(
     bundle: Annotated[Path, typer.Argument(help="The folder of a bundle.")],
     items: Annotated[Path, typer.Option(help="The whole new catalogue: a CSV, TSV or Parquet file.")],
-    out: Annotated[Path | None, typer.Option(help="The folder of the new bundle; by default the old one's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of the new bundle, by default that of the old one.")
+    ] = None,
     columns: Annotated[
         list[str] | None, typer.Option("--columns", help="Names for columns, name in the file=name here: sku=item.")
     ] = None,
-    k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives; by default as before.")] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", help="Items that recommend gives, by default as many as before.")
+    ] = None,
     overwrite: Overwrite = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
@@ -51,7 +55,7 @@ def refresh(
 
 
 def _described(done: Refreshed, folder: Path) -> dict[str, object]:
-    """What happened, for a program to read."""
+    """What happened, in a form that programs read."""
     return {
         "bundle": str(folder),
         "version": done.bundle.version,

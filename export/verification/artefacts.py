@@ -16,10 +16,10 @@ from export.verification.comparison import Compared, compare, compare_quantized,
 from export.verification.reference import LARGEST_BATCH, Reference, load_reference, load_sample
 from zoo.config import ExportConfig
 
-# By the number of queries of a call, how many queries of a group are asked in such calls. Calls of every size ask the
-# first ones, which are the edges of the schema and some random queries. The largest calls ask all of them.
+# How many queries of a group are asked in calls of some size, by size. Calls of every size ask the first ones, which
+# are the edges of the schema and some random queries. The largest calls ask all of them.
 BATCH_SIZES = {1: 100, 3: 100, LARGEST_BATCH: None}
-# In a call of `recommend` these are lists of any length.
+# These inputs are lists of any length in a call of `recommend`.
 LISTS = ("exclude", "candidates", "items")
 
 
@@ -95,7 +95,7 @@ class _Questions:
         return [(inputs, expected, ask(self.runtime, endpoint.name, inputs, size)) for inputs, expected in asked]
 
     def _ndcg_check(self, sample: Values) -> Check:
-        """How much NDCG on the test part is lost, for those users whose seen items all fit into a request."""
+        """How much NDCG on the test part is lost by users whose seen items all fit into a request."""
         recommend = self.endpoints[0]
         padding = output_of(recommend, "items").padding
         sizes = (sample["exclude"] != padding).sum(axis=1)

@@ -22,7 +22,7 @@ class Check:
             artefacts it is `"top-10 overlap"`, `"NDCG@10 loss"` or `"error"`.
         figure: The figure.
         limit: The largest figure that passes. For an overlap it is the smallest one.
-        problem: What is wrong besides, in words. It is empty where nothing is.
+        problem: What else is wrong, in words. It is empty where nothing is.
     """
 
     artefact: str

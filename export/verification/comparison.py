@@ -167,7 +167,7 @@ def _error(groups: Iterable[tuple[Values, Values, Values]]) -> float:
 
 
 def _untied_places(answer: Values, expected: Values, tolerance: float) -> int:
-    """How many places of the rankings hold another item than they may; 0 where an endpoint ranks nothing."""
+    """How many places of the rankings hold another item than they may. It is 0 where nothing is ranked."""
     if "items" not in expected:
         return 0
     ranked, scores = expected["items"], expected["scores"]

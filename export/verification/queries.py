@@ -1,4 +1,4 @@
-"""The queries that artefacts are asked: of real users, at random over the schema, and at its edges; in raw values."""
+"""The queries that artefacts are asked, in raw values: of real users, at random over the schema, and at its edges."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LATEST_SEEN = 20
 RANDOM_QUERIES = 500
 # Queries of real users among those of a verification.
 REAL_QUERIES = 100
-# Items that are left when everything else is excluded; fewer than most ask for.
+# Items that are left when everything else is excluded. Most requests ask for more.
 LEAST_LEFT = 3
-# Rows in which everything else is excluded, up to so many items; the lists are long, so the rows are few.
+# Rows in which everything else is excluded, up to so many items. They are few, because the lists are long.
 ALMOST_ALL_EXCLUDED = 4
 MOST_EXCLUDED = 20_000
 
@@ -74,7 +74,7 @@ def verification_queries(
 ) -> list[Values]:
     """The queries by which an endpoint is verified, in groups of lists of like length.
 
-    `RANDOM_QUERIES` random ones; some of real users; and the edges of the schema: an unknown user, an empty
+    There are `RANDOM_QUERIES` random ones, some of real users, and the edges of the schema: an unknown user, an empty
     history, a full one, one item again and again, features that are unknown, missing or far from the usual.
     For `recommend`, items to exclude and candidates are random, and so are which rows have any. In the second
     group everything is excluded except `LEAST_LEFT` items.
@@ -220,7 +220,7 @@ def _random_indices(feature: Feature, number: int, rng: np.random.Generator, ful
 
 
 def _edge_queries(features: list[Feature], rng: np.random.Generator) -> Values:
-    """An unknown user; an empty history; a full one; one item all over; features unknown; features far off."""
+    """An unknown user, an empty history, a full one, one item all over, unknown features, and features far off."""
     query = _random_query(features, 6, rng)
     for feature in features:
         values = query[feature.name]

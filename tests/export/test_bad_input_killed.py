@@ -22,7 +22,8 @@ from zoo.errors import UserError
 from zoo.files import ASIDE, published_folder
 
 # Exports over a bundle again and again, each time in a process of its own that is killed after a share of the time that
-# an export takes; forked, so that what takes longest, the imports, is done once. Prints what is there each time.
+# an export takes. The process is forked, so that the imports, which take longest, are done once. It prints what is
+# there each time.
 KILLED_AT_ANY_MOMENT = """
 import json, os, pathlib, signal, sys, time
 from export.bundle.bundle import open_bundle
@@ -185,7 +186,7 @@ def test_a_process_that_has_the_number_of_a_killed_one_is_not_taken_for_it(tmp_p
 
 def interrupt(command: list[str], place: Path, number: signal.Signals) -> tuple[int, str]:
     """Sends a signal to an export once it writes; gives its exit code and what it said."""
-    # Where the tests run in the background of a script, a shell has them and all they start ignore interrupts.
+    # A shell has the tests and all that they start ignore interrupts, if they run in the background of a script.
     heed = partial(signal.signal, number, signal.SIG_DFL)
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
     with subprocess.Popen(command, preexec_fn=heed, **streams) as process:

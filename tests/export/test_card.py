@@ -196,7 +196,7 @@ def test_a_model_that_is_not_better_than_popularity_says_so(bundle, changed_card
 def test_limits_name_k_seen_items_histories_fixed_sizes_and_withdrawn_items(features_bundle, bundle, changed_card):
     limits = section(text_of(features_bundle), "## Limits")
     assert f"gives {features_bundle.manifest['k']} items at most" in limits
-    assert "put it into `exclude`" in limits
+    assert "Put it into `exclude`" in limits
     assert "A history has 8 places: the last items seen, padded in front." in limits
     fixed = section(changed_card(options={**bundle.manifest["options"], "batch": 4}, withdrawn=["a", "b"]), "## Limits")
     assert "take 4 queries a call and lists of 500 ids" in fixed
