@@ -79,6 +79,11 @@ class Contents:
         return DATASETS[source] if source and source in DATASETS else None
 
     @property
+    def published_at(self) -> str:
+        """Where that dataset is described. It is empty where nobody else published it."""
+        return self.dataset.url if self.dataset else ""
+
+    @property
     def baseline(self) -> Mapping[str, EvaluationJson]:
         """The metrics of popularity by protocol and part. It is empty where there are none."""
         return self.manifest.get("baseline") or {}
@@ -119,19 +124,22 @@ def model_card(manifest: Manifest, requests: Mapping[str, Values], name: str) ->
 
 
 def _header(contents: Contents) -> str:
-    tags = ["recommender-systems", "recozoo", "keras", *(tag for made in contents.formats for tag in made.tags)]
-    published_at = contents.dataset.url if contents.dataset else ""
-    results = _results(contents.manifest)
+    published_at, results = contents.published_at, _results(contents.manifest)
     header: dict[str, object] = {
         "license": "other",
         "license_name": "data-dependent",
         "license_link": published_at,
         "library_name": "keras",
-        "tags": [*tags, contents.architecture],
+        "tags": _tags(contents),
         "datasets": [contents.manifest["source"]] if published_at else [],
         "model-index": [{"name": contents.name, "results": results}] if results else [],
     }
     return yaml.safe_dump({key: value for key, value in header.items() if value}, sort_keys=False, allow_unicode=True)
+
+
+def _tags(contents: Contents) -> list[str]:
+    of_formats = [tag for made in contents.formats for tag in made.tags]
+    return ["recommender-systems", "recozoo", "keras", *of_formats, contents.architecture]
 
 
 def _results(manifest: Manifest) -> list[dict[str, object]]:

@@ -197,7 +197,7 @@ def _replaced(
 
 def _column_of(feature: Feature, table: Table) -> str:
     """The column that became a feature. A feature has a plainer name, with the role in front where another has it."""
-    columns = [column for column in table.frame.columns if column != "item"]
+    columns = table.frame.columns.drop("item")
     # The plain names of all columns come first, because a name that fits one of them plainly may be what another
     # column is made to fit.
     for names in zip(*(feature_names(column, "item") for column in columns), strict=True):
