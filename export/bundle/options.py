@@ -132,7 +132,7 @@ def _check_owners(given: Mapping[str, OptionValue], chosen: Iterable[Format]) ->
         if name not in known:
             raise unknown_name("option", name, known)
     taken = {option.name for made in chosen for option in made.options}
-    for name in given.keys() - taken:
+    for name in (name for name in given if name not in taken):
         raise UserError(f"{name}: only for {_owners(known[name])}, which was not asked for. Leave it out.")
 
 
