@@ -106,9 +106,19 @@ def test_the_demo_ends_with_what_to_do_next_in_the_order_of_use(zoo_command, rep
     assert f"\n{best} recommends:\n" in out
 
 
-def test_the_table_compares_every_model_with_the_baseline(zoo_command, reported):
-    _, out, _ = zoo_command("demo", "--out", "demo")
-    assert "ndcg@10 minus popularity's" in out
-    lines = {line.split()[0]: line for line in out.splitlines() if line.split()[:1] in (["popularity"], ["ease"])}
-    assert "the baseline" in lines["popularity"]
-    assert any(verdict in lines["ease"] for verdict in ("better", "worse", "not told apart"))
+def test_the_table_compares_every_model_with_the_baseline(zoo_command, reported, monkeypatch):
+    printed = []
+    monkeypatch.setattr("export.commands.demo.print_table", lambda *table: printed.append(table))
+    code, _, _ = zoo_command("demo", "--out", "demo")
+    assert code == 0
+    ((_, columns, rows),) = printed
+    assert columns[0] == "model"
+    assert columns[-2:] == ["ndcg@10 minus popularity's", "paired bootstrap, 95%"]
+    cells = {row[0]: row for row in rows}
+    assert set(cells) == set(PLAN["models"])
+    assert cells["popularity"][-2:] == ["", "the baseline"]
+    assert cells["ease"][-1] in ("better", "worse", "not told apart")
+    place = columns.index("ndcg@10")
+    difference = float(cells["ease"][place]) - float(cells["popularity"][place])
+    assert float(cells["ease"][-2].split()[0]) == pytest.approx(difference, abs=2e-4)
+    assert [float(row[place]) for row in rows] == sorted(float(row[place]) for row in rows)
