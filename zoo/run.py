@@ -187,10 +187,10 @@ class Run:
         indices[rows] = self.dataset.vocabularies["user"].index(asked[row] for row in rows)
         query = self.dataset.queries(self.model.query_names, indices, *PARTS)
         seen, _ = self.dataset.sequences(*PARTS).padded(indices)
-        longest = max((len(user.met) for user in new.values()), default=0)
+        longest = max((len(user.seen) for user in new.values()), default=0)
         seen = np.pad(seen, [(0, 0), (0, max(0, longest - seen.shape[1]))])
         for row, user in new.items():
-            seen[row, : len(user.met)] = user.met
+            seen[row, : len(user.seen)] = user.seen
             for name in query.keys() & user.inputs.keys():
                 query[name][row] = user.inputs[name]
         return query, seen
