@@ -40,6 +40,15 @@ LAYERS = (
     ("zoo.comparison", "zoo.bench"),
     ("zoo", "zoo.api"),
     ("zoo.cli", "zoo.__main__"),
+    ("export.endpoints", "export.markdown"),
+    ("export.values", "export.rendering"),
+    # What TF Serving reads is part of the SavedModel, and the signatures are shared with its client.
+    ("export.serving",),
+    ("export.formats",),
+    ("export.verification",),
+    ("export.bundle",),
+    # An index of tensorflow-recommenders is made from a bundle.
+    ("export.serving.tfrs",),
     ("export",),
     ("export.commands",),
 )
