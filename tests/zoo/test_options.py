@@ -151,7 +151,7 @@ def test_a_long_value_is_shortened(wrong):
 
 
 @given(VALUES)
-def test_no_value_gives_anything_but_a_user_error(value):
+def test_every_value_fits_or_gives_a_user_error(value):
     for annotation in ("int", "float", "bool", "str", "Sequence[int]", "Mapping[str, float] | None", "str | None"):
         try:
             fits(annotation, value)

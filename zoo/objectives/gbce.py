@@ -1,4 +1,4 @@
-"""gBCE: pointwise, with the positives toned down by as much as sampling leaves negatives out."""
+"""gBCE: pointwise, with a smaller weight for positives that makes up for the negatives left out by sampling."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class GBCE(Pointwise):
         others = self._events.num_items - FIRST_KNOWN - 1
         if negatives > others:
             raise UserError(
-                f"negatives must be at most {others}, one less than the items of the catalogue. Received: {negatives}."
+                f"negatives must be at most {others}, the items of the catalogue minus one. Received: {negatives}."
             )
         self._positive_factor = 1 - t * (1 - negatives / others)
 
     @classmethod
     def learns_labels(cls, options: Mapping[str, object], dataset: Dataset) -> bool:
-        """Never: interactions are positives whatever the labels of others."""
+        """Never, because interactions are positives whatever the labels of others."""
         return False

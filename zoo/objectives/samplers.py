@@ -26,7 +26,7 @@ ALPHA = 0.75
 # Items of which the hard sampler takes the best.
 CANDIDATES = 16
 
-# So that draws of one step differ.
+# Salts that make the draws of one step differ.
 OWN, SHARED = 1, 2
 
 
@@ -163,7 +163,7 @@ class Shared:
 
 
 class InBatch:
-    """Own negatives from the positives of the other examples of the batch, so by popularity.
+    """Own negatives from the positives of the other examples of the batch, and therefore by popularity.
 
     Args:
         events: The training events. What a user has seen weighs 0.
@@ -181,7 +181,7 @@ class InBatch:
         draws = batch.uniform(self._number, salt=OWN)
         steps = 1 + tf.cast(draws * tf.cast(others, tf.float32), tf.int32)
         items = tf.gather(positives, (own[:, None] + steps) % (others + 1))
-        # Of streamed events only the positive itself is known to be seen.
+        # Streamed events do not tell what is seen except the positive itself.
         is_unseen = ~self._seen.pairs(events.users, items) & (items != events.items[:, None])
         return Drawn(items, tf.cast(is_unseen, tf.float32))
 
@@ -288,7 +288,7 @@ def make_sampler(
         alpha: See `popularity_masses`.
         candidates: Items of which `"hard"` takes the best.
         shared: Negatives of a whole batch, or 0: each positive has its own.
-        avoid_seen: See `Shared`. Own negatives are never items that their user has seen.
+        avoid_seen: See `Shared`. Own negatives are always items that their user has not seen.
 
     Returns:
         A `Sampler`.

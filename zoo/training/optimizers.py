@@ -16,7 +16,7 @@ SGD without either, and Adagrad, are the same for all rows. Keras' other optimiz
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import keras
 import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from zoo.config import TrainConfig
 
 
-# Of a table that a batch looked rows up in, the gradient of these rows.
+# The gradient of a weight; of a table, it may be that of the looked-up rows only.
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
@@ -45,7 +45,7 @@ class RowWise(GradientsSummedBefore):
     # Numbers kept beside each weight.
     slots = 2
 
-    def __init__(self, decay: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, decay: float = 0.0, l2: float = 0.0, **kwargs: object) -> None:
         # Some of Keras' have a weight decay that nobody asked for.
         super().__init__(weight_decay=None, **kwargs)
         self.decay, self.l2 = decay, l2
@@ -75,7 +75,7 @@ class RowWise(GradientsSummedBefore):
 
     @property
     def takes_duplicates(self) -> bool:
-        """Whether a row may come more than once in a sparse gradient; else `sum_duplicates` is to be called first."""
+        """Whether a row may come more than once in a sparse gradient. If not, `sum_duplicates` must be called first."""
         return False
 
 
@@ -155,7 +155,7 @@ def make_optimizer(config: TrainConfig, total_steps: int) -> RowWise:
         total_steps: Steps of the whole training, over which a schedule falls.
 
     Raises:
-        UserError: With the near names, for an unknown optimizer; or for an `epsilon` where it has none.
+        UserError: If the optimizer is unknown (the message has the near names), or has no `epsilon` and one is given.
     """
     kinds = {**_dense_optimizers(), **OPTIMIZERS}
     name = config.optimizer.lower()

@@ -68,7 +68,7 @@ def train(
         A `Run`.
 
     Raises:
-        UserError: For anything wrong in the names, settings or data. Nothing is written then.
+        UserError: If anything is wrong in the names, settings or data. Nothing is written then.
 
     Example:
 
@@ -81,7 +81,9 @@ def train(
     if isinstance(source, str | Path):
         config.data.source = str(source)
     elif isinstance(source, Dataset) and ("data" in settings or "split" in settings):
-        raise UserError("The settings 'data' and 'split' have no effect on a dataset that is prepared already.")
+        raise UserError(
+            "The settings 'data' and 'split' have no effect on a dataset that is prepared already. Leave them out."
+        )
     with make_strategy(config).scope(), losing_workers():
         if out is None or not is_chief():
             return _train(config, _dataset(config, source), None, progress and is_chief(), callbacks)
@@ -117,12 +119,17 @@ def _dataset(config: Config, source: Source | None, scratch: Path | None = None)
     else:
         source = config.data.source if source is None else source
         if source is None:
-            raise UserError("No data was given. Name a dataset or a file, e.g. --data movielens-sample.")
+            raise UserError(
+                "No data is given: setting 'data.source'. Name a dataset or a file, e.g. --data movielens-sample."
+            )
         options = config.data.model_dump(exclude={"source", "options"}, exclude_unset=True)
         if config.split.name:
             options["split"] = {"name": config.split.name, **config.split.options}
         elif config.split.options:
-            raise UserError("split.options were given without split.name.")
+            raise UserError(
+                "split.options are given without split.name, so they have no effect. "
+                "Give split.name too, or leave them out."
+            )
         dataset = load_dataset(source, scratch=scratch, **options, **config.data.options)
     if isinstance(dataset, StreamedDataset):
         _check_streamable(config)
@@ -136,7 +143,7 @@ def _dataset(config: Config, source: Source | None, scratch: Path | None = None)
 
 
 def _check_streamable(config: Config) -> None:
-    """Raises a `UserError` unless the architecture and its objective are content with single interactions."""
+    """Raises a `UserError` unless the architecture and its objective train on single interactions."""
     known = spec(config.model)
     if "history" in known.query or known.objective not in streamable_objectives():
         others = [one for one in specs().values() if "history" not in one.query]
@@ -186,7 +193,10 @@ def _train(
     _check_ks(config, model, dataset)
     if model.solver is not None:
         if config.train.objective or config.train.options:
-            raise UserError(f"{config.model!r} is solved in closed form; it takes no train.objective or train.options.")
+            raise UserError(
+                f"{config.model!r} is solved in closed form, so train.objective and train.options have no effect. "
+                "Leave them out."
+            )
         started = time.perf_counter()
         model.solver(interaction_matrix(dataset, positive_only=False))
         history: list[dict[str, float]] = [{"seconds": time.perf_counter() - started}]
@@ -224,12 +234,16 @@ def _start_from_pretrained(config: Config, model: Recommender, dataset: Dataset)
     if not config.train.pretrained:
         return
     if model.pretrained is None:
-        raise UserError(f"{config.model!r} does not start from other runs; leave train.pretrained out.")
+        raise UserError(
+            f"{config.model!r} does not start from other runs, so train.pretrained has no effect. Leave it out."
+        )
     models = {}
     for name, folder in config.train.pretrained.items():
         run = Run.load(folder)
         if run.config.model != name:
-            raise UserError(f"train.pretrained: {folder} is a run of {run.config.model!r}, not of {name!r}.")
+            raise UserError(
+                f"train.pretrained: {folder} is a run of {run.config.model!r}, not of {name!r}. Name another folder."
+            )
         for kind in ("user", "item"):
             if run.dataset.vocabularies[kind].to_json() != dataset.vocabularies[kind].to_json():
                 raise UserError(
