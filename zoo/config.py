@@ -62,7 +62,7 @@ _AnySection = TypeVar("_AnySection", bound=_Section)
 
 
 class DataConfig(_Section):
-    """Where the data is and how it is prepared; see `zoo.data.preparation`."""
+    """The place of the data and how it is prepared, see `zoo.data.preparation`."""
 
     source: str | None = Field(None, description="A named dataset, or a CSV, TSV, Parquet or YAML file.")
     data_root: str | None = Field(None, description="Folder of the original files of a named dataset.")
@@ -90,7 +90,7 @@ class DataConfig(_Section):
 
 
 class SplitConfig(_Section):
-    """How interactions are split; see `zoo.data.splits`."""
+    """How interactions are split, see `zoo.data.splits`."""
 
     name: str | None = Field(
         None,
@@ -246,7 +246,7 @@ def preset(name: str) -> Settings:
 
 
 def configs_folder() -> Path:
-    """Where presets are: inside the installed package, or beside it in a checkout."""
+    """The folder of the presets: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parent
     return package / "configs" if (package / "configs").exists() else package.parent / "configs"
 

@@ -31,7 +31,7 @@ OPENED_BY: Mapping[str, Mapping[int, str]] = {"run": {1: "0.1.0"}, "bundle": {1:
 
 
 class Described(TypedDict):
-    """What a manifest says of a file."""
+    """The size and the checksum of a file, as a manifest has them."""
 
     size: int
     sha256: str
@@ -220,7 +220,7 @@ def _exchange(one: Path, other: Path) -> bool:
 def _clear_abandoned(out: Path) -> None:
     """Removes what processes of this machine that were killed had begun to write for the same place.
 
-    What they had put aside, with nothing in its place yet, is put back.
+    A folder that they had put aside is put back if nothing is in its place yet.
     """
     prefix = f".{out.name}-unfinished-{platform.node()}-"
     for folder in sorted(out.parent.glob(f"{glob.escape(prefix)}*")):

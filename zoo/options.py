@@ -68,7 +68,7 @@ _LONGEST = 120
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """What may be given under one name.
+    """The values that may be given under one name.
 
     Args:
         type: The annotation of its value, or its text. Without one, the type is that of the default.
@@ -163,7 +163,7 @@ def _advice(option: Option) -> str:
 
 
 def explain(error: ValidationError, value: object) -> tuple[str, object, str]:
-    """What pydantic found wrong with a value, in words of a user.
+    """The fault that pydantic found in a value, in words of a user.
 
     Args:
         error: What it raised.

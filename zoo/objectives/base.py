@@ -28,7 +28,7 @@ class Batch:
         rows: `[n]` int32 places of these examples in the whole batch.
         size: Scalar int32, the examples of the whole batch over all replicas.
         whole: `[size]` example numbers of the whole batch, for objectives that compare its examples with each other.
-            Where it is not given, each replica's share is a batch of its own for such an objective.
+            If it is not given, such an objective takes each replica's share for a batch.
 
     Example:
 
@@ -110,7 +110,7 @@ class Objective:
     ```
     """
 
-    # What `train.objective` calls it.
+    # Its name in `train.objective`.
     name: ClassVar[str]
     # The families of architectures that it trains.
     families: ClassVar[tuple[type[Recommender], ...]] = (Recommender,)
@@ -118,7 +118,7 @@ class Objective:
     is_streamable: ClassVar[bool] = False
     num_examples: int
 
-    # What `epoch` yields.
+    # The form of what `epoch` yields.
     signature: tf.TensorSpec | dict[str, tf.TensorSpec] = tf.TensorSpec([None], tf.int32)
 
     def __init__(self, model: Recommender, dataset: Dataset) -> None:
@@ -135,7 +135,7 @@ class Objective:
         return options.get("feedback") == "explicit"
 
     def epoch(self, seed: list[int], number: int) -> Iterator[ExampleTensors]:
-        """The examples of an epoch; by default their numbers, see `in_random_order`."""
+        """The examples of an epoch. By default these are their numbers, see `in_random_order`."""
         return in_random_order(self.num_examples, seed, number)
 
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
@@ -178,7 +178,7 @@ class EventObjective(Objective):
         self._completes = not dataset.is_split_in_time
 
     def epoch(self, seed: list[int], number: int) -> Iterator[ExampleTensors]:
-        """The interactions of an epoch; see `TrainingEvents.epoch`."""
+        """The interactions of an epoch, see `TrainingEvents.epoch`."""
         return self._events.epoch(seed, number)
 
     def _at(self, examples: ExampleTensors) -> Events:

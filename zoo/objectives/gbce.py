@@ -16,7 +16,7 @@ from zoo.schema import FIRST_KNOWN
 class GBCE(Pointwise):
     """Generalised binary cross-entropy (Petrov and Macdonald, 2023, arXiv:2308.07192).
 
-    With few of many negatives, cross-entropy makes a model too sure of its positives. Here a positive of
+    Cross-entropy with few of many negatives makes a model too sure of its positives. Here a positive of
     score s gets `-log(sigmoid(s) ** beta)`, with `beta = 1 - t (1 - rate)`, where `rate` is the share of all
     negatives that is sampled.
 
@@ -24,8 +24,8 @@ class GBCE(Pointwise):
         model: The recommender to train.
         dataset: The prepared data; interactions with a label above 0 are positives.
         negatives: Uniform negatives a positive.
-        t: The calibration: 0 is cross-entropy, at 1 the scores tell how likely each item is, and between
-            them is a trade.
+        t: The calibration, from 0 to 1. At 0 the loss is cross-entropy. At 1 the scores tell how likely each item
+            is.
         shared: See `Pointwise`.
         avoid_seen: See `Pointwise`.
     """

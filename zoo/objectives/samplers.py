@@ -1,4 +1,4 @@
-"""Negatives: items that a positive is told apart from. One sampler a class.
+"""Samplers of negatives, the items that a positive is told apart from. One sampler a class.
 
 Every sampler is called with the events of a batch and the `Batch`, and gives `Drawn`. What it draws does not depend
 on how many replicas share the batch.
@@ -43,7 +43,7 @@ class Drawn(NamedTuple):
 
 
 class Sampler(Protocol):
-    """What draws negatives."""
+    """A function that draws negatives."""
 
     def __call__(self, events: Events, batch: Batch) -> Drawn:
         """Draws negatives for each event, as a graph operation."""

@@ -214,7 +214,7 @@ def meet(workers: Sequence[str], index: int, settings: str, timeout: float) -> N
 
 
 def _gather(own: socket.socket, workers: Sequence[str], settings: str, timeout: float) -> str:
-    """What the first worker does: tells the others when all are there. Gives what went wrong, if anything."""
+    """Tells the others that all are there, as the first worker does. Gives what went wrong, or an empty text."""
     deadline, problem = time.monotonic() + timeout, ""
     with contextlib.ExitStack() as connections:
         there: dict[int, socket.socket] = {}
@@ -241,7 +241,7 @@ def _gather(own: socket.socket, workers: Sequence[str], settings: str, timeout: 
 
 
 def _report(workers: Sequence[str], index: int, settings: str, timeout: float) -> str:
-    """What the others do: report to the first worker and wait for its answer. Gives what went wrong, if anything."""
+    """Reports to the first worker and waits for its answer, as the others do. Gives what went wrong, if anything."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(_address(workers[0]), timeout=1) as connection:
@@ -288,7 +288,7 @@ def is_chief() -> bool:
 
 
 def from_chief(value: Json) -> Json:
-    """What the chief gives here, on every worker; what the others give is ignored.
+    """The value that the chief gives here, on every worker. Those of the others are ignored.
 
     Args:
         value: A JSON-ready value.
@@ -304,7 +304,7 @@ def from_chief(value: Json) -> Json:
 
 
 def array_from_chief(values: np.ndarray) -> np.ndarray:
-    """The chief's values, on every worker; the others give an array of the same shape and type."""
+    """The values of the chief, on every worker. The others give an array of the same shape and type."""
     # TensorFlow crashes over a sum of nothing.
     if not _has_workers() or not values.size:
         return values

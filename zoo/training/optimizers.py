@@ -70,7 +70,7 @@ class RowWise(GradientsSummedBefore):
         variable.scatter_update(tf.IndexedSlices(weights - change, rows))
 
     def row_change(self, rows: tf.Tensor, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor) -> tf.Tensor:
-        """What is taken off rows of a table, `[n, dim]`; the optimizer's state of these rows is brought up to date."""
+        """The change that is subtracted from rows of a table, `[n, dim]`. The state of the rows is updated."""
         raise NotImplementedError
 
     @property
@@ -176,7 +176,7 @@ def _dense_optimizers() -> dict[str, type[RowWise]]:
     return {
         name.lower(): type(name, (Dense, kind), {})
         for name, kind in kinds.items()
-        # What wraps other optimizers has no learning rate of its own.
+        # An optimizer that wraps another one has no learning rate of its own.
         if issubclass(kind, base) and kind is not base and "learning_rate" in inspect.signature(kind).parameters
     }
 

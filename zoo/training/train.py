@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -46,7 +46,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    **settings: Any,
+    **settings: object,
 ) -> Run:
     """Trains an architecture, evaluates it on the test part and gives the run.
 
@@ -111,7 +111,7 @@ def _kept_if_resumable(unfinished: Path, overwrite: bool) -> Iterator[None]:
 
 
 def _dataset(config: Config, source: Source | None, scratch: Path | None = None) -> Dataset:
-    """The prepared data; what is streamed is written into a new folder in `scratch`."""
+    """The prepared data. Streamed data are written into a new folder in `scratch`."""
     if config.data.stream:
         _check_streamable(config)
     if isinstance(source, Dataset):
@@ -160,7 +160,7 @@ def _dataset_of_folder(
 ) -> Dataset:
     """Prepares the data and an unfinished folder, or takes up the folder of an interrupted run."""
     described = config.model_dump(mode="json", exclude=PLACE)
-    # What was written last; without it there is nothing to take up.
+    # This file is written last. Without it there is nothing to take up.
     if (unfinished / "config.json").exists() and resume:
         if read_json(unfinished / "config.json", "run that was interrupted") != described:
             raise UserError(f"{unfinished}: the interrupted run has other settings. Repeat them, or --overwrite it.")
@@ -204,7 +204,7 @@ def _train(
         _start_from_pretrained(config, model, dataset)
         history = _fit(config, model, dataset, folder, progress, callbacks)
     if config.train.dtype_policy != "float32":
-        # What is evaluated, saved and exported computes as a caller would expect.
+        # The model that is evaluated, saved and exported computes in float32, as a caller expects.
         exact = _build(config, dataset, "float32")
         exact.set_weights(model.get_weights())
         model = exact
@@ -276,8 +276,8 @@ def _fit(
 
 
 def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[Callable[[], dict[str, float]], str]:
-    """What gives the validation metrics, and the one to watch."""
-    # What the test part lacks would be found out only after training.
+    """A function that gives the validation metrics, and the name of the one to watch."""
+    # Otherwise a fault of the test part would show only after training.
     for part in ("valid", "test"):
         _check_fit(_protocol(config, model, dataset, part), model, dataset, part)
     is_validated = not dataset.part("valid").empty
@@ -306,7 +306,12 @@ def _check_fit(protocol: Protocol, model: Recommender, dataset: Dataset, part: P
 
 
 def interaction_matrix(dataset: Dataset, positive_only: bool = True) -> scipy.sparse.csr_matrix:
-    """The training labels as a sparse `[num_users, num_items]` matrix; zeros are stored too, if they are wanted."""
+    """The training labels as a sparse `[num_users, num_items]` matrix.
+
+    Args:
+        dataset: The prepared data.
+        positive_only: Whether to leave out labels of 0 and below. Otherwise zeros are stored too.
+    """
     rows = dataset.part("train")
     if positive_only:
         rows = rows[rows["label"] > 0]
