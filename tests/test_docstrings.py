@@ -36,7 +36,7 @@ def registered():
     kept = []
 
     def keep(module: ModuleType) -> None:
-        for registry in (value for value in vars(module).values() if isinstance(value, Registry)):
+        for registry in [value for value in vars(module).values() if isinstance(value, Registry)]:
             len(registry)
             kept.append((registry._objects, dict(registry._objects)))
 
