@@ -24,7 +24,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def module_names() -> list[str]:
-    """Every module of the two packages but the one that runs the command when it is imported."""
+    """Every module of the two packages except the one that runs the command when it is imported."""
     packages = [(package.__path__, package.__name__) for package in (zoo, export)]
     found = [module.name for path, name in packages for module in pkgutil.walk_packages(path, f"{name}.")]
     return ["zoo", "export", *(name for name in found if name != "zoo.__main__")]
