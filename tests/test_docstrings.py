@@ -18,7 +18,6 @@ from zoo.registries import Registry
 NOT_YET = (
     *("zoo.cold_start.encoding", "zoo.cold_start.records", "zoo.layers.basic", "zoo.layers.features"),
     *("zoo.layers.frozen", "zoo.layers.prompts", "export.bundle.refresh", "export.formats.quantization"),
-    "export.formats.tflite.writer",
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
