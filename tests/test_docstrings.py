@@ -17,7 +17,7 @@ from zoo.registries import Registry
 # Modules whose examples do not run yet.
 NOT_YET = (
     *("zoo.cold_start.encoding", "zoo.cold_start.records", "zoo.layers.basic", "zoo.layers.features"),
-    *("zoo.layers.frozen", "zoo.layers.prompts", "export.bundle.refresh", "export.formats.quantization"),
+    *("zoo.layers.frozen", "zoo.layers.prompts", "export.bundle.refresh"),
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
