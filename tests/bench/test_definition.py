@@ -1,4 +1,4 @@
-"""What a benchmark file says, and the jobs that come of it."""
+"""Benchmark files, and the jobs that they ask for."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_only_the_labels_that_are_asked_for(benchmark_of):
         ({"evaluate": {"ks": [5, 10], "resamples": 10}}, True),
         ({"data__options": {"num_users": 41, "num_items": 30, "num_interactions": 300}}, True),
         ({"about": "Something else", "quick": [], "models__pop": {"model": "popularity"}}, False),
-        # What is at its default is the same whether it is said or not.
+        # A setting at its default is the same whether it is given or not.
         ({"models__mf-4__train": {"epochs": 2, "batch_size": 64, "optimizer": "adam"}}, False),
         ({"models__mf-4__targets": {"hr@5": 0.9}, "models__mf-4__source": "hope"}, False),
     ],
@@ -130,7 +130,7 @@ def test_other_settings_of_a_job_that_gives_weights_make_another_digest(benchmar
         ({"models__pop": "popularity"}, "'popularity' is not keys and values: 'models.pop'. Give keys of: model,"),
         ({"models__..": {"model": "mf"}}, r"'models\.\.\..*'\. .*match pattern"),
         ({"quick": ["popp"]}, "Unknown label in 'quick' 'popp'. Did you mean 'pop'"),
-        ({"vary": {"fold": [1]}}, "expected a dotted setting such as data.options.fold. Received: 'fold'"),
+        ({"vary": {"fold": [1]}}, "'vary': 'fold' is no dotted setting. Give one such as data.options.fold"),
         ({"vary": {"data.options.fold": []}}, "'vary.data.options.fold'. .*at least 1"),
         ({"vary": {"date.options.fold": [1]}}, "Unknown setting 'date'. Did you mean 'data'"),
         ({"models__pop__targets": {"hr@10": 0.5}}, "Unknown metric in 'targets' 'hr@10'. Did you mean 'hr@5'"),

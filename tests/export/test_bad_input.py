@@ -42,14 +42,17 @@ def test_a_foreign_folder_is_no_run(tmp_path):
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"meow")
     for folder in (tmp_path / "photos", tmp_path / "nowhere"):
         ran = run_zoo("export", folder, "--out", tmp_path / "bundle")
-        assert (ran.returncode, ran.stderr) == (2, f"Error: {folder}: not a run, since it has no run.json.\n")
+        assert (ran.returncode, ran.stderr) == (
+            2,
+            f"Error: {folder}: not a run, because it has no run.json. Name another folder.\n",
+        )
     assert names(tmp_path) == ["photos"]
 
 
 def test_a_bundle_is_not_taken_for_a_run(bundle, tmp_path):
     ran = run_zoo("export", bundle.folder, "--out", tmp_path / "bundle")
     assert ran.returncode == 2
-    assert ran.stderr == (f"Error: {bundle.folder}: a bundle and not a run. Name the run that it was exported from.\n")
+    assert ran.stderr == (f"Error: {bundle.folder}: a bundle, not a run. Name the run that it was exported from.\n")
     assert names(tmp_path) == []
 
 

@@ -109,7 +109,7 @@ def test_a_failed_verification_does_not_speak_of_publishing(damaged, monkeypatch
 
 
 def test_a_folder_without_a_manifest_is_no_bundle(tmp_path):
-    with pytest.raises(UserError, match=r"not a bundle, since it has no manifest\.json"):
+    with pytest.raises(UserError, match=r"not a bundle, because it has no manifest\.json"):
         open_bundle(tmp_path)
 
 

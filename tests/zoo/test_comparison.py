@@ -1,4 +1,4 @@
-"""Runs compared on the same users: which is better, and whether resampling can tell."""
+"""Runs are compared on the same users, and resampling tells which is better."""
 
 from __future__ import annotations
 
@@ -72,6 +72,17 @@ def test_a_difference_is_the_paired_one_of_the_same_users(small, popular, random
     figures = comparison.metrics["ndcg@10"]
     assert found.interval.mean == pytest.approx(figures[1].mean - figures[0].mean)
     assert [one.mean for one in figures] == pytest.approx([theirs.mean(), mine.mean()])
+
+
+def test_the_level_is_that_of_every_interval(small, popular, random):
+    wide, narrow = (compare([random, popular], resamples=200, level=level) for level in (0.95, 0.5))
+    for comparison, level in ((wide, 0.95), (narrow, 0.5)):
+        intervals = [one.interval for one in comparison.differences]
+        intervals += [interval for each in comparison.metrics.values() for interval in each]
+        assert {interval.level for interval in intervals} == {level}
+    expected = evaluate(popular.model, small, resamples=200, level=0.5).metrics["ndcg@10"]
+    assert narrow.metrics["ndcg@10"][1] == expected
+    assert wide.metrics["ndcg@10"][1].low < expected.low < expected.high < wide.metrics["ndcg@10"][1].high
 
 
 class Ranked:
@@ -245,7 +256,7 @@ def test_runs_with_other_cold_items_are_refused_by_the_protocol_that_asks_about_
     data = datasets["features"]
     labels = (data.interactions["label"] > 3).astype(np.float32)
     rows = data.interactions.assign(label=labels)
-    # One item is no longer in the training part, though the interactions that were known stay the same.
+    # One item is no longer in the training part. The interactions that were known stay the same.
     item = rows.loc[rows["part"] == "train", "item"].iloc[0]
     is_moved = (rows["part"] == "train") & (rows["item"] == item)
     moved = rows.assign(part=rows["part"].where(~is_moved, "valid"))

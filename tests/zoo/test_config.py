@@ -55,7 +55,7 @@ def test_later_layers_win_and_leave_the_rest(presets):
     assert config.model == "mf"
 
 
-def test_without_a_preset_the_defaults_hold(presets):
+def test_the_defaults_hold_without_a_preset(presets):
     assert make_config("mf") == Config(model="mf")
 
 
@@ -272,7 +272,7 @@ def test_the_value_may_hold_equals_signs():
     assert parse_settings(["data.source=a=b.csv"]) == {"data": {"source": "a=b.csv"}}
 
 
-def test_no_value_means_null():
+def test_an_empty_value_means_null():
     assert parse_settings(["train.patience="]) == {"train": {"patience": None}}
 
 
@@ -290,6 +290,13 @@ def test_settings_that_contradict_each_other_are_refused():
 def test_a_value_that_is_no_yaml_is_refused():
     with pytest.raises(UserError, match="not valid YAML"):
         parse_settings(["evaluate.ks=[1"])
+
+
+def test_an_integer_that_python_does_not_read_is_refused(own_yaml):
+    with pytest.raises(UserError, match=r"The value is not valid YAML: setting 'train\.epochs=9999"):
+        parse_settings([f"train.epochs={'9' * 5000}"])
+    with pytest.raises(UserError, match="an integer of 5000 digits is too long"):
+        read_yaml(own_yaml(f"epochs: {'9' * 5000}"))
 
 
 def test_parsed_settings_make_a_config(presets):

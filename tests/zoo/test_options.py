@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import zoo
 from zoo.config import parse_settings
 from zoo.errors import UserError
-from zoo.options import MISSING, Option, check_options, options_of, read_annotation
+from zoo.options import LARGEST, MISSING, Option, check_options, options_of, read_annotation
 from zoo.registry import spec
 
 # What YAML may hold besides lists and mappings.
@@ -89,6 +89,10 @@ def test_values_that_fit_are_taken(annotation, value):
         (int, [3], "[3] is not an integer"),
         (int, math.nan, "nan is not an integer"),
         (float, True, "True is not a number"),
+        (int, 10**30, f"{10**30} is not at most 2147483647"),
+        (int, 2**63, f"{2**63} is not at most 2147483647"),
+        (int, 2**31, f"{2**31} is not at most 2147483647"),
+        (int, -(2**63), f"-{2**63} is not at least -2147483647"),
         (float, "0.5", "'0.5' is not a number"),
         (float, math.nan, "nan is not a finite number"),
         (float, math.inf, "inf is not a finite number"),
@@ -147,7 +151,7 @@ def test_a_long_value_is_shortened(wrong):
 
 
 @given(VALUES)
-def test_no_value_gives_anything_but_a_user_error(value):
+def test_every_value_fits_or_gives_a_user_error(value):
     for annotation in ("int", "float", "bool", "str", "Sequence[int]", "Mapping[str, float] | None", "str | None"):
         try:
             fits(annotation, value)
@@ -171,15 +175,17 @@ def test_a_value_that_fits_is_of_its_type(value):
         is_of_kind = isinstance(value, kind) and (annotation == "bool" or not isinstance(value, bool))
         if annotation == "Sequence[str]":
             is_of_kind = is_of_kind and all(isinstance(one, str) for one in value)
+        if annotation == "int":
+            is_of_kind = is_of_kind and abs(value) <= LARGEST
         if annotation == "float":
             is_of_kind = is_of_kind and math.isfinite(value)
         assert is_fit == is_of_kind, (annotation, value)
 
 
-@given(st.lists(st.integers(), min_size=1), st.data())
+@given(st.lists(st.integers(-LARGEST, LARGEST), min_size=1), st.data())
 def test_the_place_of_any_fault_in_a_list_is_found(values, data):
     place = data.draw(st.integers(0, len(values) - 1))
-    values[place] = data.draw(st.one_of(st.none(), st.booleans(), st.text(), st.floats()))
+    values[place] = data.draw(st.one_of(st.none(), st.booleans(), st.text(), st.floats(), st.just(2**63)))
     with pytest.raises(UserError) as error:
         fits(Sequence[int], values)
     assert f"'size[{place}]'" in str(error.value)

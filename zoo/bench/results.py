@@ -1,10 +1,11 @@
-"""The table of results: a row a metric of every job. It is read often, so without pandas."""
+"""The table of results, with a row a metric of every job. Pandas is not needed, because `zoo list` reads tables."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
 import dataclasses
+import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -13,11 +14,12 @@ from statistics import fmean
 from zoo.errors import UserError
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import is_headline
+from zoo.files import cache_folder
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One metric of one job, all as text, so that a table that is read and written again stays as it was.
+    """One metric of one job. All values are texts, so that a table that is read and written again stays as it was.
 
     Args:
         benchmark: The benchmark.
@@ -132,7 +134,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def add_rows(path: Path, benchmark: str, new: Collection[Row]) -> list[Row]:
-    """Adds the rows of a job to a table, in place of those that it had; other processes may do the same meanwhile.
+    """Adds the rows of a job to a table, in place of its old ones. Other processes may do the same meanwhile.
 
     Args:
         path: The table.
@@ -158,7 +160,7 @@ def recorded_results() -> Path:
 
 
 def record_rows(path: Path, benchmark: str, new: Collection[Row], digests: Collection[str]) -> None:
-    """Merges the rows of one benchmark into a table; other processes may do the same meanwhile.
+    """Merges the rows of one benchmark into a table. Other processes may do the same meanwhile.
 
     Rows of jobs that are among the new ones are replaced, and those whose settings have changed since are dropped,
     because a mean must not be one of different settings.
@@ -184,11 +186,16 @@ def _locked(path: Path) -> Iterator[None]:
     """Keeps other processes from a table between reading and writing it."""
     from filelock import FileLock
 
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: cannot be written, because {path.parent} is no folder. Choose another one.")
+    # The lock is not beside the table, because the folder of the recorded table is copied into the package.
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
+    lock = FileLock(cache_folder() / "locks" / f"{name}.lock")
     try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}). Choose a folder that can be.") from error
+        raise UserError(f"{lock.lock_file}: cannot be written ({error.strerror}). Make its folder writable.") from error
     try:
         yield
     finally:
@@ -207,7 +214,7 @@ def figures(rows: Iterable[Row]) -> list[Figure]:
 
 
 def best_figures(rows: Iterable[Row]) -> dict[str, list[Figure]]:
-    """The best that each architecture did in every benchmark, by the headline of the protocol.
+    """The best figure of each architecture in every benchmark, by the headline of the protocol.
 
     Args:
         rows: Recorded rows.

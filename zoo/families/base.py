@@ -27,11 +27,9 @@ from zoo.families.top_k import (
 from zoo.layers.data import data_layers
 from zoo.layers.prompts import Texts
 from zoo.layers.rating_scale import RatingScale
-from zoo.schema import FIRST_KNOWN, PADDING, Schema
+from zoo.schema import FIRST_KNOWN, PADDING, FeatureJson, Schema
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from zoo.types import Tensor
 
 # Lists of item indices, of any batch size and any length.
@@ -50,7 +48,7 @@ class Recipe(TypedDict):
 
     name: str
     hparams: dict[str, Any]
-    schema: list[dict[str, JsonValue]]
+    schema: list[FeatureJson]
 
 
 @dataclasses.dataclass(frozen=True)

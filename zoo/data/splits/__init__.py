@@ -108,7 +108,7 @@ def split_options(name: str) -> list[str]:
     return list(SPLITS[name].options)
 
 
-def split_and_options(asked: str | Mapping[str, object] | None, has_parts: bool) -> tuple[Split, dict[str, object]]:
+def split_and_options(asked: object, has_parts: bool) -> tuple[Split, dict[str, object]]:
     """The split that is asked for, and its options.
 
     Args:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.evaluation import Evaluation
+from zoo.evaluation.interval import Resampling
 from zoo.evaluation.metrics import Metric, base_name, metrics_of
 from zoo.evaluation.metrics.base import RANKING
 from zoo.registries import Registry
@@ -35,9 +36,9 @@ class Protocol(abc.ABC):
         headline: The metric that stands for it where there is room for one.
         monitored: The metric that early stopping watches by default.
         is_of_rows: Whether it asks about single interactions, so that its metrics are cut nowhere.
-        columns: Columns that its rows have besides label and score, for the metrics that read them.
-        precedence: Several protocols may ask what a model was trained for; the one of the highest precedence is the
-            default.
+        columns: Columns that its rows have in addition to label and score, because some metrics read them.
+        precedence: Which of several protocols is the default, if all ask what a model was trained for: the one of the
+            highest precedence.
     """
 
     name: ClassVar[str]
@@ -63,7 +64,7 @@ class Protocol(abc.ABC):
         return self._cut([metric.name for metric in metrics_of(self.kind)], ks)
 
     def popularity_names(self, ks: Sequence[int]) -> list[str]:
-        """The metrics that tell what popularity is worth: popularity orders items, and its scores mean nothing else."""
+        """The metrics of a ranking by popularity that mean something: those that read only the order of the scores."""
         return self._cut([metric.name for metric in self.metrics if metric.is_of_order], ks)
 
     def monitored_name(self, ks: Sequence[int]) -> str:
@@ -83,17 +84,29 @@ class Protocol(abc.ABC):
         return None
 
     def difference(self, dataset: Dataset, other: Dataset, part: Part) -> str | None:
-        """In what two datasets differ that runs must share to be compared by it; `None` if they differ in nothing.
+        """The difference between two datasets that keeps runs from being compared by it; `None` if there is none.
 
-        Users, items, held-out interactions and what was known before are compared for every protocol.
+        Users, items, held-out interactions and what was known before need not be looked at, because they are compared
+        for every protocol.
         """
         return None
 
     @abc.abstractmethod
     def evaluate(
-        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resamples: int, seed: int
+        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resampling: Resampling
     ) -> Evaluation:
-        """Evaluates a model that fits; for the arguments see the function `evaluate`."""
+        """Evaluates a model that fits, as the function `evaluate` does.
+
+        Args:
+            model: The recommender.
+            dataset: The prepared data.
+            part: The held-out part.
+            ks: Where the ranking metrics are cut.
+            resampling: How the intervals are made.
+
+        Returns:
+            An `Evaluation`.
+        """
 
     @abc.abstractmethod
     def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
@@ -132,7 +145,7 @@ class RankingProtocol(Protocol):
         """One sentence on what was asked, with its numbers."""
 
     def evaluate(
-        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resamples: int, seed: int
+        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resampling: Resampling
     ) -> Evaluation:
         """Evaluates a model, once more without any context where it reads some."""
         from zoo.evaluation.bootstrap import mean_intervals
@@ -141,11 +154,11 @@ class RankingProtocol(Protocol):
         without = {}
         if any(feature.name in model.query_names for feature in dataset.schema.role("context")):
             _, per_user_without = self.per_user(model, dataset, part, ks, with_context=False)
-            without = mean_intervals(per_user_without, resamples=resamples, seed=seed)
+            without = mean_intervals(per_user_without, **resampling)
         return Evaluation(
             self.name,
             self.about(users, dataset, part),
-            mean_intervals(per_user, resamples=resamples, seed=seed),
+            mean_intervals(per_user, **resampling),
             users,
             per_user,
             without_context=without,
@@ -162,7 +175,7 @@ class RankingProtocol(Protocol):
         if max(ks) <= known:
             return None
         return (
-            f"evaluate.ks has {max(ks)}, but the catalogue has {known} items. "
+            f"evaluate.ks has {max(ks)}, and the catalogue has only {known} items. "
             f"Choose a smaller one, e.g. --set evaluate.ks=[{min(known, 5)}]."
         )
 
@@ -194,9 +207,9 @@ class RowProtocol(Protocol):
         return row_statistics(self.kind, rows)
 
     def evaluate(
-        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resamples: int, seed: int
+        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resampling: Resampling
     ) -> Evaluation:
-        """Evaluates a model on the interactions of a part; the ranks `ks` are of no account."""
+        """Evaluates a model on the interactions of a part; the ranks `ks` change nothing."""
         import numpy as np
 
         from zoo.evaluation.bootstrap import cluster_interval
@@ -210,15 +223,12 @@ class RowProtocol(Protocol):
             **self.further_columns(dataset, held_out),
         }
         statistics = self.statistics(rows)
-        metrics = {
-            name: cluster_interval(statistic, users, resamples=resamples, seed=seed)
-            for name, statistic in statistics.items()
-        }
+        metrics = {name: cluster_interval(statistic, users, **resampling) for name, statistic in statistics.items()}
         about = self.about(rows, part)
         return Evaluation(self.name, about, metrics, np.unique(users), statistics=statistics, rows=rows)
 
     def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
-        """The metrics of label and score; further columns are not looked at between epochs."""
+        """The metrics of label and score. Further columns are not read between epochs."""
         from zoo.evaluation.figures import row_metrics
 
         rows = dataset.part("valid")
@@ -288,6 +298,7 @@ def evaluate(
     ks: Sequence[int] = (10,),
     resamples: int = 1000,
     seed: int = 0,
+    level: float = 0.95,
 ) -> Evaluation:
     """Evaluates a model by a named protocol.
 
@@ -299,21 +310,22 @@ def evaluate(
         ks: Where the ranking metrics are cut.
         resamples: Bootstrap resamples.
         seed: Seed of the bootstrap.
+        level: The share of resamples inside an interval.
 
     Returns:
         An `Evaluation`.
 
     Raises:
-        UserError: For an unknown protocol, or one that the data or the model cannot answer.
+        UserError: If the protocol is unknown, or the data or the model does not fit it.
 
     Example:
 
     >>> import zoo
     >>> from zoo.data import load_dataset
     >>> data = load_dataset("synthetic", num_users=50, num_items=40, num_interactions=500)
-    >>> evaluation = evaluate(zoo.build("mf", data.schema), data, ks=(5,), resamples=10)
+    >>> evaluation = evaluate(zoo.build("mf", data.schema), data, ks=(5,), resamples=10, level=0.9)
     >>> evaluation.metrics["ndcg@5"].level
-    0.95
+    0.9
     """
     from zoo.evaluation.ranking import KNOWN_BEFORE
 
@@ -325,4 +337,4 @@ def evaluate(
     reason = chosen.misfit(model, dataset, part)
     if reason is not None:
         raise UserError(reason)
-    return chosen.evaluate(model, dataset, part, tuple(ks), resamples, seed)
+    return chosen.evaluate(model, dataset, part, tuple(ks), Resampling(resamples=resamples, level=level, seed=seed))
