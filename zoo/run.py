@@ -296,7 +296,8 @@ def _is_id(value: object) -> bool:
         return True
     if isinstance(value, bool | np.bool_ | bytes | Iterable):
         return False
-    return not pd.isna(value)  # type: ignore[call-overload]
+    # NaN and NaT differ from themselves. NA gives no answer to that.
+    return value is not None and value is not pd.NA and value == value
 
 
 def _read_evaluation(described: EvaluationJson) -> Evaluation:

@@ -332,7 +332,7 @@ def test_every_file_of_a_run_is_checked(saved, tmp_path):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"not a run, since it has no run\.json") as error:
+    with pytest.raises(UserError, match=r"not a run, because it has no run\.json") as error:
         zoo.load(tmp_path)
     assert str(tmp_path) in str(error.value)
 

@@ -44,7 +44,9 @@ def train(
     config = _checked_config(model, sections)
     source = data or config.data.source
     if source is None:
-        raise UserError("No data was given. Name a dataset or a file, e.g. --data movielens-sample.")
+        raise UserError(
+            "No data is given: setting 'data.source'. Name a dataset or a file, e.g. --data movielens-sample."
+        )
     folder = out or Path("runs") / f"{config.model}-{Path(source).stem}"
     check_free(folder, overwrite, "run.json")
     quiet_tensorflow()
