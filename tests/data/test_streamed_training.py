@@ -227,7 +227,7 @@ def test_negatives_come_from_the_whole_catalogue(data):
         ("lstm", {}, r"'lstm' reads histories, which streamed data cannot give\. These train on it: .*\bmf, ncf\b"),
         ("popularity", {}, r"'popularity' needs all interactions at once, .* These train on it: "),
         ("mf", {"train": {"objective": "next_item"}}, r"Objective 'next_item' needs .* train\.objective: bpr, "),
-        ("mf", {"train": {"objective": "reconstruction"}}, "Objective 'reconstruction' needs all that a user met"),
+        ("mf", {"train": {"objective": "reconstruction"}}, "Objective 'reconstruction' needs all that a user has seen"),
         ("mf", {"train": {"objective": "pointwize"}}, "Unknown objective 'pointwize'. Did you mean 'pointwise'"),
     ],
 )
@@ -246,9 +246,9 @@ def test_an_architecture_that_knows_items_by_their_users_is_refused_for_a_stream
 
 def test_an_objective_of_whole_users_is_refused_for_a_stream(data):
     model = zoo.build("mf", data.schema, embedding_dim=4)
-    with pytest.raises(UserError, match="Objective 'next_item' needs all that a user met at once"):
+    with pytest.raises(UserError, match="Objective 'next_item' needs all that a user has seen at once"):
         make_objective("next_item", model, data, {})
-    with pytest.raises(UserError, match="avoid_seen needs what users have met in memory"):
+    with pytest.raises(UserError, match="avoid_seen needs what users have seen in memory"):
         make_objective("in_batch_softmax", model, data, {"avoid_seen": True})
 
 
