@@ -79,5 +79,15 @@ def test_the_dataset_and_the_text_encoder_make_a_run(folder):
     )
     assert ran.returncode == 0, ran.stderr
     described = json.loads((folder / "texts" / "recipe.json").read_text())["schema"]
-    (title,) = [feature for feature in described["features"] if feature["name"] == "title"]
+    (title,) = [feature for feature in described if feature["name"] == "title"]
     assert (title["kind"], title["size"]) == ("text", 8)
+
+
+def test_the_format_is_exported_and_verified(folder):
+    assert zoo_command("train", "mf", "--data", "synthetic", "--out", "mf", *FAST, cwd=folder, files=()).returncode == 0
+    ran = zoo_command("export", "mf", "--out", "bundle", "--format", "vectors", cwd=folder, files=("vectors.py",))
+    assert ran.returncode == 0, ran.stderr
+    assert (folder / "bundle" / "vectors" / "vectors.npz").exists()
+    assert "vectors" in (folder / "bundle" / "README.md").read_text(encoding="utf-8")
+    ran = zoo_command("verify", "bundle", cwd=folder, files=("vectors.py",))
+    assert ran.returncode == 0, ran.stderr

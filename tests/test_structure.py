@@ -42,8 +42,6 @@ LAYERS = (
     ("export.commands",),
 )
 
-# Words that are compared with something else than the name of an object: an expert, a sampler.
-OTHER_MEANINGS = {("zoo.objectives.samplers", "popularity")}
 # What is left to move into the object that has the name.
 LEFT: set[tuple[str, str]] = set()
 
@@ -226,7 +224,7 @@ def test_a_name_is_compared_only_in_the_file_of_its_object():
         f"{module}, line {line}: {text!r}"
         for module, path in modules().items()
         for text, line in compared(tree(module))
-        if text in homes() and path not in homes()[text] and (module, text) not in OTHER_MEANINGS | LEFT
+        if text in homes() and path not in homes()[text] and (module, text) not in LEFT
     ]
     assert faults == []
 

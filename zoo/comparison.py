@@ -11,7 +11,7 @@ import numpy as np
 from zoo.data.dataset import Dataset, Part
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.bootstrap import cluster_interval, difference_interval
-from zoo.evaluation.interval import Interval
+from zoo.evaluation.interval import Interval, Resampling
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import PROTOCOLS, Evaluation, default_protocol, evaluate
 from zoo.evaluation.ranking import KNOWN_BEFORE
@@ -88,14 +88,14 @@ def compare(
 
     The difference of each user is resampled (the paired bootstrap; Efron and Tibshirani, 1993), so differences between
     users cancel out. Metrics of rows, such as RMSE, are resampled by user too, all rows of one at a time. An interval
-    that excludes 0 makes a run better or worse. About one metric in twenty does so by chance.
+    that excludes 0 makes a run better or worse. At the level of 0.95 about one metric in twenty does so by chance.
 
     Args:
         runs: At least two runs, or folders of runs. They must have been split alike.
         protocol: A named protocol; by default that of the first run.
         part: The held-out part.
         resamples: Bootstrap resamples.
-        level: The share of resamples inside an interval.
+        level: The share of resamples inside an interval, of the runs and of their differences.
         seed: Seed of the bootstrap.
 
     Returns:
@@ -112,33 +112,39 @@ def compare(
     comparison.differences[0].verdict  # 'better'
     ```
     """
-    if len(runs) < 2:
-        raise UserError(f"Expected at least 2 runs to compare. Received: {len(runs)}. Name another one.")
     if part not in KNOWN_BEFORE:
         raise unknown_name("part", part, KNOWN_BEFORE)
-    loaded = [run if isinstance(run, Run) else Run.load(run) for run in runs]
+    loaded = _loaded(runs)
     names = _names(loaded)
-    first, *others = loaded
+    first = loaded[0]
     settings = first.config.evaluate
     protocol = protocol or settings.protocol or default_protocol(first.model, first.config, first.dataset, part)
-    chosen = PROTOCOLS[protocol]
-    for name, run in zip(names[1:], others, strict=True):
-        what = _difference(first.dataset, run.dataset, part) or chosen.difference(first.dataset, run.dataset, part)
-        if what is not None:
-            raise UserError(f"{names[0]} and {name} cannot be compared: they differ in {what}")
-    evaluations = [evaluate(run.model, run.dataset, protocol, part, settings.ks, resamples, seed) for run in loaded]
+    _check_comparable(loaded, names, protocol, part)
+    resampling = Resampling(resamples=resamples, level=level, seed=seed)
+    evaluations = [evaluate(run.model, run.dataset, protocol, part, settings.ks, **resampling) for run in loaded]
     return Comparison(
         protocol,
         evaluations[0].about,
         names,
         {metric: tuple(one.metrics[metric] for one in evaluations) for metric in evaluations[0].metrics},
-        tuple(
-            difference
-            for name, evaluation in zip(names[1:], evaluations[1:], strict=True)
-            for difference in _differences(name, evaluation, evaluations[0], resamples, level, seed)
-        ),
+        tuple(_differences(names, evaluations, resampling)),
         _settings_that_differ(loaded),
     )
+
+
+def _loaded(runs: Sequence[Run | str | Path]) -> list[Run]:
+    if len(runs) < 2:
+        raise UserError(f"Expected at least 2 runs to compare. Received: {len(runs)}. Name another one.")
+    return [run if isinstance(run, Run) else Run.load(run) for run in runs]
+
+
+def _check_comparable(runs: Sequence[Run], names: Sequence[str], protocol: str, part: Part) -> None:
+    """Refuses runs that differ from the first one in what the protocol needs to be alike."""
+    first, chosen = runs[0].dataset, PROTOCOLS[protocol]
+    for name, run in zip(names[1:], runs[1:], strict=True):
+        what = _difference(first, run.dataset, part) or chosen.difference(first, run.dataset, part)
+        if what is not None:
+            raise UserError(f"{names[0]} and {name} cannot be compared: they differ in {what}")
 
 
 def _names(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -170,17 +176,21 @@ def _rows(data: Dataset, parts: Sequence[Part]) -> np.ndarray:
 
 
 def _differences(
-    name: str, evaluation: Evaluation, first: Evaluation, resamples: int, level: float, seed: int
+    names: Sequence[str], evaluations: Sequence[Evaluation], resampling: Resampling
 ) -> Iterator[Difference]:
-    for metric in first.metrics:
-        if metric in first.per_user:
-            interval = difference_interval(
-                evaluation.per_user[metric], first.per_user[metric], resamples=resamples, level=level, seed=seed
-            )
-        else:
-            statistic = _difference_of(evaluation.statistics[metric], first.statistics[metric])
-            interval = cluster_interval(statistic, first.row_users, resamples=resamples, level=level, seed=seed)
-        yield Difference(name, metric, interval, _verdict(metric, interval, resamples))
+    """Every other run against the first one, in every metric."""
+    first = evaluations[0]
+    for name, evaluation in zip(names[1:], evaluations[1:], strict=True):
+        for metric in first.metrics:
+            interval = _interval_of_difference(metric, evaluation, first, resampling)
+            yield Difference(name, metric, interval, _verdict(metric, interval, resampling["resamples"]))
+
+
+def _interval_of_difference(metric: str, a: Evaluation, b: Evaluation, resampling: Resampling) -> Interval:
+    if metric in b.per_user:
+        return difference_interval(a.per_user[metric], b.per_user[metric], **resampling)
+    statistic = _difference_of(a.statistics[metric], b.statistics[metric])
+    return cluster_interval(statistic, b.row_users, **resampling)
 
 
 def _difference_of(a: Statistic, b: Statistic) -> Statistic:
@@ -194,10 +204,15 @@ def _verdict(metric: str, interval: Interval, resamples: int) -> str:
 
 
 def _settings_that_differ(runs: Sequence[Run]) -> dict[str, tuple[object, ...]]:
+    """By dotted name, the value of each run of every setting in which they differ."""
     flat = [dict(_flat(run.config.model_dump(mode="json", exclude={"evaluate", "export"}))) for run in runs]
     names = dict.fromkeys(name for one in flat for name in one)
     values = {name: tuple(one.get(name) for one in flat) for name in names}
-    return {name: each for name, each in values.items() if any(value != each[0] for value in each)}
+    return {name: each for name, each in values.items() if _differ(each)}
+
+
+def _differ(values: Sequence[object]) -> bool:
+    return any(value != values[0] for value in values)
 
 
 def _flat(settings: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.errors import UserError, unknown_name
-from zoo.options import explain, plain, short
+from zoo.options import LARGEST, explain, plain, short
 
 # Settings by name, which may be nested.
 Settings: TypeAlias = dict[str, Any]
@@ -39,7 +39,10 @@ class _Loader(yaml.SafeLoader):
     def construct_integer(self, node: yaml.ScalarNode) -> int:
         """The integer in a scalar: decimal, `0o` octal or `0x` hexadecimal."""
         text = self.construct_scalar(node)
-        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        try:
+            return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        except ValueError as error:  # Python reads at most so many digits.
+            raise yaml.YAMLError(f"an integer of {len(text)} digits is too long") from error
 
 
 _NUMBERS = {
@@ -63,15 +66,23 @@ class DataConfig(_Section):
 
     source: str | None = Field(None, description="A named dataset, or a CSV, TSV, Parquet or YAML file.")
     data_root: str | None = Field(None, description="Folder of the original files of a named dataset.")
-    users: str | None = Field(None, description="File with one row a user.")
-    items: str | None = Field(None, description="File with one row an item.")
-    columns: dict[str, str] | None = Field(None, description="Column of the file to user, item, rating, ...")
-    features: dict[str, str | Settings] | None = Field(
-        None, description="Kind of a column, where inference is wrong; at_request, where a server knows it."
+    users: str | None = Field(None, description="File with one row for each user.")
+    items: str | None = Field(None, description="File with one row for each item.")
+    columns: dict[str, str] | None = Field(
+        None, description="Columns by name, and what each is: user, item, rating, ...; null guesses it."
     )
-    max_history: int | None = Field(200, ge=1, description="Longest history of a query; null keeps all of it.")
-    duplicates: Literal["last", "first", "keep"] = Field("last", description="Which of equal interactions stay.")
-    label_threshold: float | None = Field(None, description="Labels become 1 above this rating, else 0.")
+    features: dict[str, str | Settings] | None = Field(
+        None, description="Kinds of columns, where the guess is wrong; at_request: true where a server knows the value."
+    )
+    max_history: int | None = Field(
+        200, ge=1, le=LARGEST, description="Longest history of a query, in interactions; null keeps all of it."
+    )
+    duplicates: Literal["last", "first", "keep"] = Field(
+        "last", description="Which interactions of one user with one item stay."
+    )
+    label_threshold: float | None = Field(
+        None, description="Ratings above it become the label 1, others 0; null keeps the ratings."
+    )
     stream: bool = Field(
         False, description="Train from Parquet or TFRecord files (or a folder of them) that do not fit in memory."
     )
@@ -81,81 +92,109 @@ class DataConfig(_Section):
 class SplitConfig(_Section):
     """How interactions are split; see `zoo.data.splits`."""
 
-    name: str | None = Field(None, description="leave-last-out, random, time, users or given; sample for a stream.")
-    options: Settings = Field(default_factory=dict, description="Options of the split.")
+    name: str | None = Field(
+        None,
+        description="leave-last-out, random, time, users or given; sample for a stream; null takes the dataset's.",
+    )
+    options: Settings = Field(default_factory=dict, description="Options of the split by name.")
 
 
 class TrainConfig(_Section):
     """The training loop."""
 
-    objective: str | None = Field(None, description="Objective; by default the architecture's own.")
-    options: Settings = Field(default_factory=dict, description="Options of the objective.")
-    epochs: int = Field(20, ge=1, description="At most so many passes over the examples.")
-    batch_size: int = Field(1024, ge=1, description="Examples a step.")
-    optimizer: str = Field("adam", description="adam, adagrad or sgd, by row; or another Keras optimizer, dense.")
-    learning_rate: float = Field(1e-3, gt=0, description="Its learning rate, the highest of the schedule.")
+    objective: str | None = Field(None, description="Name of the objective; null takes the architecture's own.")
+    options: Settings = Field(default_factory=dict, description="Options of the objective by name.")
+    epochs: int = Field(20, ge=1, le=LARGEST, description="Most passes over the examples.")
+    batch_size: int = Field(1024, ge=1, le=LARGEST, description="Examples in a step.")
+    optimizer: str = Field(
+        "adam", description="adam, adagrad or sgd, which update only looked-up rows; or another Keras optimizer."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the optimizer, the highest of the schedule.")
     epsilon: float | None = Field(
-        None, gt=0, description="What adam or adagrad adds to the root that it divides by; by default Keras' 1e-7."
+        None, gt=0, description="What adam or adagrad adds to the root that it divides by; null takes Keras' 1e-7."
     )
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="How the learning rate falls to zero over all epochs."
+        "constant",
+        description="Course of the learning rate after the warm-up: it stays, or falls to 0 over all epochs.",
     )
-    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises first.")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of what a step updates.")
-    l2: float = Field(0.0, ge=0, description="L2 added to the gradient of what a step updates.")
-    global_clipnorm: float | None = Field(None, gt=0, description="Largest norm of all gradients together.")
+    warmup_steps: int = Field(0, ge=0, le=LARGEST, description="Steps over which the learning rate rises at first.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of the weights that a step updates.")
+    l2: float = Field(0.0, ge=0, description="L2 factor of the weights that a step updates, added to their gradient.")
+    global_clipnorm: float | None = Field(
+        None, gt=0, description="Largest norm of all gradients together; null does not clip them."
+    )
     ema: float | None = Field(
-        None, gt=0, lt=1, description="Decay per step of an average of the weights, which is what is kept."
+        None,
+        gt=0,
+        lt=1,
+        description="Decay per step of a moving average of the weights, which is then kept; null keeps the weights.",
     )
     dtype_policy: Literal["float32", "mixed_bfloat16"] = Field(
-        "float32", description="What layers compute in; weights and losses are always float32."
+        "float32", description="Type that layers compute in; weights and losses are always float32."
     )
     jit_compile: bool = Field(
         False, description="Compile the steps by XLA, with optimizer=sgd: faster for dot products, slower for networks."
     )
     pretrained: dict[str, str] = Field(
-        default_factory=dict, description="Folders of trained runs by architecture, for one that starts from them."
+        default_factory=dict,
+        description="Architecture to folder of its trained run, for an architecture that starts from others.",
     )
     strategy: Literal["one", "mirrored"] = Field("one", description="One device, or all GPUs of this machine.")
     workers: tuple[str, ...] = Field((), strict=False, description="host:port of every worker, the same list on each.")
-    worker: int | None = Field(None, ge=0, description="Which of them this process is; by default told from its host.")
-    worker_timeout: float = Field(60, gt=0, description="Seconds to wait for the other workers.")
-    steps_per_execution: int = Field(100, ge=1, description="Steps in one call of the compiled function.")
-    patience: int | None = Field(
-        3, ge=1, description="Epochs without a better metric before stopping; null never stops."
+    worker: int | None = Field(
+        None,
+        ge=0,
+        le=LARGEST,
+        description="Place of this process among the workers, from 0; null tells it from the host.",
     )
-    monitor: str | None = Field(None, description="Validation metric to watch; by default ndcg@10, or rmse or auc.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
+    worker_timeout: float = Field(60, gt=0, description="Seconds to wait for the other workers.")
+    steps_per_execution: int = Field(100, ge=1, le=LARGEST, description="Steps in one call of the compiled function.")
+    patience: int | None = Field(
+        3, ge=1, le=LARGEST, description="Epochs without a better metric after which training stops; null never stops."
+    )
+    monitor: str | None = Field(
+        None,
+        description="Validation metric that tells the best epoch; null takes ndcg@10, rmse or auc, as fits the data.",
+    )
+    seed: int = Field(0, ge=0, le=LARGEST, description="Seed of everything random.")
 
 
 class EvaluateConfig(_Section):
     """The evaluation."""
 
-    protocol: str | None = Field(None, description="Protocol; by default the one that fits the feedback.")
-    ks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+    protocol: str | None = Field(None, description="Name of the protocol; null takes the one that fits the data.")
+    ks: tuple[Annotated[int, Field(ge=1, le=LARGEST)], ...] = Field(
         (10,), min_length=1, strict=False, description="Ranks at which the ranking metrics are cut."
     )
-    resamples: int = Field(1000, ge=10, description="Bootstrap resamples of an interval.")
+    resamples: int = Field(1000, ge=10, le=LARGEST, description="Bootstrap resamples for each confidence interval.")
 
 
 class ExportConfig(_Section):
     """How far an artefact may be from the trained model; if it is further, nothing is published."""
 
     tolerance: float = Field(
-        1e-5, gt=0, description="Largest difference of a float artefact's score; above 1 in size, as a share of it."
+        1e-5,
+        gt=0,
+        description="Largest difference of a float artefact's score from the model's, as a share if it is above 1.",
     )
-    overlap: float = Field(0.9, ge=0, le=1, description="Least mean overlap of a quantized top 10 with the model's.")
-    ndcg_loss: float = Field(0.01, ge=0, le=1, description="Largest share of NDCG@10 on the test part that is lost.")
+    overlap: float = Field(
+        0.9, ge=0, le=1, description="Least mean share of the model's top 10 that a quantized artefact has too."
+    )
+    ndcg_loss: float = Field(
+        0.01, ge=0, le=1, description="Largest share of NDCG@10 on the test part that a quantized artefact may lose."
+    )
     error: float = Field(
-        0.1, ge=0, description="Largest root mean square of the error of quantized scores, in their deviations."
+        0.1,
+        ge=0,
+        description="Largest root mean square of the errors of quantized scores, in standard deviations of the scores.",
     )
 
 
 class Config(_Section):
     """All of a run."""
 
-    model: str = Field(description="A registered architecture.")
-    hparams: Settings = Field(default_factory=dict, description="Its hparams.")
+    model: str = Field(description="Name of the architecture.")
+    hparams: Settings = Field(default_factory=dict, description="Hparams of the architecture by name.")
     data: DataConfig = DataConfig()
     split: SplitConfig = SplitConfig()
     train: TrainConfig = TrainConfig()

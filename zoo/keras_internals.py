@@ -21,8 +21,8 @@ def flatten_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     Example:
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="last")])
-    >>> [inner.name for inner in flatten_layers(model)][1:]
-    ['last']
+    >>> [inner.name for inner in flatten_layers(model)][-1]
+    'last'
     """
     return layer._flatten_layers()
 

@@ -19,6 +19,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+import annotated_types
 from pydantic import AllowInfNan, ConfigDict, Strict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import ErrorDetails
@@ -53,12 +54,14 @@ _WORDS = {
     **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "keys and values"),
     "none_required": "null",
     "path_type": "a path",
-    "greater_than": "above {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "below {lt:g}",
-    "less_than_equal": "at most {le:g}",
+    "greater_than": "above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "below {lt}",
+    "less_than_equal": "at most {le}",
     "too_short": "a list of at least {min_length}",
 }
+# The largest integer that TensorFlow counts and measures with (int32).
+LARGEST: typing.Final = 2**31 - 1
 # An error message shows at most so many characters of a value.
 _LONGEST = 120
 
@@ -238,7 +241,9 @@ def _strict(annotation: object) -> type[object]:
 def _strictly(annotation: object) -> object:
     if annotation is float:
         return typing.Annotated[float, Strict(), AllowInfNan(False)]
-    if annotation in (bool, int, str):
+    if annotation is int:
+        return typing.Annotated[int, Strict(), annotated_types.Interval(ge=-LARGEST, le=LARGEST)]
+    if annotation in (bool, str):
         return typing.Annotated[annotation, Strict()]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if not arguments or origin is typing.Literal:
@@ -288,7 +293,10 @@ def _wanted(details: ErrorDetails) -> str:
     if details["type"] == "is_instance_of" and details["ctx"]["class"] in ("Sequence", "Collection", "Iterable"):
         return "a list"
     words = _WORDS.get(details["type"])
-    return words.format(**details.get("ctx", {})) if words else details["msg"].removeprefix("Input should be ")
+    if not words:
+        return details["msg"].removeprefix("Input should be ")
+    limits = details.get("ctx", {}).items()
+    return words.format(**{name: f"{one:g}" if isinstance(one, float) else one for name, one in limits})
 
 
 def _shown(default: object) -> str:

@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, overload
 
 from zoo.errors import UserError, unknown_name
 from zoo.plugins import plugins
@@ -28,6 +28,8 @@ class Named(Protocol):
 
 
 AnyNamed = TypeVar("AnyNamed", bound=Named)
+# What stands for an object that there is not.
+Other = TypeVar("Other")
 
 
 class Registry(Mapping[str, AnyNamed], Generic[AnyNamed]):
@@ -92,6 +94,17 @@ class Registry(Mapping[str, AnyNamed], Generic[AnyNamed]):
         if name not in self._objects:
             raise unknown_name(self.kind, str(name), self._objects)
         return self._objects[name]
+
+    @overload
+    def get(self, name: str, /) -> AnyNamed | None: ...
+
+    @overload
+    def get(self, name: str, /, default: Other) -> AnyNamed | Other: ...
+
+    def get(self, name: str, /, default: object = None) -> object:
+        """The object of a name, or the default if there is none; a look by brackets raises a `UserError` instead."""
+        self._discover()
+        return self._objects.get(name, default)
 
     def __contains__(self, name: object) -> bool:
         self._discover()

@@ -95,7 +95,7 @@ class Run:
         candidates: Iterable[object] | None = None,
         neighbors: int = NEIGHBORS,
     ) -> pd.DataFrame:
-        """The best items for users, from all that is known of them.
+        """The best items for users, by all that is known of them.
 
         A user that training never saw can be given as a feature record, a mapping of any of these:
 
@@ -124,7 +124,8 @@ class Run:
             record without an id is called `"record 1"`, `"record 2"` and so on, counting the records of the call.
 
         Raises:
-            UserError: If `k` is out of range, a candidate is unknown, or a record has an unknown key, a value of
+            UserError: If `users`, `exclude` or `candidates` is no list of ids (a frame, a matrix, a single id) or has a
+                missing id; if `k` is out of range; if an item is unknown; or if a record has an unknown key, a value of
                 another kind than its feature, or nothing that could be used.
 
         Example:
@@ -133,32 +134,21 @@ class Run:
         run.recommend(users=[1, {"age": 34, "occupation": "artist"}], k=3)
         ```
         """
-        if isinstance(neighbors, bool) or not isinstance(neighbors, int | np.integer) or neighbors < 1:
-            raise UserError(f"neighbors must be an integer of at least 1. Received: {neighbors!r}.")
+        _check_neighbors(neighbors)
         asked = self._asked(users)
         query, seen = self._known_of(asked)
         left_out = self._for_each(asked, exclude, "exclude")
         if exclude_seen:
             left_out = np.concatenate([left_out, seen], axis=1)
-        chosen = None
-        if candidates is not None:
-            candidates = list(candidates)
-            if not candidates:
-                raise UserError(
-                    "candidates is empty, so there is nothing to choose from. "
-                    "Leave it out to choose from the whole catalogue."
-                )
-            chosen = self._for_each(asked, candidates, "candidates")
+        chosen = None if candidates is None else self._candidates_of(asked, candidates)
         items, scores = self.model.recommend(query, k, exclude=left_out, candidates=chosen)
-        unread = {
-            row: user for row, user in enumerate(asked) if isinstance(user, NewUser) and not user.is_read_by(self.model)
-        }
-        alike = Neighbors(self.model, self.dataset, neighbors) if unread else None
-        for row, user in unread.items():
-            assert alike is not None
-            found = alike.recommend(user, k, left_out[row], None if chosen is None else chosen[row])
-            if found is not None:
-                items[row], scores[row] = found
+        unread = {row: user for row, user in _new_users(asked).items() if not user.is_read_by(self.model)}
+        if unread:
+            alike = Neighbors(self.model, self.dataset, neighbors)
+            for row, user in unread.items():
+                found = alike.recommend(user, k, left_out[row], None if chosen is None else chosen[row])
+                if found is not None:
+                    items[row], scores[row] = found
         return self._frame(asked, items, scores)
 
     def _frame(self, asked: list[User], items: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
@@ -178,21 +168,23 @@ class Run:
 
     def _asked(self, users: Iterable[User]) -> list[User]:
         """Raw user ids as they were given, and a `NewUser` for each feature record."""
-        asked = list(users) if isinstance(users, Iterable) and not isinstance(users, str | bytes | Mapping) else []
+        asked = _listed(users, "users")
         if not asked:
-            raise UserError(f"Expected a list of at least one user. Received: {users!r}.")
-        new = read_records([user for user in asked if isinstance(user, Mapping)], self.dataset)
-        for user in new:
+            raise UserError(f"users: {users!r} has no users. Expected a list of at least one user.")
+        _check_ids(asked, "users", allowed=Mapping)
+        records = [user for user in asked if isinstance(user, Mapping)]
+        in_turn = iter(read_records(records, self.dataset))
+        made = [next(in_turn) if isinstance(user, Mapping) else user for user in asked]
+        for user in _new_users(made).values():
             check_usable(user, self.model, self.dataset)
-        in_turn = iter(new)
-        return [next(in_turn) if isinstance(user, Mapping) else user for user in asked]
+        return made
 
     def _known_of(self, asked: list[User]) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The query tensors of users, and the indices of the items that each has seen, padded."""
-        new = {row: user for row, user in enumerate(asked) if isinstance(user, NewUser)}
+        new = _new_users(asked)
         indices = np.full(len(asked), UNKNOWN, np.int32)
-        is_id = np.array([row not in new for row in range(len(asked))])
-        indices[is_id] = self.dataset.vocabularies["user"].index(user for row, user in enumerate(asked) if is_id[row])
+        rows = [row for row in range(len(asked)) if row not in new]
+        indices[rows] = self.dataset.vocabularies["user"].index(asked[row] for row in rows)
         query = self.dataset.queries(self.model.query_names, indices, *PARTS)
         seen, _ = self.dataset.sequences(*PARTS).padded(indices)
         longest = max((len(user.met) for user in new.values()), default=0)
@@ -202,6 +194,16 @@ class Run:
             for name in query.keys() & user.inputs.keys():
                 query[name][row] = user.inputs[name]
         return query, seen
+
+    def _candidates_of(self, asked: list[User], candidates: Iterable[object]) -> np.ndarray:
+        """The indices of the candidates for every user, `[num_users, num_candidates]`."""
+        raw = _listed(candidates, "candidates")
+        if not raw:
+            raise UserError(
+                "candidates is empty, so there is nothing to choose from. "
+                "Leave it out to choose from the whole catalogue."
+            )
+        return self._for_each(asked, raw, "candidates")
 
     def save(self, folder: str | Path, overwrite: bool = False) -> Path:
         """Writes the run into a folder, which appears whole or not at all.
@@ -250,11 +252,51 @@ class Run:
 
     def _for_each(self, asked: list[User], raw: Iterable[object], what: str) -> np.ndarray:
         """The indices of the same items for every user, `[num_users, num_items]`."""
-        vocabulary, ids = self.dataset.vocabularies["item"], list(raw)
+        vocabulary, ids = self.dataset.vocabularies["item"], _listed(raw, what)
+        _check_ids(ids, what)
         unknown = [item for item in ids if item not in vocabulary]
         if unknown:
             raise UserError(f"{what}: {unknown[0]!r} is not an item of the catalogue. Name items that are.")
         return np.tile(vocabulary.index(ids or [vocabulary.padding_value]), (len(asked), 1))
+
+
+def _new_users(asked: list[User]) -> dict[int, NewUser]:
+    """The users that were given as records, by their places."""
+    return {row: user for row, user in enumerate(asked) if isinstance(user, NewUser)}
+
+
+def _check_neighbors(neighbors: int) -> None:
+    if isinstance(neighbors, bool) or not isinstance(neighbors, int | np.integer) or neighbors < 1:
+        raise UserError(f"neighbors must be an integer of at least 1. Received: {neighbors!r}.")
+
+
+def _listed(values: Iterable[object], what: str) -> list[object]:
+    # Whatever else can be iterated gives something that nobody asked about, such as the names of a frame's columns.
+    dimensions = getattr(values, "ndim", 1)
+    if dimensions != 1:
+        raise UserError(
+            f"{what}: a {type(values).__name__} of {dimensions} dimensions is no list. "
+            "Expected a list of single values: give one column, for example frame['user']."
+        )
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise UserError(f"{what}: {values!r} is no list. Expected a list, for example [{values!r}].")
+    return list(values)
+
+
+def _check_ids(values: list[object], what: str, allowed: type | tuple[type, ...] = ()) -> None:
+    """Refuses whatever is no id, or else of an allowed type."""
+    for place, value in enumerate(values, start=1):
+        if not isinstance(value, allowed) and not _is_id(value):
+            raise UserError(f"{what}: {value!r}, at place {place}, is no id. Give a text or a number, or leave it out.")
+
+
+def _is_id(value: object) -> bool:
+    """Whether a value can be a raw id: a text, a number, or another single value such as a UUID."""
+    if isinstance(value, str):
+        return True
+    if isinstance(value, bool | np.bool_ | bytes | Iterable):
+        return False
+    return not pd.isna(value)  # type: ignore[call-overload]
 
 
 def _read_evaluation(described: EvaluationJson) -> Evaluation:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, Required, TypeAlias, TypedDict, cast
 
 import numpy as np
 
 from zoo.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import keras
 
 Role = Literal["user", "item", "history", "context", "label"]
 Kind = Literal["id", "categorical", "numeric", "text"]
@@ -23,6 +26,24 @@ SECONDS_A_DAY = 86_400.0
 PADDING = 0
 UNKNOWN = 1
 FIRST_KNOWN = 2
+
+
+# A raw id as a vocabulary keeps it.
+RawId: TypeAlias = int | str
+
+
+class FeatureJson(TypedDict, total=False):
+    """A `Feature`, JSON-ready, without the fields that are at their default."""
+
+    name: Required[str]
+    role: Required[Role]
+    kind: Required[Kind]
+    size: int
+    length: int | None
+    separator: str | None
+    mean: float
+    std: float
+    threshold: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +60,7 @@ class Feature:
         separator: What separates the values of a multi-valued category in its raw form.
         mean: What is subtracted from a raw number.
         std: What a raw number is divided by after that.
-        threshold: Of ratings, what those of liked items are above, where labels are 0 and 1 by a threshold.
+        threshold: Where labels are 0 and 1 by a threshold of the rating, that threshold. Liked items are above it.
     """
 
     name: str
@@ -86,7 +107,7 @@ class Feature:
 class Schema:
     """The features of a dataset, in a fixed order.
 
-    The user and item ids are the features named `"user"` and `"item"`; the items a user met before
+    The user and item ids are the features named `"user"` and `"item"`; the items that a user has seen
     are `"history"` (most recent last, padded in front), with their ratings as `"history_rating"` and, where
     events have a time, how long ago they were as `"history_age"`.
 
@@ -106,7 +127,7 @@ class Schema:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise UserError(f"Feature names must be unique. Received twice: {', '.join(twice)}.")
-        self._inputs: dict[str, Any] = {}
+        self._inputs: dict[str, keras.KerasTensor] = {}
 
     @classmethod
     def of_ids(cls, num_users: int = 1000, num_items: int = 1000, history_length: int = 50) -> Schema:
@@ -174,7 +195,7 @@ class Schema:
         """The features of the given roles that are not ids."""
         return [feature for feature in self.role(*roles) if feature.kind != "id"]
 
-    def input(self, name: str) -> Any:
+    def input(self, name: str) -> keras.KerasTensor:
         """The symbolic Keras input of the named feature, `[batch, *feature.shape]`; the same one each time."""
         import keras
 
@@ -183,16 +204,17 @@ class Schema:
             self._inputs[name] = keras.Input(shape=feature.shape, dtype=feature.dtype, name=name)
         return self._inputs[name]
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[FeatureJson]:
         """The schema as JSON-ready values; fields at their default are left out."""
         defaults = {field.name: field.default for field in dataclasses.fields(Feature)}
-        return [
+        described = [
             {key: value for key, value in dataclasses.asdict(feature).items() if value != defaults[key]}
             for feature in self.features
         ]
+        return cast(list[FeatureJson], described)
 
     @classmethod
-    def from_json(cls, values: Sequence[Mapping[str, Any]]) -> Schema:
+    def from_json(cls, values: Sequence[FeatureJson]) -> Schema:
         """The schema that `to_json` described."""
         return cls(Feature(**value) for value in values)
 
@@ -200,21 +222,21 @@ class Schema:
 def history_features(
     num_rows: int, length: int, largest_rating: float, threshold: float | None = None, is_ordered: bool = False
 ) -> list[Feature]:
-    """The features of past events: item ids, their ratings, and how long ago they were.
+    """The features of past events: the items, their ratings, and how long ago the events were.
 
-    Ratings are scaled by the largest one and not centred, except by the threshold above which an item is
-    liked: a rating above 0 is a liking in either case.
+    Ratings are scaled by the largest one. They are centred only by the threshold above which an item is liked, so that
+    a rating above 0 is a liking in either case.
 
     Args:
         num_rows: Rows of the item table, padding and unknown included.
         length: The longest history a query may carry.
         largest_rating: The largest absolute rating of the data.
-        threshold: What ratings of liked items are above, if that makes the labels.
+        threshold: The rating above which an item is liked, if that makes the labels.
         is_ordered: Whether events have a time.
 
     Returns:
-        The features `history`, `history_rating` and, of events with a time, `history_age`: in days here, in
-        seconds before it is scaled.
+        The features `history`, `history_rating` and, where events have a time, `history_age`. The age is in seconds,
+        and scaled to days.
     """
     features = [
         Feature("history", "history", "id", num_rows, length=length),
@@ -246,25 +268,21 @@ class Vocabulary:
     array([3, 1], dtype=int32)
     """
 
-    def __init__(self, values: Iterable[Any]) -> None:
+    def __init__(self, values: Iterable[object]) -> None:
         known = list(values)
         self.is_integer = bool(known) and all(isinstance(value, int | np.integer) for value in known)
-        if self.is_integer and not -(2**63) < min(known) <= max(known) < 2**63:
-            raise UserError("Integer ids must lie within 64 bits. Give larger ones as strings.")
-        # As objects, for NumPy strings would lose NULs at their end.
-        self.values: np.ndarray = np.array(
-            known if self.is_integer else [str(value) for value in known], np.int64 if self.is_integer else object
-        )
-        # Integer ids have no natural "nothing", so one below the smallest is taken, -1 where that is free.
+        # Texts are objects, because NumPy strings would lose NULs at their end.
+        self.values: np.ndarray = _int64(known) if self.is_integer else np.array([str(v) for v in known], object)
+        # Integer ids have no natural "nothing". One below the smallest is taken, or -1 where that is free.
         smallest = int(self.values.min()) if self.is_integer else 0
-        self.padding_value: int | str = min(-1, smallest - 1) if self.is_integer else ""
+        self.padding_value: RawId = min(-1, smallest - 1) if self.is_integer else ""
         if not self.is_integer and "" in self._index_of:
-            raise UserError("An empty string cannot be an id: it stands for padding.")
+            raise UserError("An empty string cannot be an id, because it stands for padding.")
         if len(self._index_of) != len(self.values):
             raise UserError("A vocabulary cannot hold the same value twice.")
 
     @cached_property
-    def _index_of(self) -> dict[Any, int]:
+    def _index_of(self) -> dict[object, int]:
         return {value: index for index, value in enumerate(self.values.tolist(), start=FIRST_KNOWN)}
 
     def __len__(self) -> int:
@@ -302,7 +320,7 @@ class Vocabulary:
             return None
         return number if str(number) == str(value).strip() or number == value else None
 
-    def index(self, values: Iterable[Any]) -> np.ndarray:
+    def index(self, values: Iterable[object]) -> np.ndarray:
         """The index of each raw value, `UNKNOWN` for values that are not known.
 
         Args:
@@ -313,12 +331,9 @@ class Vocabulary:
         """
         if self.is_integer and isinstance(values, np.ndarray) and values.dtype.kind == "i":
             return self._index_of_integers(values)
-        known = self._index_of
-        padding = self.padding_value
-        cast = (self._cast(value) for value in values)
-        return np.fromiter(
-            (PADDING if value == padding else known.get(value, UNKNOWN) for value in cast), dtype=np.int32
-        )
+        known, padding = self._index_of, self.padding_value
+        raw = map(self._cast, values)
+        return np.fromiter((PADDING if one == padding else known.get(one, UNKNOWN) for one in raw), dtype=np.int32)
 
     def _index_of_integers(self, values: np.ndarray) -> np.ndarray:
         order, ascending = self._ascending
@@ -335,10 +350,18 @@ class Vocabulary:
         """The raw value of each index; padding and unknown give `padding_value`."""
         return self.raw[np.asarray(indices)]
 
-    def to_json(self) -> list[Any]:
+    def to_json(self) -> list[RawId]:
         """The known values in index order, JSON-ready."""
         return self.values.tolist()
 
     def dumps(self) -> str:
         """The vocabulary as a JSON text."""
         return json.dumps(self.to_json(), ensure_ascii=False)
+
+
+def _int64(values: Sequence[object]) -> np.ndarray:
+    """Integers as int64, minus the smallest one, which a padding value may need to be below."""
+    integers = [int(value) for value in values]  # type: ignore[call-overload]
+    if not -(2**63) < min(integers) <= max(integers) < 2**63:
+        raise UserError("Integer ids must lie within 64 bits. Give larger ones as strings.")
+    return np.array(integers, np.int64)

@@ -130,7 +130,7 @@ def test_other_settings_of_a_job_that_gives_weights_make_another_digest(benchmar
         ({"models__pop": "popularity"}, "'popularity' is not keys and values: 'models.pop'. Give keys of: model,"),
         ({"models__..": {"model": "mf"}}, r"'models\.\.\..*'\. .*match pattern"),
         ({"quick": ["popp"]}, "Unknown label in 'quick' 'popp'. Did you mean 'pop'"),
-        ({"vary": {"fold": [1]}}, "expected a dotted setting such as data.options.fold. Received: 'fold'"),
+        ({"vary": {"fold": [1]}}, "'vary': 'fold' is no dotted setting. Give one such as data.options.fold"),
         ({"vary": {"data.options.fold": []}}, "'vary.data.options.fold'. .*at least 1"),
         ({"vary": {"date.options.fold": [1]}}, "Unknown setting 'date'. Did you mean 'data'"),
         ({"models__pop__targets": {"hr@10": 0.5}}, "Unknown metric in 'targets' 'hr@10'. Did you mean 'hr@5'"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from small_benchmark import asking, changed, row
 
+from zoo.bench import results
 from zoo.bench.definition import jobs, read_benchmark
 from zoo.bench.results import (
     COLUMNS,
@@ -111,6 +112,19 @@ def test_processes_that_write_at_the_same_time_lose_no_rows(tmp_path):
     assert [process.wait() for process in processes] == [0, 0]
     found = {(one.label, one.seed) for one in read_rows(path)}
     assert found == {(label, str(seed)) for label in ("pop", "mf") for seed in range(50)}
+
+
+def test_nothing_is_left_beside_a_table(tmp_path):
+    add_rows(tmp_path / "results.csv", "tiny", [row()])
+    record_rows(tmp_path / "results.csv", "tiny", [row(value="0.7")], {"abc"})
+    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_a_lock_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("")
+    monkeypatch.setattr(results, "cache_folder", lambda: tmp_path / "cache")
+    with pytest.raises(UserError, match=r"cache.locks.[0-9a-f]{64}\.lock: cannot be written"):
+        add_rows(tmp_path / "results.csv", "tiny", [row()])
 
 
 def test_a_table_in_a_place_that_cannot_be_written_is_named(tmp_path):

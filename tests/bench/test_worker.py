@@ -91,7 +91,7 @@ def test_a_model_whose_beginnings_failed_fails_too(benchmark_of, tmp_path, monke
     assert not rows
     assert len(failed) == 3
     assert said[0].startswith("one seed 0: failed. It ended with -9. See ")
-    assert said[2] == "all seed 0: failed. It starts from one seed 0, of which there is no run."
+    assert said[2] == "all seed 0: failed. There is no run of one seed 0, which it starts from. Run that first."
 
 
 def test_a_job_ends_with_the_process_that_started_it():

@@ -94,7 +94,9 @@ def test_its_gradient_is_l2_times_every_vector_of_the_sample(data, shaken, batch
 @pytest.mark.parametrize("objective", ["pointwise", "bpr"])
 @pytest.mark.parametrize("architecture", ["ncf", "autoencoder"])
 def test_other_families_are_sent_to_the_l2_of_the_optimizer(data, objective, architecture):
-    with pytest.raises(UserError, match=rf"'{architecture}' is \w+\. Set train\.l2, the optimizer's, instead"):
+    with pytest.raises(
+        UserError, match=rf"'{architecture}' is of the family [\w ]+\. Set train\.l2, the optimizer's, instead"
+    ):
         make_objective(objective, zoo.build(architecture, data.schema), data, {"l2": 0.1})
 
 

@@ -74,6 +74,17 @@ def test_a_difference_is_the_paired_one_of_the_same_users(small, popular, random
     assert [one.mean for one in figures] == pytest.approx([theirs.mean(), mine.mean()])
 
 
+def test_the_level_is_that_of_every_interval(small, popular, random):
+    wide, narrow = (compare([random, popular], resamples=200, level=level) for level in (0.95, 0.5))
+    for comparison, level in ((wide, 0.95), (narrow, 0.5)):
+        intervals = [one.interval for one in comparison.differences]
+        intervals += [interval for each in comparison.metrics.values() for interval in each]
+        assert {interval.level for interval in intervals} == {level}
+    expected = evaluate(popular.model, small, resamples=200, level=0.5).metrics["ndcg@10"]
+    assert narrow.metrics["ndcg@10"][1] == expected
+    assert wide.metrics["ndcg@10"][1].low < expected.low < expected.high < wide.metrics["ndcg@10"][1].high
+
+
 class Ranked:
     """A model that ranks the held-out items of the first users first, and those of all others last."""
 

@@ -292,6 +292,13 @@ def test_a_value_that_is_no_yaml_is_refused():
         parse_settings(["evaluate.ks=[1"])
 
 
+def test_an_integer_that_python_does_not_read_is_refused(own_yaml):
+    with pytest.raises(UserError, match=r"The value is not valid YAML: setting 'train\.epochs=9999"):
+        parse_settings([f"train.epochs={'9' * 5000}"])
+    with pytest.raises(UserError, match="an integer of 5000 digits is too long"):
+        read_yaml(own_yaml(f"epochs: {'9' * 5000}"))
+
+
 def test_parsed_settings_make_a_config(presets):
     config = make_config("mf", parse_settings(["embedding_dim=16", "train.learning_rate=1e-2"]))
     assert config.hparams == {"embedding_dim": 16}

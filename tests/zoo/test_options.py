@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
-from zoo.config import parse_settings
+from zoo.config import make_config, parse_settings
 from zoo.errors import UserError
-from zoo.options import MISSING, Option, check_options, options_of, read_annotation
+from zoo.options import LARGEST, MISSING, Option, check_options, options_of, read_annotation
 from zoo.registry import spec
 
 # What YAML may hold besides lists and mappings.
@@ -89,6 +89,10 @@ def test_values_that_fit_are_taken(annotation, value):
         (int, [3], "[3] is not an integer"),
         (int, math.nan, "nan is not an integer"),
         (float, True, "True is not a number"),
+        (int, 10**30, f"{10**30} is not at most 2147483647"),
+        (int, 2**63, f"{2**63} is not at most 2147483647"),
+        (int, 2**31, f"{2**31} is not at most 2147483647"),
+        (int, -(2**63), f"-{2**63} is not at least -2147483647"),
         (float, "0.5", "'0.5' is not a number"),
         (float, math.nan, "nan is not a finite number"),
         (float, math.inf, "inf is not a finite number"),
@@ -171,15 +175,17 @@ def test_a_value_that_fits_is_of_its_type(value):
         is_of_kind = isinstance(value, kind) and (annotation == "bool" or not isinstance(value, bool))
         if annotation == "Sequence[str]":
             is_of_kind = is_of_kind and all(isinstance(one, str) for one in value)
+        if annotation == "int":
+            is_of_kind = is_of_kind and abs(value) <= LARGEST
         if annotation == "float":
             is_of_kind = is_of_kind and math.isfinite(value)
         assert is_fit == is_of_kind, (annotation, value)
 
 
-@given(st.lists(st.integers(), min_size=1), st.data())
+@given(st.lists(st.integers(-LARGEST, LARGEST), min_size=1), st.data())
 def test_the_place_of_any_fault_in_a_list_is_found(values, data):
     place = data.draw(st.integers(0, len(values) - 1))
-    values[place] = data.draw(st.one_of(st.none(), st.booleans(), st.text(), st.floats()))
+    values[place] = data.draw(st.one_of(st.none(), st.booleans(), st.text(), st.floats(), st.just(2**63)))
     with pytest.raises(UserError) as error:
         fits(Sequence[int], values)
     assert f"'size[{place}]'" in str(error.value)
@@ -365,6 +371,23 @@ def test_the_command_line_answers_a_wrong_value_with_exit_code_2():
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "'a' is not an integer: hparam 'hidden[0]' of 'ncf'." in done.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize("setting", ["embedding_dim", "hidden", "train.epochs", "train.batch_size"])
+@pytest.mark.parametrize("number", [10**30, 2**63, 2**31])
+def test_a_number_beyond_all_measure_is_the_users_mistake(setting, number):
+    value = f"[{number}]" if setting == "hidden" else number
+    settings = parse_settings([f"{setting}={value}"])
+    with pytest.raises(UserError, match=f"^{number} is not at most 2147483647: .*{setting}.*Give at most 2147483647"):
+        spec("ncf").check_hparams(make_config("ncf", settings).hparams)
+
+
+def test_the_command_line_answers_a_number_beyond_all_measure_with_exit_code_2():
+    command = [sys.executable, "-m", "zoo", "train", "ncf", "--data", "synthetic", "--set", f"embedding_dim={10**30}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert f"{10**30} is not at most 2147483647: hparam 'embedding_dim' of 'ncf'." in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(

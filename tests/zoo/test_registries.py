@@ -103,6 +103,12 @@ def test_an_unknown_name_gives_the_near_ones(made):
         made.colours["rad"]
 
 
+def test_a_name_may_be_looked_for_with_a_default(made):
+    assert made.colours.get("red") is made.colours["red"]
+    assert made.colours.get("rad") is None
+    assert made.colours.get("rad", 3) == 3
+
+
 def test_an_unknown_name_unlike_any_gives_all(made):
     with pytest.raises(UserError, match=r"Unknown colour 'zinc'. Valid: blue, red."):
         made.colours["zinc"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import shutil
@@ -115,22 +114,6 @@ def test_an_unknown_item_is_named(run, what):
 def test_k_out_of_range_is_refused(run, k):
     with pytest.raises(UserError, match="between 1 and the 30 items of the catalogue"):
         run.recommend(["u00"], k=k)
-
-
-@pytest.mark.parametrize("users", ["u00", []])
-def test_users_are_a_list_of_at_least_one(run, users):
-    with pytest.raises(UserError, match="Expected a list of at least one user"):
-        run.recommend(users)
-
-
-def test_no_candidates_are_not_the_whole_catalogue(run):
-    with contextlib.suppress(UserError):
-        assert run.recommend(["u00"], k=3, candidates=[]).empty
-
-
-def test_a_single_user_that_is_a_number_is_refused(run):
-    with pytest.raises(UserError, match="Expected a list"):
-        run.recommend(7)
 
 
 # Recommending to users known by their features
@@ -266,11 +249,6 @@ def test_a_category_never_seen_is_legal(which, request):
 def test_a_wrong_record_among_ids_is_named(reader, record, message):
     with pytest.raises(UserError, match=message):
         reader.recommend(["u00", record])
-
-
-def test_a_single_record_is_not_a_list_of_users(reader):
-    with pytest.raises(UserError, match=r"Expected a list of at least one user\. Received: {'age': 34}"):
-        reader.recommend({"age": 34})
 
 
 @pytest.mark.parametrize("neighbors", [0, -1, 2.5, True, "5"])

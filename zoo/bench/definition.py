@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -153,19 +153,35 @@ def jobs(benchmark: Benchmark, only: Iterable[str] = (), quick: bool = False) ->
     Raises:
         UserError: If a label is unknown, or the benchmark has nothing under `quick`.
     """
-    only = list(only)
-    for label in only:
-        if label not in benchmark.models:
-            raise unknown_name("label", label, benchmark.models)
-    if quick and not benchmark.quick:
-        raise UserError("This benchmark has no labels under 'quick'. Choose some with --only.")
-    wanted = only or (benchmark.quick if quick else benchmark.models)
     made: dict[tuple[str, str, str], Job] = {}
-    for label in wanted:
-        for variant in _variants(benchmark)[: 1 if quick else None]:
-            for seed in (benchmark.models[label].seeds or benchmark.seeds)[: 1 if quick else None]:
+    first = 1 if quick else None
+    for label in _chosen(benchmark, list(only), quick):
+        for variant in _variants(benchmark)[:first]:
+            for seed in _seeds(benchmark, label)[:first]:
                 _add_job(made, benchmark, label, variant, seed)
     return list(made.values())
+
+
+def _chosen(benchmark: Benchmark, only: Sequence[str], quick: bool) -> Iterable[str]:
+    """The labels to run."""
+    _check_labels(benchmark, only, "label")
+    if only:
+        return only
+    if not quick:
+        return benchmark.models
+    if not benchmark.quick:
+        raise UserError("This benchmark has no labels under 'quick'. Choose some with --only.")
+    return benchmark.quick
+
+
+def _check_labels(benchmark: Benchmark, labels: Iterable[str], what: str) -> None:
+    for label in labels:
+        if label not in benchmark.models:
+            raise unknown_name(what, label, benchmark.models)
+
+
+def _seeds(benchmark: Benchmark, label: str) -> tuple[int, ...]:
+    return benchmark.models[label].seeds or benchmark.seeds
 
 
 def _add_job(
@@ -212,21 +228,11 @@ def _variants(benchmark: Benchmark) -> list[dict[str, object]]:
 
 
 def _checked(said: dict[str, object]) -> Benchmark:
-    _check_keys(said, Benchmark, "")
-    models = said.get("models")
-    for label, entry in models.items() if isinstance(models, Mapping) else ():
-        _check_keys(entry, Entry, f"models.{label}")
-    try:
-        benchmark = Benchmark.model_validate(said)
-    except ValidationError as error:
-        place, wrong, wanted = explain(error, said)
-        raise UserError(f"{wrong!r} is not valid: {place.removeprefix('.')!r}. Expected: {wanted}.") from error
-    for label in benchmark.quick:
-        if label not in benchmark.models:
-            raise unknown_name("label in 'quick'", label, benchmark.models)
+    benchmark = _parsed(said)
+    _check_labels(benchmark, benchmark.quick, "label in 'quick'")
     for key in benchmark.vary:
         if "." not in key:
-            raise UserError(f"'vary': expected a dotted setting such as data.options.fold. Received: {key!r}.")
+            raise UserError(f"'vary': {key!r} is no dotted setting. Give one such as data.options.fold.")
     if "source" not in benchmark.data:
         raise UserError("'data': lacks the key 'source', a named dataset or a file.")
     for label in benchmark.models:
@@ -235,6 +241,19 @@ def _checked(said: dict[str, object]) -> Benchmark:
         except UserError as error:
             raise UserError(f"models.{label}: {error}") from error
     return benchmark
+
+
+def _parsed(said: dict[str, object]) -> Benchmark:
+    """The benchmark whose every key is known and every value is of the right type."""
+    _check_keys(said, Benchmark, "")
+    models = said.get("models")
+    for label, entry in models.items() if isinstance(models, Mapping) else ():
+        _check_keys(entry, Entry, f"models.{label}")
+    try:
+        return Benchmark.model_validate(said)
+    except ValidationError as error:
+        place, wrong, wanted = explain(error, said)
+        raise UserError(f"{wrong!r} is not valid: {place.removeprefix('.')!r}. Expected: {wanted}.") from error
 
 
 def _check_keys(said: object, section: type[BaseModel], where: str) -> None:
@@ -250,42 +269,53 @@ def _check_entry(benchmark: Benchmark, label: str) -> None:
     spec(entry.model).check_hparams(entry.hparams)
     _check_pretrained(benchmark, label, ())
     config, *_ = [_config(benchmark, label, variant, seed=0) for variant in _variants(benchmark)]
-    protocols = [config.evaluate.protocol] if config.evaluate.protocol else list(PROTOCOLS)
-    known = dict.fromkeys(name for one in protocols for name in metric_names(one, config.evaluate.ks))
-    for metric in entry.targets:
-        if metric not in known:
-            raise unknown_name("metric in 'targets'", metric, known)
+    known = _metrics_of(config)
+    _check_metrics(entry.targets, known, "'targets'")
     if entry.targets and not entry.source:
         raise UserError("has targets and no 'source'. Say in it where they are from.")
-    for other in entry.margins:
-        _check_margins(benchmark, label, other, config, known)
+    if entry.margins:
+        _check_protocol_of_margins(config)
+    for other, least in entry.margins.items():
+        _check_comparable(benchmark, label, other)
+        _check_metrics(least, known, f"'margins.{other}'")
 
 
-def _check_margins(benchmark: Benchmark, label: str, other: str, config: Config, known: Iterable[str]) -> None:
+def _metrics_of(config: Config) -> list[str]:
+    """The metrics that an evaluation by the settings may give."""
+    protocols = [config.evaluate.protocol] if config.evaluate.protocol else list(PROTOCOLS)
+    return list(dict.fromkeys(name for one in protocols for name in metric_names(one, config.evaluate.ks)))
+
+
+def _check_metrics(metrics: Iterable[str], known: Sequence[str], where: str) -> None:
+    for metric in metrics:
+        if metric not in known:
+            raise unknown_name(f"metric in {where}", metric, known)
+
+
+def _check_protocol_of_margins(config: Config) -> None:
     protocols = [name for name, protocol in PROTOCOLS.items() if protocol.is_of_rows]
     if config.evaluate.protocol not in protocols:
         raise UserError(
             f"'margins' need an evaluate.protocol that asks about single interactions ({', '.join(protocols)}). "
             f"Received: {config.evaluate.protocol!r}."
         )
-    if other not in benchmark.models:
-        raise unknown_name("label in 'margins'", other, benchmark.models)
+
+
+def _check_comparable(benchmark: Benchmark, label: str, other: str) -> None:
+    """Refuses a margin between labels that have no runs on the same interactions."""
+    _check_labels(benchmark, [other], "label in 'margins'")
     if other == label:
         raise UserError(f"'margins' compares {label!r} with itself.")
-    for metric in benchmark.models[label].margins[other]:
-        if metric not in known:
-            raise unknown_name(f"metric in 'margins.{other}'", metric, known)
-    sources, seeds = zip(
-        *(
-            ({**benchmark.data, **one.data}["source"], one.seeds or benchmark.seeds)
-            for one in (benchmark.models[label], benchmark.models[other])
-        ),
-        strict=True,
-    )
-    if sources[0] != sources[1]:
-        raise UserError(f"'margins' compares with {other!r}, whose data is {sources[1]!r} and not {sources[0]!r}.")
-    if not set(seeds[0]) & set(seeds[1]):
-        raise UserError(f"'margins' compares with {other!r}, which has no seed in common: {seeds[0]} and {seeds[1]}.")
+    source, other_source = (_source(benchmark, one) for one in (label, other))
+    if source != other_source:
+        raise UserError(f"'margins' compares with {other!r}, whose data is {other_source!r} and not {source!r}.")
+    seeds, other_seeds = (_seeds(benchmark, one) for one in (label, other))
+    if not set(seeds) & set(other_seeds):
+        raise UserError(f"'margins' compares with {other!r}, which has no seed in common: {seeds} and {other_seeds}.")
+
+
+def _source(benchmark: Benchmark, label: str) -> object:
+    return {**benchmark.data, **benchmark.models[label].data}["source"]
 
 
 def _check_pretrained(benchmark: Benchmark, label: str, before: tuple[str, ...]) -> None:

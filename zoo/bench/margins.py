@@ -131,16 +131,27 @@ def _gain(pairs: list[Pair], protocol: str, metric: str, resamples: int) -> _Gai
     """The interval of the mean gain, or why there is none."""
     if not pairs:
         return {"lacking": "not run"}
-    if not all(np.array_equal(a[name], b[name]) for a, b in pairs for name in a if name != "score"):
+    if not all(_ask_the_same(a, b) for a, b in pairs):
         return {"lacking": "other interactions"}
+    statistics = _statistics(pairs, protocol, metric)
+    if len(statistics) < len(pairs):
+        return {"lacking": "undefined"}
+    groups = [a["user"] for a, _ in pairs]
+    statistic = _mean_gain(metric, statistics, [len(users) for users in groups])
+    return {"interval": cluster_interval(statistic, np.concatenate(groups), resamples=resamples)}
+
+
+def _statistics(pairs: list[Pair], protocol: str, metric: str) -> list[tuple[Statistic, Statistic]]:
+    """The metric of both runs of every pair, as functions of row weights, where it is defined for both."""
     chosen = PROTOCOLS[protocol]
     assert isinstance(chosen, RowProtocol)
-    statistics = [[chosen.statistics(rows) for rows in pair] for pair in pairs]
-    if not all(metric in one for pair in statistics for one in pair):
-        return {"lacking": "undefined"}
-    statistic = _mean_gain(metric, [(a[metric], b[metric]) for a, b in statistics], [len(a["user"]) for a, _ in pairs])
-    groups = np.concatenate([a["user"] for a, _ in pairs])
-    return {"interval": cluster_interval(statistic, groups, resamples=resamples)}
+    found = [(chosen.statistics(a).get(metric), chosen.statistics(b).get(metric)) for a, b in pairs]
+    return [(a, b) for a, b in found if a is not None and b is not None]
+
+
+def _ask_the_same(a: Rows, b: Rows) -> bool:
+    """Whether two runs were asked about the same interactions."""
+    return all(np.array_equal(a[name], b[name]) for name in a if name != "score")
 
 
 def _mean_gain(metric: str, statistics: list[tuple[Statistic, Statistic]], sizes: list[int]) -> Statistic:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from statistics import fmean
 from zoo.errors import UserError
 from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import is_headline
+from zoo.files import cache_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,11 +186,16 @@ def _locked(path: Path) -> Iterator[None]:
     """Keeps other processes from a table between reading and writing it."""
     from filelock import FileLock
 
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: cannot be written, because {path.parent} is no folder. Choose another one.")
+    # The lock is not beside the table, because the folder of the recorded table is copied into the package.
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
+    lock = FileLock(cache_folder() / "locks" / f"{name}.lock")
     try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}). Choose a folder that can be.") from error
+        raise UserError(f"{lock.lock_file}: cannot be written ({error.strerror}). Make its folder writable.") from error
     try:
         yield
     finally:

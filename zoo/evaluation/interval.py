@@ -1,4 +1,4 @@
-"""A figure with its interval."""
+"""A figure with its bootstrap interval."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ class IntervalJson(TypedDict):
     low: float
     high: float
     level: float
+
+
+class Resampling(TypedDict):
+    """How bootstrap intervals are made: the number of resamples, the share inside an interval, the seed of draws."""
+
+    resamples: int
+    level: float
+    seed: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypedDict
 
 import keras
 import numpy as np
@@ -27,11 +27,9 @@ from zoo.families.top_k import (
 from zoo.layers.data import data_layers
 from zoo.layers.prompts import Texts
 from zoo.layers.rating_scale import RatingScale
-from zoo.schema import FIRST_KNOWN, PADDING, Schema
+from zoo.schema import FIRST_KNOWN, PADDING, FeatureJson, Schema
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from zoo.types import Tensor
 
 # Lists of item indices, of any batch size and any length.
@@ -50,7 +48,7 @@ class Recipe(TypedDict):
 
     name: str
     hparams: dict[str, object]
-    schema: list[dict[str, JsonValue]]
+    schema: list[FeatureJson]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +104,7 @@ class Recommender(keras.Model):
         self.solver, self.pretrained = solver, pretrained
         self.query_names = [name for name in inputs if name != "item"]
 
-    def describe(self, name: str, hparams: Mapping[str, Any], schema: Schema) -> None:
+    def describe(self, name: str, hparams: Mapping[str, object], schema: Schema) -> None:
         """Notes the recipe: the name, hparams and schema this was built from."""
         self.architecture, self.hparams, self.schema = name, {**hparams, **self._untracked.resolved}, schema
         # Endpoint inputs come in the schema's order in every format.

@@ -233,7 +233,8 @@ class HistorySummary:
     """What a history says in a few numbers and two vectors, for networks that read no sequences.
 
     The vectors are means of item vectors. Where the table gives the target its vector too, a product of both
-    says how alike the target is to what was seen, as in FISM (Kabbur et al., 2013, 10.1145/2487575.2487589). Only `history` and `history_rating` are read.
+    says how alike the target is to what was seen, as in FISM (Kabbur et al., 2013, 10.1145/2487575.2487589).
+    Only `history` and `history_rating` are read.
 
     Args:
         schema: The schema of the data.

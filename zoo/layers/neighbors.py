@@ -56,8 +56,9 @@ class UserNeighbors(keras.layers.Layer):
     def call(self, liked: Tensor) -> Tensor:
         """`[batch, num_items]` zeros and ones to `[batch, num_items]` scores between 0 and 1."""
         common = ops.matmul(liked, ops.transpose(self.liked))
-        # The square of the cosine, except that the user's own count is left out. Whole numbers are multiplied by what is
-        # stored, because runtimes divide in different ways. They would find other neighbours where cosines are close.
+        # The square of the cosine, except that the user's own count is left out. Whole numbers are multiplied by what
+        # is stored, because runtimes divide in different ways. They would find other neighbours where cosines are
+        # close.
         closeness = ops.where(common < self.counts, common * common * self.shares, 0.0)
         last, _ = ops.top_k(closeness, self.neighbors)
         cosines = ops.sqrt(ops.where(closeness >= last[:, -1:], closeness, 0.0))

@@ -31,9 +31,7 @@ def ease(schema: Schema, *, l2: float = 500.0) -> ItemLogits:
         # The inverse by Cholesky, in place. LAPACK fills one triangle.
         factor, failed = lapack.dpotrf(gram.T, overwrite_a=True)
         if failed:
-            raise UserError(
-                f"ease: l2 is lost beside the counts of the items. Received: {l2}. Choose a larger one."
-            )
+            raise UserError(f"ease: l2 is lost beside the counts of the items. Received: {l2}. Choose a larger one.")
         inverse = np.triu(lapack.dpotri(factor, overwrite_c=True)[0])
         inverse += np.triu(inverse, 1).T
         inverse /= -np.diag(inverse)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.evaluation import Evaluation
+from zoo.evaluation.interval import Resampling
 from zoo.evaluation.metrics import Metric, base_name, metrics_of
 from zoo.evaluation.metrics.base import RANKING
 from zoo.registries import Registry
@@ -91,9 +92,20 @@ class Protocol(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(
-        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resamples: int, seed: int
+        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resampling: Resampling
     ) -> Evaluation:
-        """Evaluates a model that fits; for the arguments see the function `evaluate`."""
+        """Evaluates a model that fits, as the function `evaluate` does.
+
+        Args:
+            model: The recommender.
+            dataset: The prepared data.
+            part: The held-out part.
+            ks: Where the ranking metrics are cut.
+            resampling: How the intervals are made.
+
+        Returns:
+            An `Evaluation`.
+        """
 
     @abc.abstractmethod
     def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
@@ -132,7 +144,7 @@ class RankingProtocol(Protocol):
         """One sentence on what was asked, with its numbers."""
 
     def evaluate(
-        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resamples: int, seed: int
+        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resampling: Resampling
     ) -> Evaluation:
         """Evaluates a model, once more without any context where it reads some."""
         from zoo.evaluation.bootstrap import mean_intervals
@@ -141,11 +153,11 @@ class RankingProtocol(Protocol):
         without = {}
         if any(feature.name in model.query_names for feature in dataset.schema.role("context")):
             _, per_user_without = self.per_user(model, dataset, part, ks, with_context=False)
-            without = mean_intervals(per_user_without, resamples=resamples, seed=seed)
+            without = mean_intervals(per_user_without, **resampling)
         return Evaluation(
             self.name,
             self.about(users, dataset, part),
-            mean_intervals(per_user, resamples=resamples, seed=seed),
+            mean_intervals(per_user, **resampling),
             users,
             per_user,
             without_context=without,
@@ -194,9 +206,9 @@ class RowProtocol(Protocol):
         return row_statistics(self.kind, rows)
 
     def evaluate(
-        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resamples: int, seed: int
+        self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resampling: Resampling
     ) -> Evaluation:
-        """Evaluates a model on the interactions of a part; the ranks `ks` are of no account."""
+        """Evaluates a model on the interactions of a part; the ranks `ks` change nothing."""
         import numpy as np
 
         from zoo.evaluation.bootstrap import cluster_interval
@@ -210,10 +222,7 @@ class RowProtocol(Protocol):
             **self.further_columns(dataset, held_out),
         }
         statistics = self.statistics(rows)
-        metrics = {
-            name: cluster_interval(statistic, users, resamples=resamples, seed=seed)
-            for name, statistic in statistics.items()
-        }
+        metrics = {name: cluster_interval(statistic, users, **resampling) for name, statistic in statistics.items()}
         about = self.about(rows, part)
         return Evaluation(self.name, about, metrics, np.unique(users), statistics=statistics, rows=rows)
 
@@ -288,6 +297,7 @@ def evaluate(
     ks: Sequence[int] = (10,),
     resamples: int = 1000,
     seed: int = 0,
+    level: float = 0.95,
 ) -> Evaluation:
     """Evaluates a model by a named protocol.
 
@@ -299,6 +309,7 @@ def evaluate(
         ks: Where the ranking metrics are cut.
         resamples: Bootstrap resamples.
         seed: Seed of the bootstrap.
+        level: The share of resamples inside an interval.
 
     Returns:
         An `Evaluation`.
@@ -311,9 +322,9 @@ def evaluate(
     >>> import zoo
     >>> from zoo.data import load_dataset
     >>> data = load_dataset("synthetic", num_users=50, num_items=40, num_interactions=500)
-    >>> evaluation = evaluate(zoo.build("mf", data.schema), data, ks=(5,), resamples=10)
+    >>> evaluation = evaluate(zoo.build("mf", data.schema), data, ks=(5,), resamples=10, level=0.9)
     >>> evaluation.metrics["ndcg@5"].level
-    0.95
+    0.9
     """
     from zoo.evaluation.ranking import KNOWN_BEFORE
 
@@ -325,4 +336,4 @@ def evaluate(
     reason = chosen.misfit(model, dataset, part)
     if reason is not None:
         raise UserError(reason)
-    return chosen.evaluate(model, dataset, part, tuple(ks), resamples, seed)
+    return chosen.evaluate(model, dataset, part, tuple(ks), Resampling(resamples=resamples, level=level, seed=seed))
