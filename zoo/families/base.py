@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict
 
 import keras
 import numpy as np
@@ -47,7 +47,7 @@ class Recipe(TypedDict):
     """What builds a model again, JSON-ready."""
 
     name: str
-    hparams: dict[str, object]
+    hparams: dict[str, Any]
     schema: list[FeatureJson]
 
 
@@ -104,7 +104,7 @@ class Recommender(keras.Model):
         self.solver, self.pretrained = solver, pretrained
         self.query_names = [name for name in inputs if name != "item"]
 
-    def describe(self, name: str, hparams: Mapping[str, object], schema: Schema) -> None:
+    def describe(self, name: str, hparams: Mapping[str, Any], schema: Schema) -> None:
         """Notes the recipe: the name, hparams and schema this was built from."""
         self.architecture, self.hparams, self.schema = name, {**hparams, **self._untracked.resolved}, schema
         # Endpoint inputs come in the schema's order in every format.
