@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,9 @@ from zoo.data import load_dataset
 from zoo.errors import ZooError
 from zoo.schema import Vocabulary
 
+if TYPE_CHECKING:
+    import keras
+
 # A call of `recommend` for some inputs, prepared so that it costs little besides the work of the runtime.
 Call = Callable[[Values], Callable[[], np.ndarray]]
 
@@ -43,7 +46,7 @@ TOP = 10
 USERS = 200
 SIZES = (100_000, 1_000_000)
 SMALLEST_TABLE = 2**20
-# What quantized files are measured: of a large catalogue the smallest change, for sizes all with 8 bits.
+# The quantized files that are measured: the smallest change for a large catalogue, all of 8 bits for sizes.
 FAST, SMALL = ("dynamic",), ("dynamic", "int8")
 # How long calls that are compared are timed.
 SECONDS = 6.0
@@ -72,7 +75,7 @@ class Figure:
         """Whether the figure keeps to its limit."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The figure for a program."""
         return {**dataclasses.asdict(self), "met": self.is_met}
 
@@ -244,7 +247,7 @@ def _medians(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def _embedding(model: Any, rows: int) -> Any:
+def _embedding(model: keras.Model, rows: int) -> keras.Variable:
     return next(weight for weight in model.weights if tuple(weight.shape) == (rows, DIM))
 
 

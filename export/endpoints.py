@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import keras
 import numpy as np
@@ -17,8 +18,14 @@ from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.keras_internals import flatten_layers
 from zoo.schema import UNKNOWN, Feature, Vocabulary
 
+if TYPE_CHECKING:
+    from zoo.types import Tensor
+
+    # Tensors by the name of an input or output.
+    Tensors: TypeAlias = dict[str, Tensor]
+
 DEFAULT_K = 100
-# An output says of every input that is looked up in a vocabulary which of its values are unknown.
+# For every input that is looked up in a vocabulary, an output says which of its values are unknown.
 UNKNOWN_PREFIX = "unknown_"
 
 
@@ -29,7 +36,7 @@ class TensorInfo:
     Args:
         name: Its name.
         dtype: `"string"`, `"int64"`, `"int32"` or `"float32"`, as a caller sees it.
-        shape: Its shape; `None` where any size goes.
+        shape: Its shape. `None` stands for any size.
         about: What it means.
         vocabulary: The vocabulary its raw values are looked up in, if any.
         padding: The value that stands for nothing.
@@ -140,42 +147,52 @@ class EndpointGraphs:
         self.catalogue = [tf.Variable(rows, trainable=False) for rows in model.encode_catalogue()]
         self.offered = tf.constant(offered_items(model.num_items, withdrawn)) if len(withdrawn) else None
 
-    def call(self, endpoint: Endpoint, tensors: dict[str, Any]) -> dict[str, Any]:
-        """Runs an endpoint on index tensors, as a graph operation that reads the variables."""
+    def call(self, endpoint: Endpoint, tensors: Tensors) -> Tensors:
+        """The outputs of an endpoint for index tensors, as graph operations that read the variables.
+
+        Args:
+            endpoint: The endpoint.
+            tensors: Its inputs by name.
+
+        Returns:
+            Its outputs by name.
+        """
         return self._call(endpoint, tensors, [tf.convert_to_tensor(rows) for rows in self.catalogue])
 
-    def function(self, endpoint: Endpoint) -> Any:
+    def function(self, endpoint: Endpoint) -> tf.types.experimental.GenericFunction:
         """The endpoint as a `tf.function` of its inputs in order, which reads the variables."""
         return self._function(endpoint, self.call)
 
-    def constant_function(self, endpoint: Endpoint) -> Any:
+    def constant_function(self, endpoint: Endpoint) -> tf.types.experimental.GenericFunction:
         """The endpoint as a `tf.function` that captures weights and catalogue as tensors instead of variables."""
-        # The values of the variables themselves, for a copy of a large table would be one more in memory.
+        # The values of the variables themselves, because a copy of a large table takes as much memory again.
         weights = [(variable, tf.convert_to_tensor(variable.value)) for variable in self.model.variables]
         catalogue = [tf.convert_to_tensor(rows) for rows in self.catalogue]
 
-        def call(endpoint: Endpoint, tensors: dict[str, Any]) -> dict[str, Any]:
+        def call(endpoint: Endpoint, tensors: Tensors) -> Tensors:
             with keras.StatelessScope(state_mapping=weights):
                 return self._call(endpoint, tensors, catalogue)
 
         return self._function(endpoint, call)
 
-    def _function(self, endpoint: Endpoint, call: Callable[..., dict[str, Any]]) -> Any:
+    def _function(
+        self, endpoint: Endpoint, call: Callable[[Endpoint, Tensors], Tensors]
+    ) -> tf.types.experimental.GenericFunction:
         names = [info.name for info in endpoint.inputs]
 
-        def run(*tensors: Any) -> dict[str, Any]:
+        def run(*tensors: Tensor) -> Tensors:
             return call(endpoint, dict(zip(names, tensors, strict=True)))
 
         return tf.function(run, input_signature=[info.index_spec for info in endpoint.inputs], autograph=False)
 
-    def _call(self, endpoint: Endpoint, tensors: dict[str, Any], catalogue: list[Any]) -> dict[str, Any]:
+    def _call(self, endpoint: Endpoint, tensors: Tensors, catalogue: list[Tensor]) -> Tensors:
         answer = self._answer(endpoint, tensors, catalogue)
         for info in endpoint.inputs:
             if info.vocabulary:
                 answer[f"{UNKNOWN_PREFIX}{info.name}"] = tf.cast(tf.equal(tensors[info.name], UNKNOWN), tf.int32)
         return answer
 
-    def _answer(self, endpoint: Endpoint, tensors: dict[str, Any], catalogue: list[Any]) -> dict[str, Any]:
+    def _answer(self, endpoint: Endpoint, tensors: Tensors, catalogue: list[Tensor]) -> Tensors:
         if endpoint.name == "embed_items":
             return {"vectors": tf.gather(catalogue[0], tensors["items"])}
         query = {name: self._standardised(name, tensors[name]) for name in self.model.query_names}
@@ -187,17 +204,25 @@ class EndpointGraphs:
         items, scores = self.model.rank(self.k, query, exclude, candidates, catalogue, self.offered)
         return {"items": items, "scores": scores}
 
-    def _standardised(self, name: str, values: Any) -> Any:
+    def _standardised(self, name: str, values: Tensor) -> Tensor:
         feature = self.model.schema[name]
         if feature.kind != "numeric":
             return values
-        # A number that is not known is sent as NaN and counts as the mean.
+        # A caller sends NaN for a number that is not known. It counts as the mean.
         known = tf.where(tf.math.is_nan(values), feature.mean, values)
         return (known - feature.mean) / feature.std
 
 
 def offered_items(num_items: int, withdrawn: Sequence[int]) -> np.ndarray:
-    """`[num_items]` bool, false for the items that are never recommended."""
+    """Which items may be recommended.
+
+    Args:
+        num_items: How many item indices there are.
+        withdrawn: The indices that are never recommended.
+
+    Returns:
+        `[num_items]` bool, false for the withdrawn ones.
+    """
     offered = np.ones(num_items, bool)
     offered[np.asarray(withdrawn, np.int64)] = False
     return offered
@@ -207,41 +232,47 @@ def describe(model: Recommender, vocabularies: Mapping[str, Vocabulary], k: int)
     """The endpoints of a recommender: `recommend`, `score`, and for towers `embed_query` and `embed_items`."""
     nothing = vocabularies["item"].padding_value
     dtype = _dtype(vocabularies["item"].is_integer)
-    items: dict[str, Any] = {"dtype": dtype, "vocabulary": "item", "padding": nothing}
+    item_ids = functools.partial(TensorInfo, dtype=dtype, vocabulary="item", padding=nothing)
     query = tuple(_input(model.schema[name], vocabularies) for name in model.query_names)
-    exclude = TensorInfo("exclude", shape=(None, None), about=f"Items never to return; pad with {nothing!r}.", **items)
-    candidates = TensorInfo(
-        "candidates",
-        shape=(None, None),
-        about=f"Items to choose from; pad with {nothing!r}; a row of padding means the whole catalogue.",
-        **items,
-    )
-    wanted = TensorInfo("items", shape=(None, None), about="Items to score for each query.", **items)
-    best = TensorInfo(
-        "items",
-        shape=(None, k),
-        about=f"The best items, best first; {nothing!r} where none is left. A smaller k is a slice.",
-        **items,
-    )
-    best_scores = TensorInfo("scores", "float32", (None, k), f"Their scores; {NO_ITEM_SCORE} where no item is left.")
-    scores = TensorInfo("scores", "float32", (None, None), "The score of each item.")
-    endpoints = [
-        _endpoint("recommend", (*query, exclude, candidates), best, best_scores),
-        _endpoint("score", (*query, wanted), scores),
-    ]
+    endpoints = [_recommend(query, item_ids, nothing, k), _score(query, item_ids)]
     if isinstance(model, Towers):
-        endpoints += _embedding_endpoints(model, query, items)
+        endpoints += _embedding_endpoints(model, query, item_ids)
     return tuple(endpoints)
 
 
-def _embedding_endpoints(model: Towers, query: tuple[TensorInfo, ...], items: dict[str, Any]) -> list[Endpoint]:
-    shape = (None, model.dim)
+def _recommend(
+    query: tuple[TensorInfo, ...], item_ids: Callable[..., TensorInfo], nothing: str | int, k: int
+) -> Endpoint:
+    exclude = item_ids("exclude", shape=(None, None), about=f"Items never to return. Pad with {nothing!r}.")
+    candidates = item_ids(
+        "candidates",
+        shape=(None, None),
+        about=f"Items to choose from. Pad with {nothing!r}. A row of padding means the whole catalogue.",
+    )
+    items = item_ids(
+        "items",
+        shape=(None, k),
+        about=f"The best items, best first; {nothing!r} where none is left. A smaller k is a slice.",
+    )
+    scores = TensorInfo("scores", "float32", (None, k), f"Their scores; {NO_ITEM_SCORE} where no item is left.")
+    return _endpoint("recommend", (*query, exclude, candidates), items, scores)
+
+
+def _score(query: tuple[TensorInfo, ...], item_ids: Callable[..., TensorInfo]) -> Endpoint:
+    items = item_ids("items", shape=(None, None), about="Items to score for each query.")
+    scores = TensorInfo("scores", "float32", (None, None), "The score of each item.")
+    return _endpoint("score", (*query, items), scores)
+
+
+def _embedding_endpoints(
+    model: Towers, query: tuple[TensorInfo, ...], item_ids: Callable[..., TensorInfo]
+) -> list[Endpoint]:
     mean, std = model.rating_scale
     scaled = f", times {std:g} plus {mean:g}," if model.scores_are_ratings else ""
-    about = f"Its vector; the dot product of the vectors of a query and of an item{scaled} is the score."
-    wanted = TensorInfo("items", shape=(None,), about="Items to embed.", **items)
-    vectors = TensorInfo("vectors", "float32", shape, about)
-    return [_endpoint("embed_query", query, vectors), _endpoint("embed_items", (wanted,), vectors)]
+    about = f"Its vector. The dot product of the vectors of a query and of an item{scaled} is the score."
+    items = item_ids("items", shape=(None,), about="Items to embed.")
+    vectors = TensorInfo("vectors", "float32", (None, model.dim), about)
+    return [_endpoint("embed_query", query, vectors), _endpoint("embed_items", (items,), vectors)]
 
 
 def _endpoint(name: str, inputs: tuple[TensorInfo, ...], *outputs: TensorInfo) -> Endpoint:
@@ -251,7 +282,7 @@ def _endpoint(name: str, inputs: tuple[TensorInfo, ...], *outputs: TensorInfo) -
             f"{UNKNOWN_PREFIX}{info.name}",
             "int32",
             info.shape,
-            f"1 where a value of `{info.name}` is unknown, else 0; padding is not unknown.",
+            f"1 where a value of `{info.name}` is unknown, else 0. Padding is not unknown.",
         )
         for info in inputs
         if info.vocabulary
@@ -280,32 +311,43 @@ def _dtype(is_integer: bool) -> str:
     return "int64" if is_integer else "string"
 
 
+# What the features mean that every dataset has.
+ABOUT_COMMON = {
+    "user": "The user. An unknown one is legal.",
+    "history": "The last {length} items seen, most recent last, padded in front.",
+    "history_rating": "The ratings of these items, 0 for padding (1 for every item where there are no ratings).",
+    "history_age": "Seconds since each of these items was seen, 0 for padding.",
+}
+# What other features mean, by kind; else they are categories.
+ABOUT_KIND = {
+    "numeric": "A {role} feature as in the data. NaN means not known.",
+    "text": "A {role} text as the vector that the run's text encoder gives. Zeros mean that there is none.",
+}
+ABOUT_LIST = "A {role} feature of up to {length} values, padded behind."
+ABOUT_CATEGORY = "A {role} feature as in the data. An unknown value is legal."
+
+
 def _about(feature: Feature) -> str:
-    if feature.name == "user":
-        return "The user; an unknown one is legal."
-    if feature.name == "history":
-        return f"The last {feature.length} items met, most recent last, padded in front."
-    if feature.name == "history_rating":
-        return "Their ratings, 0 for padding (1 for every item where there are no ratings)."
-    if feature.name == "history_age":
-        return "Seconds since each of them, 0 for padding."
-    if feature.kind == "numeric":
-        return f"A {feature.role} feature as in the data; NaN where it is not known."
-    if feature.kind == "text":
-        return f"A {feature.role} text as the vector that the run's text encoder gives; zeros where there is none."
-    if feature.length is not None:
-        return f"A {feature.role} feature: up to {feature.length} values, padded behind."
-    return f"A {feature.role} feature as in the data; an unknown value is legal."
+    of_values = ABOUT_CATEGORY if feature.length is None else ABOUT_LIST
+    about = ABOUT_COMMON.get(feature.name) or ABOUT_KIND.get(feature.kind, of_values)
+    return about.format(role=feature.role, length=feature.length)
 
 
 @contextlib.contextmanager
 def unrolled(model: keras.Model) -> Iterator[None]:
-    """While this lasts, recurrent layers are traced step by step instead of as a loop over a tensor list."""
-    layers = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.RNN) and not layer.unroll]
-    for layer in layers:
-        layer.unroll = True
+    """Recurrent layers are traced step by step while this lasts, instead of as a loop over a tensor list."""
+    layers = [layer for layer in flatten_layers(model) if _is_loop(layer)]
+    _set_unroll(layers, True)
     try:
         yield
     finally:
-        for layer in layers:
-            layer.unroll = False
+        _set_unroll(layers, False)
+
+
+def _is_loop(layer: keras.Layer) -> bool:
+    return isinstance(layer, keras.layers.RNN) and not layer.unroll
+
+
+def _set_unroll(layers: Sequence[keras.layers.RNN], is_unrolled: bool) -> None:
+    for layer in layers:
+        layer.unroll = is_unrolled

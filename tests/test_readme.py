@@ -17,7 +17,10 @@ import pytest
 from zoo.bench.definition import list_benchmarks
 from zoo.bench.results import figures, read_rows, recorded_results
 from zoo.cli.loader import Commands
+from zoo.cli.settings import all_settings
 from zoo.config import make_config, parse_settings
+from zoo.evaluation.protocols import PROTOCOLS
+from zoo.objectives import OBJECTIVES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,6 +79,28 @@ def test_the_figures_of_clicks_are_those_recorded():
 def test_every_benchmark_is_in_the_table_of_benchmarks():
     for name in list_benchmarks():
         assert f"| `{name}` | " in README
+
+
+def table_rows(header: str) -> list[list[str]]:
+    """The cells of the rows of a table, without the marks of code."""
+    rows = README.partition(f"{header}\n")[2].partition("\n\n")[0].splitlines()[1:]
+    assert rows
+    return [[cell.strip() for cell in row.replace("`", "").strip("|").split("|")] for row in rows]
+
+
+def test_the_table_of_protocols_is_what_the_registry_says():
+    expected = [
+        [name, protocol.question, ", ".join(protocol.metric_names((10,))).replace("@10", "@k")]
+        for name, protocol in PROTOCOLS.items()
+    ]
+    assert table_rows("| protocol | question | metrics |") == expected
+
+
+def test_the_table_of_training_names_settings_and_objectives_that_there_are():
+    rows = dict(table_rows("| setting (`--set train.…`) | what it does |"))
+    settings = {f"train.{name}" for names in rows for name in names.split(", ")}
+    assert settings <= all_settings().keys()
+    assert rows["objective"].split(", ") == sorted(OBJECTIVES)
 
 
 def test_the_two_commands_of_the_start_are_there():

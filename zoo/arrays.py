@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,14 @@ import numpy as np
 from zoo.errors import UserError
 
 
-def save_arrays(path: Path, arrays: dict[str, Any], compressed: bool = True) -> None:
-    """Writes named arrays into an `.npz` file, compressed unless they are numbers that would not get smaller."""
+def save_arrays(path: Path, arrays: Mapping[str, Any], compressed: bool = True) -> None:
+    """Writes named arrays into an `.npz` file.
+
+    Args:
+        path: The file.
+        arrays: The arrays by name.
+        compressed: Whether to compress them. Random numbers would not get smaller.
+    """
     (np.savez_compressed if compressed else np.savez)(path, **arrays)
 
 
@@ -22,4 +29,4 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not readable as arrays ({error}).") from error
+        raise UserError(f"{path}: not readable as arrays ({error}). Make it anew.") from error

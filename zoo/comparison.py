@@ -1,4 +1,4 @@
-"""Which of several runs is better: differences on the same users, and whether resampling can tell them from 0."""
+"""Comparison of runs: differences on the same users, and whether resampling can tell them from 0."""
 
 from __future__ import annotations
 
@@ -87,8 +87,9 @@ def compare(
     """Compares runs with the first of them, user by user.
 
     The difference of each user is resampled (the paired bootstrap; Efron and Tibshirani, 1993), so differences between
-    users cancel out. Metrics of rows, such as RMSE, are resampled by user too, all rows of one at a time. An interval
-    that excludes 0 makes a run better or worse. At the level of 0.95 about one metric in twenty does so by chance.
+    users cancel out. Metrics of rows, such as RMSE, are resampled by user too, with all rows of a user at a time. An
+    interval that excludes 0 makes a run better or worse. At the level of 0.95 about one metric in twenty does so by
+    chance.
 
     Args:
         runs: At least two runs, or folders of runs. They must have been split alike.
@@ -157,7 +158,7 @@ def _names(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _difference(data: Dataset, other: Dataset, part: Part) -> str | None:
-    """In what two datasets differ that every protocol needs to be alike; `None` if they differ in nothing."""
+    """The difference between two datasets that no protocol allows, with what to do; `None` if there is none."""
     for role in ("user", "item"):
         if data.vocabularies[role] != other.vocabularies[role]:
             sizes = f"{len(data.vocabularies[role]):,} and {len(other.vocabularies[role]):,}"

@@ -1,4 +1,4 @@
-"""Typed configs: defaults, then a preset or one's own YAML, then the command line. An unknown key is an error."""
+"""The settings of a run: defaults, then a preset or a YAML file, then the command line. Unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _AnySection = TypeVar("_AnySection", bound=_Section)
 
 
 class DataConfig(_Section):
-    """Where the data is and how it is prepared; see `zoo.data.preparation`."""
+    """The place of the data and how it is prepared, see `zoo.data.preparation`."""
 
     source: str | None = Field(None, description="A named dataset, or a CSV, TSV, Parquet or YAML file.")
     data_root: str | None = Field(None, description="Folder of the original files of a named dataset.")
@@ -90,7 +90,7 @@ class DataConfig(_Section):
 
 
 class SplitConfig(_Section):
-    """How interactions are split; see `zoo.data.splits`."""
+    """How interactions are split, see `zoo.data.splits`."""
 
     name: str | None = Field(
         None,
@@ -170,7 +170,7 @@ class EvaluateConfig(_Section):
 
 
 class ExportConfig(_Section):
-    """How far an artefact may be from the trained model; if it is further, nothing is published."""
+    """How far an artefact may be from the trained model. Nothing is published if it is further."""
 
     tolerance: float = Field(
         1e-5,
@@ -191,7 +191,7 @@ class ExportConfig(_Section):
 
 
 class Config(_Section):
-    """All of a run."""
+    """All settings of a run."""
 
     model: str = Field(description="Name of the architecture.")
     hparams: Settings = Field(default_factory=dict, description="Hparams of the architecture by name.")
@@ -213,12 +213,14 @@ def make_config(name: str, *layers: Mapping[str, object]) -> Config:
         A `Config`.
 
     Raises:
-        UserError: For a missing or malformed file, an unknown key or a value of the wrong type.
+        UserError: If a file is missing or malformed, a key is unknown, or a value is of the wrong type.
     """
     if name.endswith((".yaml", ".yml")):
         own = read_yaml(Path(name))
         if not isinstance(own.get("model"), str):
-            raise UserError(f"{name}: expected a key 'model' with the name of an architecture.")
+            raise UserError(
+                f"{name}: expected a key 'model' with the name of an architecture. Add one, e.g. model: ncf."
+            )
         name, layers = own["model"], (own, *layers)
     settings: Settings = {}
     for layer in ({"model": name}, preset(name), *layers):
@@ -231,7 +233,7 @@ def change_export(section: ExportConfig, settings: Mapping[str, object]) -> Expo
     """The limits of an export with some of them changed.
 
     Raises:
-        UserError: For an unknown key or a value of the wrong type or out of range.
+        UserError: If a key is unknown, or a value is of the wrong type or out of range.
     """
     _check_keys(ExportConfig, settings, "export")
     return _validated(ExportConfig, {**section.model_dump(), **settings}, "export")
@@ -244,7 +246,7 @@ def preset(name: str) -> Settings:
 
 
 def configs_folder() -> Path:
-    """Where presets are: inside the installed package, or beside it in a checkout."""
+    """The folder of the presets: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parent
     return package / "configs" if (package / "configs").exists() else package.parent / "configs"
 
@@ -310,11 +312,11 @@ def read_yaml(path: Path) -> Settings:
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Correct the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({error}).") from error
+        raise UserError(f"{path}: not valid YAML ({error}). Correct the file.") from error
     if content is not None and not isinstance(content, dict):
-        raise UserError(f"{path}: expected keys and values. Received: {type(content).__name__}.")
+        raise UserError(f"{path}: expected keys and values. Received: {type(content).__name__}. Correct the file.")
     return content or {}
 
 

@@ -1,4 +1,4 @@
-"""The errors a user can meet, and how a typo is answered with the near names."""
+"""The errors that a user may see, and the answer to a typo: the near names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class ZooError(Exception):
 
 
 class UserError(ZooError, ValueError):
-    """The request itself was wrong; the message says what, where and how to mend it. Exit code 2."""
+    """The request itself was wrong. The message says what, where and how to mend it. The command line exits with 2."""
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> UserError:

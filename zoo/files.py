@@ -20,7 +20,7 @@ import psutil
 
 from zoo.errors import UserError
 
-# Of the system call renameat2.
+# Arguments of the system call renameat2.
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 # How the names of a folder that was replaced end: while it is removed, and while nothing is in its place yet.
 FORMER, ASIDE = "-former", "-aside"
@@ -31,14 +31,14 @@ OPENED_BY: Mapping[str, Mapping[int, str]] = {"run": {1: "0.1.0"}, "bundle": {1:
 
 
 class Described(TypedDict):
-    """What a manifest says of a file."""
+    """The size and the checksum of a file, as a manifest has them."""
 
     size: int
     sha256: str
 
 
 def cache_folder() -> Path:
-    """Where downloads and what was computed from texts are kept."""
+    """The folder that keeps downloads and what was computed from texts."""
     return Path.home() / ".cache" / "recozoo"
 
 
@@ -56,7 +56,7 @@ def describe_files(folder: Path, but: str) -> dict[str, Described]:
 
     Args:
         folder: The folder.
-        but: The file to leave out: the one this goes into.
+        but: The file to leave out, into which the description goes.
 
     Returns:
         `{"size": bytes, "sha256": hexadecimal}` by path relative to the folder.
@@ -101,7 +101,7 @@ def read_json(path: Path, what: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path.parent}: not a {what}, since it has no {path.name}.") from None
+        raise UserError(f"{path.parent}: not a {what}, because it has no {path.name}. Name another folder.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}).") from error
 
@@ -114,8 +114,8 @@ def check_run(folder: Path) -> None:
     if unfinished.exists() or (folder / "config.json").exists():
         raise UserError(f"{folder}: not a run yet, its training was interrupted. Finish it by zoo train with --resume.")
     if (folder / "manifest.json").exists():
-        raise UserError(f"{folder}: a bundle and not a run. Name the run that it was exported from.")
-    raise UserError(f"{folder}: not a run, since it has no run.json.")
+        raise UserError(f"{folder}: a bundle, not a run. Name the run that it was exported from.")
+    raise UserError(f"{folder}: not a run, because it has no run.json. Name another folder.")
 
 
 def read_manifest(folder: Path, name: str, what: str, version: int, keys: Sequence[str]) -> dict[str, Any]:
@@ -178,14 +178,16 @@ def check_free(out: Path, overwrite: bool, marker: str) -> None:
     if out.is_file():
         raise UserError(f"{out}: is a file. Choose another name for the output folder.")
     if out.exists() and any(out.iterdir()) and not (out / marker).exists():
-        raise UserError(f"{out}: has no {marker}, so it holds something else and is not replaced.")
+        raise UserError(
+            f"{out}: has no {marker}, so it holds something else and is not replaced. Choose another folder."
+        )
 
 
 def publish(made: Path, out: Path) -> None:
-    """Renames a finished folder to where it belongs; a former one gives way in the same moment, where it can.
+    """Renames a finished folder to where it belongs. A former one gives way in the same moment, where the system can.
 
-    Where it cannot, the former one is for a moment only under a name that ends in `ASIDE`, and is put back by the next
-    `published_folder` if the process is killed in that moment.
+    Where it cannot, the former one has a name that ends in `ASIDE` for a moment. If the process is killed in that
+    moment, the next `published_folder` puts it back.
     """
     former, aside = (made.with_name(f"{made.name}{ending}") for ending in (FORMER, ASIDE))
     if not out.exists():
@@ -218,7 +220,7 @@ def _exchange(one: Path, other: Path) -> bool:
 def _clear_abandoned(out: Path) -> None:
     """Removes what processes of this machine that were killed had begun to write for the same place.
 
-    What they had put aside, with nothing in its place yet, is put back.
+    A folder that they had put aside is put back if nothing is in its place yet.
     """
     prefix = f".{out.name}-unfinished-{platform.node()}-"
     for folder in sorted(out.parent.glob(f"{glob.escape(prefix)}*")):
@@ -230,7 +232,7 @@ def _clear_abandoned(out: Path) -> None:
 
 
 def _is_abandoned(folder: Path, process: str) -> bool:
-    """Whether the process that a folder is named after is gone, its number perhaps another's by now."""
+    """Whether the process that a folder is named after is gone. Another one may have its number by now."""
     if not process.isdecimal():
         return False
     try:
@@ -243,7 +245,7 @@ def _is_abandoned(folder: Path, process: str) -> bool:
 
 @contextlib.contextmanager
 def published_folder(out: Path, overwrite: bool, marker: str) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` if all goes well and vanishes if not.
+    """A folder to write into. It becomes `out` if all goes well, else it vanishes.
 
     Args:
         out: Where the result goes.
@@ -273,7 +275,7 @@ def parent_folder(out: Path) -> Iterator[None]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{out.parent}: cannot be made ({error.strerror}).") from error
+        raise UserError(f"{out.parent}: cannot be made ({error.strerror}). Choose another folder.") from error
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""Asking whether something fits before it is made, since running out of memory ends a process without a word."""
+"""Checks that something fits before it is made, because a process that runs out of memory ends without a word."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_memory(what: str, needed: int, mend: str) -> None:
         mend: What to do about it, a sentence.
 
     Raises:
-        UserError: If less memory is available than needed; the message has both figures.
+        UserError: If less memory is available than needed. The message has both numbers.
     """
     available = available_memory()
     if needed > available:

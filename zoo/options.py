@@ -1,7 +1,7 @@
 """Options by name, checked on the annotations of the function that takes them.
 
-Whoever takes options by name (hparams of an architecture, options of an objective, a split, a dataset) asks
-`options_of` what a function takes and `check_options` whether what was given fits. Values are checked into lists and
+`options_of` tells what a function takes, and `check_options` whether what is given fits. Hparams of an architecture
+and options of an objective, a split or a dataset are checked by them. Values are checked into lists and
 mappings. Numbers are not made of texts or of true and false; an integer is a number, and any list is a sequence.
 """
 
@@ -68,7 +68,7 @@ _LONGEST = 120
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """What may be given under one name.
+    """The values that may be given under one name.
 
     Args:
         type: The annotation of its value, or its text. Without one, the type is that of the default.
@@ -87,7 +87,7 @@ def options_of(function: Callable[..., object], without: Collection[str] = ()) -
         without: Parameters that are no options.
 
     Returns:
-        An `Option` for every other parameter, `*args` and `**kwargs` excepted.
+        An `Option` for every other parameter except `*args` and `**kwargs`.
 
     Example:
 
@@ -163,7 +163,7 @@ def _advice(option: Option) -> str:
 
 
 def explain(error: ValidationError, value: object) -> tuple[str, object, str]:
-    """What pydantic found wrong with a value, in words of a user.
+    """The fault that pydantic found in a value, in words of a user.
 
     Args:
         error: What it raised.

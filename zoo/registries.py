@@ -20,7 +20,7 @@ PLUGINS_VARIABLE = "ZOO_PLUGINS"
 
 
 class Named(Protocol):
-    """What a registry holds."""
+    """An object that a registry may hold."""
 
     @property
     def name(self) -> str:
@@ -102,7 +102,7 @@ class Registry(Mapping[str, AnyNamed], Generic[AnyNamed]):
     def get(self, name: str, /, default: Other) -> AnyNamed | Other: ...
 
     def get(self, name: str, /, default: object = None) -> object:
-        """The object of a name, or the default if there is none; a look by brackets raises a `UserError` instead."""
+        """The object of a name, or the default if there is none. Brackets raise a `UserError` instead."""
         self._discover()
         return self._objects.get(name, default)
 

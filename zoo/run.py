@@ -32,7 +32,7 @@ User: TypeAlias = object
 
 @dataclasses.dataclass(repr=False)
 class Run:
-    """A trained recommender with its data, settings and metrics, which is what training gives.
+    """A trained recommender with its data, settings and metrics, as training gives it.
 
     Its `str` is a table of its metrics.
 
@@ -42,7 +42,7 @@ class Run:
         config: All settings.
         history: Loss, validation metrics and seconds of every epoch.
         metrics: Metrics by protocol, as `Evaluation.to_json` gives them.
-        folder: Where it was saved, if it was.
+        folder: The folder that it was saved to, if it was.
     """
 
     model: Recommender
@@ -77,7 +77,7 @@ class Run:
             part: `"valid"` or `"test"`.
 
         Returns:
-            An `Evaluation`, whose metrics are noted in `metrics` too.
+            An `Evaluation`. Its metrics are kept in `metrics` too.
         """
         settings = self.config.evaluate
         name = protocol or settings.protocol or default_protocol(self.model, self.config, self.dataset, part)
@@ -111,13 +111,13 @@ class Run:
         given, weighted by their cosine similarity. Where no user is alike, it is the answer to an unknown user.
 
         Args:
-            users: Raw user ids and feature records, in any order. An unknown id is legal and gets what the model says
-                of nobody in particular.
+            users: Raw user ids and feature records, in any order. An unknown id is legal, and gets the answer to an
+                unknown user.
             k: The number of items a user, at most the size of the catalogue.
             exclude_seen: Whether items that a user has seen are left out.
             exclude: Raw ids of items to leave out for everybody.
             candidates: Raw ids of the items to choose from, by default the whole catalogue.
-            neighbors: The most known users that stand in for one of whom the architecture reads nothing.
+            neighbors: How many known users at most stand in for a user of whom the architecture reads nothing.
 
         Returns:
             A frame with `user`, `rank`, `item`, `score` and `title`, up to `k` rows a user. `user` is the id given; a
@@ -187,10 +187,10 @@ class Run:
         indices[rows] = self.dataset.vocabularies["user"].index(asked[row] for row in rows)
         query = self.dataset.queries(self.model.query_names, indices, *PARTS)
         seen, _ = self.dataset.sequences(*PARTS).padded(indices)
-        longest = max((len(user.met) for user in new.values()), default=0)
+        longest = max((len(user.seen) for user in new.values()), default=0)
         seen = np.pad(seen, [(0, 0), (0, max(0, longest - seen.shape[1]))])
         for row, user in new.items():
-            seen[row, : len(user.met)] = user.met
+            seen[row, : len(user.seen)] = user.seen
             for name in query.keys() & user.inputs.keys():
                 query[name][row] = user.inputs[name]
         return query, seen
@@ -209,8 +209,8 @@ class Run:
         """Writes the run into a folder, which appears whole or not at all.
 
         Args:
-            folder: Where to.
-            overwrite: Whether a folder that is there may be replaced.
+            folder: The folder to write.
+            overwrite: Whether an existing folder may be replaced.
 
         Returns:
             The folder.
@@ -222,7 +222,7 @@ class Run:
         return out
 
     def write(self, folder: Path) -> None:
-        """Writes the files of the run into an existing folder; `run.json`, which makes it a run, last."""
+        """Writes the files of the run into an existing folder. `run.json`, which makes it a run, is the last."""
         (folder / "data").mkdir(exist_ok=True)
         self.dataset.save(folder / "data")
         write_recommender(self.model, folder)
@@ -296,7 +296,8 @@ def _is_id(value: object) -> bool:
         return True
     if isinstance(value, bool | np.bool_ | bytes | Iterable):
         return False
-    return not pd.isna(value)  # type: ignore[call-overload]
+    # NaN and NaT differ from themselves. NA gives no answer to that.
+    return value is not None and value is not pd.NA and value == value
 
 
 def _read_evaluation(described: EvaluationJson) -> Evaluation:

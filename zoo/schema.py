@@ -1,4 +1,4 @@
-"""What an architecture is told about the data: features, their roles, kinds and sizes, and vocabularies of raw ids."""
+"""The features that an architecture is told about (roles, kinds, sizes), and the vocabularies of raw ids."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Feature:
         size: Ids and categories: rows of an embedding table, padding and unknown included.
             Texts: the width of the text vector. Numbers: 1.
         length: For lists (a history, a multi-valued category) the padded length, else `None`.
-        separator: What separates the values of a multi-valued category in its raw form.
-        mean: What is subtracted from a raw number.
-        std: What a raw number is divided by after that.
+        separator: The text between the values of a multi-valued category in its raw form.
+        mean: The number that is subtracted from a raw number.
+        std: The number that the difference is divided by.
         threshold: Where labels are 0 and 1 by a threshold of the rating, that threshold. Liked items are above it.
     """
 
@@ -270,9 +270,10 @@ class Vocabulary:
 
     def __init__(self, values: Iterable[object]) -> None:
         known = list(values)
-        self.is_integer = bool(known) and all(isinstance(value, int | np.integer) for value in known)
+        integers = [int(value) for value in known if isinstance(value, int | np.integer)]
+        self.is_integer = bool(known) and len(integers) == len(known)
         # Texts are objects, because NumPy strings would lose NULs at their end.
-        self.values: np.ndarray = _int64(known) if self.is_integer else np.array([str(v) for v in known], object)
+        self.values: np.ndarray = _int64(integers) if self.is_integer else np.array([str(v) for v in known], object)
         # Integer ids have no natural "nothing". One below the smallest is taken, or -1 where that is free.
         smallest = int(self.values.min()) if self.is_integer else 0
         self.padding_value: RawId = min(-1, smallest - 1) if self.is_integer else ""
@@ -359,9 +360,8 @@ class Vocabulary:
         return json.dumps(self.to_json(), ensure_ascii=False)
 
 
-def _int64(values: Sequence[object]) -> np.ndarray:
-    """Integers as int64, minus the smallest one, which a padding value may need to be below."""
-    integers = [int(value) for value in values]  # type: ignore[call-overload]
-    if not -(2**63) < min(integers) <= max(integers) < 2**63:
+def _int64(values: Sequence[int]) -> np.ndarray:
+    """Integers as int64. The smallest int64 is refused, because a padding value may need to be below all others."""
+    if not -(2**63) < min(values) <= max(values) < 2**63:
         raise UserError("Integer ids must lie within 64 bits. Give larger ones as strings.")
-    return np.array(integers, np.int64)
+    return np.array(values, np.int64)

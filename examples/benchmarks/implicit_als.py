@@ -84,9 +84,9 @@ def ndcg(scores):
     candidates = data.candidates["test"][users]
     ahead = (scores[rows[:, None], candidates] >= own) & (candidates != items[:, None])
     ranks = {"sampled": ahead.sum(axis=1)}
-    met = interactions[users].toarray() > 0
-    met[rows, items] = True
-    ranks["whole"] = ((scores >= own) & ~met)[:, 2:].sum(axis=1)
+    seen = interactions[users].toarray() > 0
+    seen[rows, items] = True
+    ranks["whole"] = ((scores >= own) & ~seen)[:, 2:].sum(axis=1)
     return {name: np.where(rank < 10, 1 / np.log2(rank + 2), 0).mean() for name, rank in ranks.items()}
 
 

@@ -88,11 +88,11 @@ def run(folder: Path, items: int) -> None:
     difference = np.abs(scores - np.array(expected["scores"])).max()
     places = np.count_nonzero(found != np.array(expected["items"]))
     print(f"parity with Keras: largest difference {difference:.1e}, {places} of {found.size} places differ")
-    alone = milliseconds(lambda: session.run(["items"], query(expected["user"][:1], 1)))
+    plain = milliseconds(lambda: session.run(["items"], query(expected["user"][:1], 1)))
     excluding = milliseconds(lambda: session.run(["items"], query(expected["user"][:1], EXCLUDED)))
     reading = milliseconds(np.ones((items, DIM), np.float32).sum)
-    print(f"one query: {alone:.0f} ms, with {EXCLUDED} excluded {excluding:.0f} ms ({excluding / alone:.2f} times)")
-    print(f"NumPy sum of the item table: {reading:.0f} ms, so a query takes {alone / reading:.2f} times that")
+    print(f"one query: {plain:.0f} ms, with {EXCLUDED} excluded {excluding:.0f} ms ({excluding / plain:.2f} times)")
+    print(f"NumPy sum of the item table: {reading:.0f} ms, so a query takes {plain / reading:.2f} times that")
 
 
 def milliseconds(call) -> float:

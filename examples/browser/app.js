@@ -22,7 +22,7 @@ class Lane {
     this.ranking = null;
   }
 
-  /** Replaces the recommender by what `load` gives, and calls it once, for first calls are slow. */
+  /** Replaces the recommender by what `load` gives, and calls it once, because first calls are slow. */
   async load(load, query) {
     const former = this.recommender;
     this.recommender = null;
@@ -239,7 +239,7 @@ function compare(first, second) {
   const ordered = first.every(({ index }, place) => second[place]?.index === index);
   const agree = first.length === second.length && tied && largest <= TOLERANCE;
   const number = common.length === first.length ? `the same ${first.length}` : `${common.length} of ${first.length}`;
-  const order = ordered ? "in the same order" : agree ? "but for the order of equal scores" : "in another order";
+  const order = ordered ? "in the same order" : agree ? "except for the order of equal scores" : "in another order";
   return { agree, text: `${agree ? "Both runtimes agree" : "They differ"}: ${number} ${order}, ${within}.` };
 }
 
@@ -254,7 +254,7 @@ function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** A text without accents, case and punctuation, to search in; one that is nothing but punctuation stays. */
+/** A text without accents, case and punctuation, to search in. A text of punctuation only stays as it is. */
 function plain(text) {
   const folded = text.normalize("NFKD").toLowerCase().replace(/\p{M}/gu, "");
   return folded.replace(/[^\p{L}\p{N}]+/gu, " ").trim() || folded.trim();

@@ -66,7 +66,7 @@ export class Bundle {
     return this.vocabularies.item;
   }
 
-  /** The TFLite files, of which all but the first are quantized. */
+  /** The TFLite files, of which all except the first are quantized. */
   get tfliteFiles() {
     const names = Object.keys(this.manifest.files).filter((name) => /^tflite\/.*\.tflite$/.test(name));
     return names.sort((a, b) => (b === TFLITE) - (a === TFLITE) || a.localeCompare(b));
@@ -141,7 +141,7 @@ function checkManifest(manifest, folder) {
     const given = ["exclude", "candidates"];
     const query = recommend.inputs.map((info) => info.name).filter((name) => !given.includes(name));
     throw new DemoError(
-      `This bundle holds ${manifest.recipe.name}, which answers from ${query.join(", ")} alone. Without a history in ` +
+      `This bundle holds ${manifest.recipe.name}, which answers only from ${query.join(", ")}. Without a history in ` +
         "its query it cannot follow what you click. Export a run of an architecture whose query has a history, " +
         "such as ials, ease or lstm.",
     );

@@ -63,7 +63,9 @@ class Client:
         self._signatures, architecture = read_signatures(endpoints)
         served = name or architecture
         if not served:
-            raise UserError("Without a manifest, the name the model is served under must be given: Client(..., name=).")
+            raise UserError(
+                "The name that the model is served under is in no manifest here. Give it: Client(..., name=...)."
+            )
         self._transport = connect(address, served, version, timeout)
 
     def recommend(

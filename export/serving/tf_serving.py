@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from export.rendering import render
 from export.serving.signatures import HISTORY, MAX_BATCH, SETS
 from export.serving.transports import predict_request
 
@@ -40,21 +41,13 @@ Value: TypeAlias = "str | int | float | list[Value]"
 CONFIG = "models.config"
 BATCHING = "batching.config"
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
+# The inputs that the client takes as arguments of their own.
+ITEM_LISTS = (*SETS, "items")
 DEFAULT_SIGNATURE = "serving_default"
 # The sizes of batches that requests are joined to, which are warmed up. Filling up at most doubles the work.
 BATCH_SIZES = tuple(2**power for power in range(MAX_BATCH.bit_length()))
 
-BATCHING_PARAMETERS = f"""\
-# The server waits up to a millisecond for requests to join. Set num_batch_threads to the cores of the server.
-max_batch_size {{ value: {MAX_BATCH} }}
-batch_timeout_micros {{ value: 1000 }}
-max_enqueued_batches {{ value: 100 }}
-num_batch_threads {{ value: 4 }}
-{"".join(f"allowed_batch_sizes: {size}" + chr(10) for size in BATCH_SIZES)}\
-# The server fills lists that differ in length up with their own first value. So begin every `exclude` and
-# `candidates` with a column of padding, as export.serving.Client does.
-pad_variable_length_inputs: true
-"""
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write(
@@ -76,7 +69,7 @@ def write(
         version: The name of the version's folder, which exists.
     """
     (folder / CONFIG).write_text(_models_config(name, f"/models/{bundle}/{folder.name}"), encoding="utf-8")
-    (folder / BATCHING).write_text(BATCHING_PARAMETERS, encoding="utf-8")
+    (folder / BATCHING).write_text(_batching_config(), encoding="utf-8")
     _write_warm_up(folder / version / WARM_UP, name, tuple(endpoints), samples)
 
 
@@ -93,11 +86,11 @@ def docker_command(bundle: str, image: str = "tensorflow/serving") -> str:
         A shell command; gRPC is on port 8500, REST on 8501.
     """
     path = f"/models/{bundle}/saved_model"
-    return (
-        'docker run --rm -p 8500:8500 -p 8501:8501 -v "$PWD:/models:ro" '
-        f"{shlex.quote(image)} \\\n"
-        f"  {shlex.quote(f'--model_config_file={path}/{CONFIG}')} \\\n"
-        f"  --enable_batching {shlex.quote(f'--batching_parameters_file={path}/{BATCHING}')}"
+    return _rendered(
+        "docker.sh",
+        image=shlex.quote(image),
+        models=shlex.quote(f"--model_config_file={path}/{CONFIG}"),
+        batching=shlex.quote(f"--batching_parameters_file={path}/{BATCHING}"),
     )
 
 
@@ -127,7 +120,7 @@ def rest_example(
         rows = inputs[endpoint.inputs[0].name] if len(inputs) == 1 else [{key: v[0] for key, v in inputs.items()}]
         body = {"instances": rows}
     data = shlex.quote(json.dumps({"signature_name": endpoint.name, **body}, ensure_ascii=False))
-    return f"curl -d {data} {shlex.quote(f'{address}/v1/models/{name}:predict')}"
+    return _rendered("curl.sh", request=data, url=shlex.quote(f"{address}/v1/models/{name}:predict"))
 
 
 def grpc_example(
@@ -147,16 +140,24 @@ def grpc_example(
     Returns:
         Python code that prints the answer.
     """
-    row = _kept(endpoint, sample)
-    items = {key: row.pop(key) for key in ("exclude", "candidates", "items") if key in row}
-    query = ", ".join(f"{key!r}: [{_code(value)}]" for key, value in row.items())
-    arguments = [f"{{{query}}}"] if query else []
-    arguments += [f"{key}=[{_code(value)}]" for key, value in items.items() if value != []]
-    return (
-        "from export.serving import Client\n\n"
-        f"with Client({address!r}, {bundle!r}) as client:\n"
-        f"    print(client.{endpoint.name}({', '.join(arguments)}))"
-    )
+    arguments = _arguments(_kept(endpoint, sample))
+    place = {"address": repr(address), "bundle": repr(bundle)}
+    return _rendered("grpc.py", endpoint=endpoint.name, arguments=arguments, **place)
+
+
+def _arguments(row: Mapping[str, Value]) -> list[str]:
+    """The arguments of a call of the client: the query as one, and every list of items that is not empty."""
+    query = [f"{key!r}: [{_code(value)}]" for key, value in row.items() if key not in ITEM_LISTS]
+    lists = [f"{key}=[{_code(row[key])}]" for key in ITEM_LISTS if row.get(key, []) != []]
+    return [*([f"{{{', '.join(query)}}}"] if query else []), *lists]
+
+
+def _rendered(example: str, **values: object) -> str:
+    return render(TEMPLATES / f"{example}.jinja", **values).rstrip()
+
+
+def _batching_config() -> str:
+    return render(TEMPLATES / f"{BATCHING}.jinja", largest=MAX_BATCH, sizes=BATCH_SIZES)
 
 
 def _models_config(name: str, base_path: str) -> str:

@@ -54,7 +54,7 @@ def asking(evaluate=None, **entry):
 
 
 def result_of(job, value=0.5):
-    """What a worker would give."""
+    """The result that a worker would give."""
     interval = {"mean": value, "low": value - 0.1, "high": value + 0.1, "level": 0.95}
     return {
         "protocol": "full-ranking",

@@ -1,4 +1,4 @@
-"""What a benchmark file says, and the jobs that come of it."""
+"""Benchmark files, and the jobs that they ask for."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_only_the_labels_that_are_asked_for(benchmark_of):
         ({"evaluate": {"ks": [5, 10], "resamples": 10}}, True),
         ({"data__options": {"num_users": 41, "num_items": 30, "num_interactions": 300}}, True),
         ({"about": "Something else", "quick": [], "models__pop": {"model": "popularity"}}, False),
-        # What is at its default is the same whether it is said or not.
+        # A setting at its default is the same whether it is given or not.
         ({"models__mf-4__train": {"epochs": 2, "batch_size": 64, "optimizer": "adam"}}, False),
         ({"models__mf-4__targets": {"hr@5": 0.9}, "models__mf-4__source": "hope"}, False),
     ],

@@ -1,4 +1,4 @@
-"""By how much a model is better than another one on the same interactions."""
+"""The gain of a model over another one on the same interactions."""
 
 from __future__ import annotations
 

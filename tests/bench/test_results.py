@@ -1,4 +1,4 @@
-"""The table of results, and its figures beside the targets."""
+"""The table of results, and its figures with the targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the jobs of a benchmark are run, and what is kept of them."""
+"""The jobs of a benchmark are run, and their figures are kept."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_run_whose_weights_are_wanted_is_made_again_if_it_is_gone(benchmark_of
     assert worked == ["one seed 0", "other seed 0", "all seed 0", "other seed 1", "all seed 1"]
 
 
-def test_without_data_nothing_is_written(benchmark_of, worked, tmp_path):
+def test_nothing_is_written_if_the_data_is_not_there(benchmark_of, worked, tmp_path):
     benchmark = benchmark_of(changed(data={"source": "ml-1m"}))
     with pytest.raises(UserError, match=r"nowhere \(data_root\) lacks ratings\.dat, .*Put ratings\.dat"):
         run_jobs("tiny", jobs(benchmark), tmp_path / "out", data_root=tmp_path / "nowhere")
@@ -109,7 +109,7 @@ def test_data_of_a_model_that_cannot_be_used_leaves_the_others(benchmark_of, wor
     benchmark = benchmark_of(changed(models={**TINY["models"], "broken": broken}))
     rows, failed = run_all(benchmark, tmp_path / "out")
     assert {row.label for row in rows} == {"pop", "mf-4"}
-    # Once more, when nothing but this is left to do.
+    # The second time only this is left to do.
     again, failed = run_all(benchmark, tmp_path / "out")
     assert again == rows
     assert {job.label for job in failed} == {"broken"}
@@ -123,7 +123,7 @@ def test_a_file_in_the_way_is_named(benchmark_of, worked, tmp_path):
 
 def test_a_run_that_is_compared_is_made_again_if_its_interactions_are_gone(benchmark_of, worked, tmp_path):
     said = changed(**asking())
-    said["models"]["alone"] = {"model": "mf", "train": {"epochs": 1}}
+    said["models"]["apart"] = {"model": "mf", "train": {"epochs": 1}}
     benchmark = benchmark_of(said)
     made = jobs(benchmark)
     assert {job.label for job in made if job.is_compared} == {"pop", "mf-4"}

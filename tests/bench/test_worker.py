@@ -42,7 +42,7 @@ def test_a_job_is_trained_evaluated_and_measured(benchmark_of, tmp_path):
     assert 100 < result["peak_memory_mb"] < 100_000
     assert "cores" in result["machine"]
     assert f"keras {keras.__version__}" in result["versions"]
-    # Once more: it is there already, and only evaluated.
+    # The second time the run is there already, and only evaluated.
     modified = (tmp_path / "run" / "run.json").stat().st_mtime_ns
     assert run_job(job_for_worker(job, tmp_path / "run"))["metrics"] == result["metrics"]
     assert (tmp_path / "run" / "run.json").stat().st_mtime_ns == modified
@@ -96,7 +96,7 @@ def test_a_model_whose_beginnings_failed_fails_too(benchmark_of, tmp_path, monke
 
 def test_a_job_ends_with_the_process_that_started_it():
     start = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'zoo.bench.worker'], stdin=0); "
-    # The job's input stays open, so it would wait for ever.
+    # The job would wait for ever, because its input stays open.
     starter = subprocess.Popen(
         [sys.executable, "-c", f"{start}print(p.pid, flush=True); p.wait()"],
         stdin=subprocess.PIPE,
@@ -106,7 +106,7 @@ def test_a_job_ends_with_the_process_that_started_it():
     assert starter.stdin is not None
     assert starter.stdout is not None
     worker = psutil.Process(int(starter.stdout.readline()))
-    # Until it watches, which it does before it reads.
+    # The job watches its parent before it reads.
     time.sleep(3)
     starter.kill()
     starter.wait()

@@ -1,4 +1,4 @@
-"""`zoo bench` and `zoo compare`, and where their results are shown: output, exit codes, what is left behind."""
+"""`zoo bench` and `zoo compare`: their output, their exit codes, the files they leave, and where results are shown."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_margins_are_shown_with_their_intervals(zoo_command, clicks):
     assert [line.split()[1] for line in lines[:2]] == ["auc", "log_loss"]
     assert lines[2:] == [
         "better plain auc +0.5000 +0.5000 to +0.5000 2 +0.2500 met",
-        # log 2 less the mean of log(1 + exp(-1)) and log 2.
+        # The gain is log 2 minus the mean of log(1 + exp(-1)) and log 2.
         "better plain log_loss +0.1899 +0.1899 to +0.1899 2 +0.0000 met",
         "better never-run auc - - 0 +0.1000 not run",
     ]
@@ -185,7 +185,7 @@ def test_a_program_gets_the_margins_too(zoo_command, clicks):
     assert [(one["other"], one["metric"], one["interval"], one["met"]) for one in margins] == [
         *(("plain", "auc", None, None), ("plain", "log_loss", None, None), ("never-run", "auc", None, None)),
     ]
-    # What was run before counts.
+    # Earlier runs count.
     code, out, _ = zoo_command("bench", clicks, "--only", "plain", "--json")
     assert json.loads(out)["margins"] == []
     code, out, _ = zoo_command("bench", clicks, "--only", "better", "--json")
@@ -196,7 +196,7 @@ def test_a_program_gets_the_margins_too(zoo_command, clicks):
 
 def test_a_missed_margin_decides_the_exit_code_when_it_is_checked(zoo_command, clicks):
     both = ("--only", "better", "--only", "plain", "--check")
-    # What was not run was not missed.
+    # A model that was not run has not missed its target.
     assert zoo_command("bench", clicks, *both)[0] == 0
     Path(clicks).write_text(CLICKS.replace("auc: 0.25", "auc: 0.51"))
     code, out, err = zoo_command("bench", clicks, *both)
@@ -281,8 +281,8 @@ def test_compare_shows_metrics_differences_and_settings(zoo_command, runs):
     code, out, err = zoo_command("compare", runs / "a", runs / "b", "--resamples", "50")
     assert code == 0, err
     assert "Protocol full-ranking: " in out
-    # However long the folders are, which may make it two lines.
-    assert f"{runs / 'b'} less {runs / 'a'}" in " ".join(out.split())
+    # Long folders may make it two lines.
+    assert f"{runs / 'b'} minus {runs / 'a'}" in " ".join(out.split())
     assert "hparams.embedding_dim" in out
     assert "better" in out or "worse" in out or "no difference that 50 resamples can tell" in out
     code, out, _ = zoo_command("compare", runs / "a", runs / "b", "--resamples", "50", "--json")

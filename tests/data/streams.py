@@ -65,7 +65,7 @@ def in_memory_rows(data, *parts) -> Counter:
 
 
 def all_rows(data: StreamedDataset) -> Counter:
-    """What is trained on and what is held out."""
+    """The interactions that are trained on and those that are held out."""
     return rows_of(data.shards.batches([0], 50)) + in_memory_rows(data, "valid", "test", "query")
 
 

@@ -72,7 +72,7 @@ def test_an_address_without_an_archive_leaves_nothing_behind(served, tmp_path):
     assert not os.listdir(tmp_path / "c")
 
 
-def test_without_a_network_the_error_says_what_to_put_where(monkeypatch):
+def test_the_error_without_a_network_says_what_to_put_where(monkeypatch):
     monkeypatch.setattr(ml_1m.ARCHIVE, "url", "http://127.0.0.1:9/ml-1m.zip")
     with pytest.raises(UserError, match=r"could not download .*Put ratings\.dat, users\.dat, movies\.dat"):
         load_dataset("ml-1m")

@@ -63,7 +63,7 @@ def test_any_other_word_makes_a_name_unknown(name):
     assert not is_known_at_request(name)
 
 
-# What becomes of a column
+# The use of a column
 
 
 def test_a_recognised_column_is_a_feature_of_requests():
@@ -137,7 +137,7 @@ def test_a_column_with_one_value_a_user_is_a_feature_of_users():
     assert "one value for each user" in note_of(data, "team")
 
 
-def test_what_is_said_of_the_feature_of_an_item_holds_where_it_comes_from_the_interactions():
+def test_options_of_an_item_feature_hold_if_it_comes_from_the_interactions():
     frame = purchases()
     data = prepared(frame.assign(size=frame["item"] % 4), features={"item_size": "numeric"})
     assert (data.schema["size"].role, data.schema["size"].kind) == ("item", "numeric")
@@ -181,14 +181,14 @@ def test_an_attribute_whose_value_is_no_number_is_an_error_with_its_row():
     [
         (
             {"quantity": {"at_request": "yes"}},
-            "Feature 'quantity': expected at_request as true or false. Received: 'yes'",
+            "'yes' is not true or false: option 'at_request' of feature 'quantity'",
         ),
         ({"colour": AT_REQUEST}, "Feature 'colour' takes no at_request"),
         ({"item_colour": AT_REQUEST}, "Feature 'item_colour' takes no at_request"),
         ({"quantty": AT_REQUEST}, "Unknown column in features 'quantty'. Did you mean 'quantity'"),
     ],
 )
-def test_what_cannot_be_declared_is_an_error(features, message):
+def test_a_declaration_of_another_column_is_an_error(features, message):
     frame = purchases()
     items = pd.DataFrame({"item": range(20), "colour": ["red", "blue"] * 10})
     with pytest.raises(UserError, match=message):
@@ -218,7 +218,7 @@ def test_ten_prices_prove_an_attribute_from_seven_repeats_on(repeats, role):
     assert names(prepared(frame), "item") == (["price"] if role else [])
 
 
-# What nearly tells the item
+# Columns that nearly tell the item
 
 
 def near_the_item(frame: pd.DataFrame, noise: float, seed: int = 1) -> np.ndarray:

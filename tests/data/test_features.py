@@ -63,7 +63,7 @@ def test_long_and_mostly_distinct_strings_are_text():
 
 @pytest.mark.parametrize(("words", "kind"), [(60, "categorical"), (61, "text")])
 def test_texts_have_more_than_three_words_on_average(words, kind):
-    """Of 20 distinct values."""
+    """A column of 20 distinct values."""
     longer = words - 60
     values = [f"the story {n}" + " again" * (n < longer) for n in range(20)]
     assert sum(len(value.split()) for value in values) == words
@@ -76,7 +76,7 @@ def test_texts_are_distinct_in_more_than_half_of_the_rows(distinct, kind):
     assert with_items(column_of(20, values)).schema["c"].kind == kind
 
 
-def test_what_nearly_every_row_has_its_own_of_is_ignored_with_a_note():
+def test_a_column_of_nearly_distinct_values_is_ignored_with_a_note():
     data = with_items(column_of(60, [f"http://x/{n}" for n in range(60)]))
     assert "c" not in data.schema
     assert "The item column 'c' was ignored: it has 60 distinct values in 60 rows." in data.notes
@@ -162,7 +162,7 @@ def test_context_features_follow_their_interaction_when_it_is_sorted():
         ({"dim": 1}, ("text", None)),
     ],
 )
-def test_what_is_said_of_a_feature_holds(option, expected):
+def test_options_of_a_feature_hold(option, expected):
     feature = prepared(items=items_with(c=["a b", "b", "a"]), features={"c": option}).schema["c"]
     assert (feature.kind, feature.length) == expected
 
@@ -180,16 +180,19 @@ def test_an_empty_separator_keeps_values_whole():
         ({"colr": "text"}, "Unknown column in features 'colr'. Did you mean 'colour'"),
         ({"c": {"kind": "numeric", "separator": "|"}}, "Feature 'c' is numeric and takes no 'separator'"),
         ({"c": {"kind": "text", "encoder": "tfidff"}}, "Unknown text encoder 'tfidff'"),
-        ({"c": {"kind": "text", "dim": 0}}, "Feature 'c': expected dim of at least 1"),
-        ({"c": {"separator": "|", "length": 0}}, "Feature 'c': expected length of at least 1"),
-        ({"c": {"separator": 3}}, "Feature 'c': expected separator as text. Received: 3"),
+        ({"c": {"kind": "text", "dim": 0}}, "0 is not at least 1: option 'dim' of feature 'c'. Give at least 1"),
+        (
+            {"c": {"separator": "|", "length": 0}},
+            "0 is not at least 1: option 'length' of feature 'c'. Give at least 1",
+        ),
+        ({"c": {"separator": 3}}, "3 is not a text: option 'separator' of feature 'c'"),
         ({"c": None}, "Unknown kind of feature 'c' 'None'"),
         ({"c": {"kind": ["text"]}}, "Unknown kind of feature 'c'"),
         ({"c": {"length": 3}}, "Feature 'c' has a length but no separator"),
         (["c"], "Expected features as a mapping"),
     ],
 )
-def test_what_cannot_be_said_of_a_feature_is_an_error(features, message):
+def test_wrong_options_of_a_feature_are_errors(features, message):
     with pytest.raises(UserError, match=message):
         prepared(items=items_with(c=["a", "b", "a"], colour=["x", "y", "y"]), features=features)
 
@@ -213,7 +216,7 @@ def test_features_that_share_a_name_get_their_role_in_front():
     ]
 
 
-def test_what_is_said_of_one_role_holds_for_it_alone():
+def test_options_of_one_role_hold_only_for_it():
     users = pd.DataFrame({"user": ["a", "b"], "age": ["1", "2"]})
     data = prepared(users=users, items=items_with(age=["1", "2", "1"]), features={"user_age": "numeric"})
     assert (data.schema["user_age"].kind, data.schema["item_age"].kind) == ("numeric", "categorical")

@@ -1,4 +1,4 @@
-"""What stood before an interaction: the same in training, in evaluation and by hand."""
+"""The history before an interaction is the same in training, in evaluation and by hand."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_ratings_above_the_threshold_are_liked_and_keep_their_stars():
     np.testing.assert_allclose(ratings * feature.std + feature.mean, frame["rating"], atol=1e-6)
 
 
-def test_without_a_threshold_ratings_are_shares_of_the_largest():
+def test_ratings_are_shares_of_the_largest_without_a_threshold():
     frame = pd.DataFrame({"user": 1, "item": range(3), "rating": [1, 2, 4]})
     data = prepare(frame, split={"name": "random", "valid": 0, "test": 0})
     np.testing.assert_allclose(data.event_ratings(data.interactions), [0.25, 0.5, 1.0])
@@ -119,7 +119,7 @@ def test_a_user_is_asked_about_at_the_first_held_out_moment_or_else_at_the_lates
     np.testing.assert_allclose(latest, [[9, 8, 4], [0, 0, 7]])
 
 
-def test_what_came_later_is_no_time_ago():
+def test_later_events_are_no_time_ago():
     """In a split at random the rest of a history may be later than the moment asked about."""
     frame = pd.DataFrame({"user": 1, "item": range(3), "timestamp": [0.0, DAY, 3 * DAY]})
     data = prepare(frame, split={"name": "random", "valid": 0, "test": 0})
@@ -149,7 +149,7 @@ def test_a_context_column_may_share_a_name_that_is_taken(name):
 
 
 def test_a_held_out_label_is_asked_about_at_its_own_moment():
-    """With the history of before its part, as the protocols `labels` and `ratings` have it."""
+    """The query with the history of before its part, as the protocols `labels` and `ratings` have it."""
     data = dataset_of(1)
     asked = []
 

@@ -129,7 +129,7 @@ def test_a_fold_of_ml_100k_is_the_official_split(tmp_path, write_ml_100k):
     assert load_dataset("ml-100k", data_root=tmp_path, fold=2, split="given").interactions.equals(data.interactions)
 
 
-def test_without_a_fold_ml_100k_is_split_as_asked(tmp_path, write_ml_100k):
+def test_ml_100k_is_split_as_asked_without_a_fold(tmp_path, write_ml_100k):
     write_fold(write_ml_100k(tmp_path / "ml-100k"))
     data = load_dataset("ml-100k", data_root=tmp_path, split={"name": "random", "valid": 0, "test": 0})
     assert len(data.part("train")) == 3

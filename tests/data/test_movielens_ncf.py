@@ -20,7 +20,7 @@ def pairs_of(data, part):
     return sorted(zip(users, items, strict=True))
 
 
-# NCF numbers users and items from 0: movie 20 is item 0, for it is the first to be rated.
+# NCF numbers users and items from 0: movie 20 is item 0, because it is the first to be rated.
 NCF_RATINGS = "1::20::5::100\n1::10::3::200\n1::30::4::200\n2::30::4::300\n2::20::2::301\n"
 NCF_SPLIT = {
     "train_user": [0, 0, 1],
@@ -78,7 +78,7 @@ def test_ncf_holds_out_an_item_of_each_user_and_lists_its_negatives(tmp_path, ho
 
 
 @BOTH
-def test_what_ncf_holds_out_comes_after_what_was_rated_at_the_same_time(tmp_path, how, write_ncf):
+def test_the_item_that_ncf_holds_out_comes_after_those_of_the_same_time(tmp_path, how, write_ncf):
     write_ncf(tmp_path / "ml-1m", how)
     assert load_dataset("ml-1m-ncf", data_root=tmp_path).is_split_in_time
 
@@ -112,7 +112,7 @@ def test_ncf_takes_no_other_split(tmp_path, how, write_ncf):
 )
 def test_ncf_of_other_ratings_is_an_error(tmp_path, how, changes, write_ncf):
     write_ncf(tmp_path / "ml-1m", how, **changes)
-    with pytest.raises(UserError, match=r"ratings\.dat: its ratings are not those of .*Are both the original files"):
+    with pytest.raises(UserError, match=r"ratings\.dat: its ratings are not those of .*Put the original files there"):
         load_dataset("ml-1m-ncf", data_root=tmp_path)
 
 

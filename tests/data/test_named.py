@@ -69,7 +69,7 @@ def test_a_wrong_yaml_file_is_an_error(tmp_path, text, message):
         ("nowhere.yaml", r"nowhere\.yaml: no such file"),
     ],
 )
-def test_what_is_neither_a_name_nor_a_file_is_an_error(source, message):
+def test_a_source_that_is_neither_a_name_nor_a_file_is_an_error(source, message):
     with pytest.raises(UserError, match=message):
         load_dataset(source)
 
@@ -88,3 +88,13 @@ def test_an_unknown_option_gives_the_near_names(source):
 def test_a_named_dataset_takes_no_tables_of_ones_own():
     with pytest.raises(UserError, match="Unknown option 'items'"):
         load_dataset("synthetic", items=FRAME)
+
+
+def test_a_dataset_is_shown_by_its_sizes_and_the_names_of_its_features():
+    data = load_dataset(
+        FRAME.assign(rating=[1, 2, 3, 4]), name="mine", split={"name": "random", "valid": 0, "test": 0.25}
+    )
+    assert repr(data) == (
+        "Dataset('mine': 2 users, 3 items; interactions: 3 train, 1 test; "
+        "features: user (user), item (item), history (history, history_rating), label (label))"
+    )

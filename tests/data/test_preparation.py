@@ -123,7 +123,7 @@ def test_a_users_table_needs_users():
         prepared(users=pd.DataFrame({"age": [3]}))
 
 
-def test_without_ratings_every_label_is_one():
+def test_every_label_is_one_without_ratings():
     data = prepared()
     assert data.interactions["label"].tolist() == [1.0] * 4
     assert (data.schema["label"].mean, data.schema["label"].std) == (1.0, 1.0)
@@ -152,7 +152,7 @@ def test_a_second_label_is_left_out_with_a_note():
     data = prepared(events(rating=[1, 2, 3, 4], label=[0, 0, 1, 1]))
     assert data.interactions["label"].tolist() == [0, 0, 1, 1]
     assert "rating" not in data.schema
-    assert "The column 'rating' was left out: it looks like a second label." in data.notes
+    assert "The column 'rating' was left out because it looks like a second label." in data.notes
 
 
 def test_the_categories_of_pandas_are_as_good_as_strings():
@@ -196,7 +196,7 @@ def test_interactions_are_sorted_by_time_and_stay_in_place_where_it_is_equal():
     assert "2 of 4 interactions stood after a later one of the same user; all were sorted by time." in data.notes
 
 
-def test_without_timestamps_the_order_of_the_file_stays():
+def test_the_order_of_the_file_stays_without_timestamps():
     data = prepared(pd.DataFrame({"user": ["b", "a", "b"], "item": [1, 1, 2]}))
     assert not data.is_ordered
     assert data.interactions["user"].tolist() == [3, 2, 3]

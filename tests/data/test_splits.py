@@ -69,7 +69,7 @@ def test_the_seed_decides_a_random_split():
 
 @settings(max_examples=25, deadline=None)
 @given(users=users)
-def test_by_time_everything_in_train_comes_before_everything_in_test(users):
+def test_the_split_by_time_trains_on_what_comes_before_the_test(users):
     parted, _ = split(frame_of(users), "time")
     times = {part: rows["timestamp"] for part, rows in parted.groupby("part")}
     assert times["train"].max() < times["test"].min()
@@ -78,7 +78,7 @@ def test_by_time_everything_in_train_comes_before_everything_in_test(users):
         assert times["valid"].max() < times["test"].min()
 
 
-def test_by_time_equal_times_stay_together():
+def test_equal_times_stay_together_in_the_split_by_time():
     frame = frame_of([2] * 20).assign(timestamp=[0.0] * 15 + [1.0] * 5)
     parts = split(frame, "time", valid=0, test=0.1)[0]["part"]
     assert set(parts[:15]) == {"train"}
@@ -171,7 +171,7 @@ def test_a_dataset_knows_whether_its_split_goes_with_time(name, in_time):
 
 @settings(max_examples=25, deadline=None)
 @given(users=users, warm_up=st.integers(1, 3))
-def test_by_time_first_interactions_are_in_histories_only_and_the_shares_are_of_the_others(users, warm_up):
+def test_first_interactions_are_only_in_histories_and_the_shares_are_of_the_others(users, warm_up):
     frame = frame_of(users)
     left = sum(max(users.count(user) - warm_up, 0) for user in set(users))
     if round(left * 0.6) == 0:

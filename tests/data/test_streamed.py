@@ -33,7 +33,7 @@ from zoo.schema import Vocabulary
 pytestmark = pytest.mark.usefixtures("small_pieces")
 
 
-# What is prepared is what it would be in memory
+# A stream is prepared like data in memory
 
 
 IDS = st.integers(-5, 12) | st.sampled_from(["7", "007", "a", "ü", " x ", "1.5", "-0", "12"])
@@ -64,7 +64,7 @@ def test_a_label_threshold_makes_zeros_and_ones(tmp_path, suffix):
     assert data.has_binary_labels
 
 
-def test_without_ratings_all_labels_are_one(tmp_path):
+def test_all_labels_are_one_without_ratings(tmp_path):
     path = write_parquet(make_events().drop(columns="rating"), tmp_path / "events.parquet")
     assert {label for _, _, label in all_rows(prepare_stream(path, split=NO_HELD_OUT))} == {1.0}
 
@@ -129,7 +129,7 @@ def test_columns_go_by_their_usual_names_or_are_mapped_and_others_are_left_out(t
     frame = make_events(device="tv", timestamp=range(500)).rename(columns={"user": "visitor", "item": "movieId"})
     data = prepare_stream(write_parquet(frame, tmp_path / "events.parquet"), columns={"visitor": "user"})
     assert len(data.vocabularies["item"]) == 30
-    assert "Left out: 'device', 'timestamp'" in data.notes[0]
+    assert "no order and no context: 'device', 'timestamp'" in data.notes[0]
 
 
 def test_categories_are_what_they_stand_for(tmp_path):
@@ -162,7 +162,7 @@ def test_two_epochs_differ_and_a_repeated_one_does_not(data):
     assert (first != second).mean() > 0.9
 
 
-def test_where_an_interaction_stands_in_an_epoch_says_nothing_about_where_it_stood_in_the_file(tmp_path):
+def test_the_place_of_an_interaction_in_an_epoch_does_not_depend_on_its_place_in_the_file(tmp_path):
     # A file in order of users; their indices should come in no order.
     frame = make_events(rows=3000, users=100).sort_values("user")
     data = prepare_stream(write_parquet(frame, tmp_path / "events.parquet"), split=NO_HELD_OUT)
@@ -206,7 +206,7 @@ def test_the_sampled_users_are_kept_with_all_they_did_and_only_what_is_not_held_
     assert "sample of 6 of 20 users" in data.notes[1]
 
 
-def test_the_sampled_users_depend_on_their_ids_and_the_seed_alone(tmp_path):
+def test_the_sampled_users_depend_only_on_their_ids_and_the_seed(tmp_path):
     def sampled(frame, seed=0):
         path = write_parquet(frame, tmp_path / "events.parquet")
         data = prepare_stream(path, split={"name": "sample", "users": 6, "seed": seed})
@@ -303,7 +303,7 @@ def test_a_yaml_file_can_ask_for_a_stream(tmp_path):
         load_dataset(file)
 
 
-def test_what_is_in_memory_anyway_is_not_streamed(tmp_path):
+def test_data_in_memory_is_not_streamed(tmp_path):
     with pytest.raises(UserError, match=r"Only files can be streamed\. A frame is in memory anyway"):
         load_dataset(make_events(), stream=True)
     with pytest.raises(UserError, match=r"Only files can be streamed\. The dataset 'synthetic' is in memory"):

@@ -154,7 +154,7 @@ def test_a_run_is_saved_without_what_it_was_trained_on_and_works_on(path, tmp_pa
         zoo.train("mf", again.dataset, progress=False)
 
 
-def test_what_a_sampled_user_met_is_not_recommended_and_of_others_nothing_is_known(path, tmp_path):
+def test_items_that_a_sampled_user_has_seen_are_not_recommended(path, tmp_path):
     run = train_streamed(path, epochs=1)
     frame, seen = make_events(), {}
     for user, items in frame.groupby("user")["item"]:
@@ -231,7 +231,7 @@ def test_negatives_come_from_the_whole_catalogue(data):
         ("mf", {"train": {"objective": "pointwize"}}, "Unknown objective 'pointwize'. Did you mean 'pointwise'"),
     ],
 )
-def test_what_needs_whole_users_is_refused_before_anything_is_read(path, tmp_path, model, settings, message):
+def test_settings_that_need_whole_users_are_refused_before_anything_is_read(path, tmp_path, model, settings, message):
     with pytest.raises(UserError, match=message):
         zoo.train(model, tmp_path / "missing.parquet", data={"stream": True}, out=tmp_path / "runs" / "x", **settings)
     assert not (tmp_path / "runs").exists()

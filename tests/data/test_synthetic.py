@@ -65,7 +65,7 @@ def popularity_ndcg(data) -> float:
     return float(np.mean(scores))
 
 
-def test_without_test_interactions_nothing_is_claimed():
+def test_nothing_is_claimed_without_test_interactions():
     assert make_synthetic(**SMALL, split={"name": "random", "valid": 0.1, "test": 0}).facts == {}
 
 

@@ -20,7 +20,7 @@ from zoo.saving import read_preprocessing
 TEXTS = ["a red kettle", "a blue kettle", "the old man and the sea", "M", "", "Amélie"]
 
 
-def test_the_stored_state_alone_gives_the_same_vectors():
+def test_the_stored_state_is_enough_for_the_same_vectors():
     encoder = TfidfEncoder()
     fitted = encoder.fit(TEXTS)
     arrays = {name: value for name, value in fitted.items() if isinstance(value, np.ndarray)}
@@ -237,7 +237,7 @@ def test_a_catalogue_without_any_text_has_zeros(letters, name, texts):
     assert not vectors.any()
 
 
-def test_what_was_stored_survives_json_and_arrays(letters):
+def test_the_stored_state_survives_json_and_arrays(letters):
     fitted = text_encoder("letters:small", dim=2).fit(WORDS)
     components = fitted.pop("components")
     stored = {**json.loads(json.dumps(fitted)), "components": components}
@@ -329,8 +329,8 @@ def test_a_feature_is_encoded_by_the_encoder_that_it_names(letters, tmp_path):
     np.testing.assert_array_equal(encode_texts(fitted, WORDS[:3]), data.items["plot"][2:])
 
 
-def test_what_is_wrong_with_an_encoder_names_the_feature(home):
+def test_an_error_of_an_encoder_names_the_feature(home):
     with pytest.raises(UserError, match=r"Feature 'plot': Unknown text encoder 'tf-idf'. Did you mean 'tfidf'"):
         items_with(WORDS[:3], encoder="tf-idf")
-    with pytest.raises(UserError, match=r"Feature 'plot': expected encoder as text. Received: 5"):
+    with pytest.raises(UserError, match=r"5 is not a text: option 'encoder' of feature 'plot'"):
         items_with(WORDS[:3], encoder=5)

@@ -77,7 +77,7 @@ def test_more_texts_than_a_pipe_holds_are_encoded(stub):
         ("wanting", r"needs the package torch.*pip install \"recozoo\[text\]\""),
     ],
 )
-def test_what_keeps_a_sentence_model_from_loading_is_said(stub, tmp_path, model, message):
+def test_the_error_says_why_a_sentence_model_does_not_load(stub, tmp_path, model, message):
     if "/" in model:
         model = str(tmp_path / model)
         os.makedirs(model)
@@ -179,7 +179,7 @@ def test_a_causal_model_and_one_with_a_decoder_are_text_backbones_too(home, kera
         tokenizer(**byte_pairs(*special)).save_to_preset(tmp_path / name)
         vectors = [encoded_alone(texts, tmp_path / name) for texts in (SENTENCES, SENTENCES[:1])]
         np.testing.assert_allclose(np.linalg.norm(vectors[0], axis=1), 1, atol=1e-5)
-        # What stands beside a text in its batch does not matter.
+        # The other texts in its batch do not matter.
         np.testing.assert_allclose(vectors[0][:1], vectors[1], atol=1e-5)
 
 

@@ -42,7 +42,7 @@ class TestMeanInterval:
         samples = random.exponential(size=(300, 60))
         intervals = [mean_interval(sample, resamples=200, level=0.8) for sample in samples]
         covered = np.mean([interval.low <= 1.0 <= interval.high for interval in intervals])
-        # Three standard errors of a share of 300, and the percentile method covers a little less.
+        # The bounds are three standard errors of a share of 300. The percentile method covers a little too little.
         assert 0.71 <= covered <= 0.87
 
     def test_the_seed_decides(self):
@@ -92,8 +92,8 @@ class TestMeanIntervals:
     def test_are_those_of_each_metric_by_itself(self):
         metrics = dict(zip("ab", np.random.default_rng(14).random((2, 70)), strict=True))
         for name, interval in mean_intervals(metrics, seed=3).items():
-            alone = mean_interval(metrics[name], seed=3)
-            assert dataclasses.astuple(interval) == pytest.approx(dataclasses.astuple(alone), rel=1e-12)
+            separate = mean_interval(metrics[name], seed=3)
+            assert dataclasses.astuple(interval) == pytest.approx(dataclasses.astuple(separate), rel=1e-12)
 
     def test_do_not_depend_on_how_many_draws_are_in_memory(self, monkeypatch):
         metrics = {"a": np.random.default_rng(15).random(30)}

@@ -25,7 +25,7 @@ def chosen(model, *, feedback=None, binary=True, in_time=True, listed=(), part="
     return default_protocol(model, make_config("ncf", {"train": options}), data, part)
 
 
-def test_labels_split_in_time_are_asked_in_the_order_of_time_of_a_model_that_reads_histories_only():
+def test_labels_split_in_time_are_asked_in_that_order_only_of_a_model_that_reads_histories():
     assert chosen(READER) == chosen(READER, feedback="explicit") == "ctr"
     assert chosen(NON_READER) == chosen(NON_READER, feedback="explicit") == "labels"
     assert chosen(READER, in_time=False) == "labels"
@@ -73,14 +73,14 @@ def test_training_watches_the_metric_of_its_protocol_and_knows_all_of_them(liste
     assert list(validate()) == PROTOCOLS[protocol or "sampled-ranking"].metric_names((5,))
 
 
-def test_a_part_that_does_not_fit_the_protocol_is_found_out_before_training(listed):
+def test_a_part_that_does_not_fit_the_protocol_is_refused_before_training(listed):
     config = make_config("mf", {"evaluate": {"protocol": "sampled-ranking"}})
     data = dataclasses.replace(listed, candidates={"valid": listed.candidates["valid"]})
     with pytest.raises(UserError, match="has none for the test part"):
         _validation(config, zoo.build("mf", data.schema), data)
 
 
-def test_without_a_validation_part_the_loss_is_watched(listed):
+def test_the_loss_is_watched_if_there_is_no_validation_part(listed):
     rows = listed.interactions
     data = dataclasses.replace(listed, interactions=rows[rows["part"] != "valid"])
     validate, monitor = _validation(make_config("mf"), zoo.build("mf", data.schema), data)

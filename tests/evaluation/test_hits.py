@@ -54,7 +54,7 @@ def test_the_examples_of_the_docstrings_hold():
 
 
 class TestHitsOf:
-    def test_finds_held_out_items_of_the_same_user_only(self):
+    def test_finds_only_held_out_items_of_the_same_user(self):
         ranked = np.array([[5, 3, 9], [3, 5, 8], [2, 4, 6]])
         hits = hits_of(ranked, rows=np.array([0, 0, 1]), items=np.array([3, 7, 5]))
         assert hits.tolist() == [[False, True, False], [False, True, False], [False, False, False]]
@@ -72,7 +72,7 @@ class TestHitsOf:
         hits = hits_of(ranked, rows=np.array([3], dtype=np.int32), items=np.array([largest], dtype=np.int32))
         assert hits[:, 0].tolist() == [False, False, False, True]
 
-    def test_without_held_out_pairs_nothing_is_a_hit(self):
+    def test_nothing_is_a_hit_if_there_are_no_held_out_pairs(self):
         assert not hits_of(np.array([[1, 2]]), rows=np.array([], int), items=np.array([], int)).any()
 
     @given(st.data())

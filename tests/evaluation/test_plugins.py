@@ -10,7 +10,7 @@ import sys
 import pytest
 
 PLUGIN = '''
-"""A protocol and a metric of somebody's own."""
+"""A protocol and a metric of a user."""
 
 from zoo.evaluation.metrics import ranking_metric
 from zoo.evaluation.protocols import PROTOCOLS
@@ -139,7 +139,7 @@ def test_a_benchmark_may_aim_at_the_metric(said, folder):
     assert ",by-half,mf,mf,,0,late@4," in (folder / "bench" / "results.csv").read_text()
 
 
-def test_the_card_has_both_and_popularity_beside_the_metric(said):
+def test_the_card_has_both_and_the_metric_of_popularity(said):
     assert "Protocol `by-half`:" in said["card"]
     (line,) = [line for line in said["card"].splitlines() if line.startswith("| late@4")]
     assert line.count("|") >= 5

@@ -71,7 +71,7 @@ def brute_force(data, part, known, score, k):
     return result
 
 
-# What protocols say of themselves
+# The names that protocols give
 
 
 def test_every_protocol_has_metrics_and_a_headline_among_them():
@@ -131,7 +131,7 @@ def with_rows(data, **changes):
     return dataclasses.replace(data, interactions=data.interactions.assign(**changes))
 
 
-def test_a_held_out_item_that_was_seen_before_is_nothing_to_find(small, popularity):
+def test_a_held_out_item_that_was_seen_before_is_not_to_be_found(small, popularity):
     rows = small.interactions
     train = rows[rows["part"] == "train"].drop_duplicates("user").set_index("user")["item"]
     # Every held-out row becomes an item that its user has seen in training.
@@ -141,7 +141,7 @@ def test_a_held_out_item_that_was_seen_before_is_nothing_to_find(small, populari
         per_user_ranking(popularity, repeated, "test", (10,))
 
 
-def test_a_held_out_item_with_a_label_of_0_is_nothing_to_find(small, popularity):
+def test_a_held_out_item_with_a_label_of_0_is_not_to_be_found(small, popularity):
     is_first = small.interactions["user"] == small.part("test")["user"].iloc[0]
     disliked = with_rows(small, label=small.interactions["label"].where(~is_first, 0))
     before, _ = per_user_ranking(popularity, small, "test", (10,))
@@ -235,7 +235,7 @@ def test_labels_are_compared_with_the_sigmoid_of_the_logit(small, factorization)
     assert f"{rows['label'].mean():.1%} of them 1" in evaluation.about
 
 
-# Clicks, in the order of time
+# Clicks in the order of time
 
 
 class Recorder:
@@ -250,11 +250,11 @@ class Recorder:
         items = self.data.vocabularies["item"].lookup(items)
         users = self.data.vocabularies["user"].lookup(query["user"])
         for place, asked in enumerate(zip(users, items, strict=True)):
-            met = query["history"][place] > 0
-            assert not met[: (~met).sum()].any(), "padding stands in front"
-            known = self.data.vocabularies["item"].lookup(query["history"][place][met]).tolist()
-            days = query["history_age"][place][met]
-            self.asked.append((*asked, known, query["history_rating"][place][met], days))
+            seen = query["history"][place] > 0
+            assert not seen[: (~seen).sum()].any(), "padding stands in front"
+            known = self.data.vocabularies["item"].lookup(query["history"][place][seen]).tolist()
+            days = query["history_age"][place][seen]
+            self.asked.append((*asked, known, query["history_rating"][place][seen], days))
         return np.array([self.scores.get(item, 0.0) for item in items], np.float32)
 
 
@@ -268,7 +268,7 @@ def clicks(rows, **options):
 FILMS = (
     *("ann alien 5 0 train", "ann brazil 2 0 train", "ann casablanca 4 10 valid"),
     *("bob alien 1 5 query", "bob casablanca 5 30 test"),
-    # In the same second the rows stand in the order of the file.
+    # Rows of the same second stand in the order of the file.
     *("ann dune 1 10 test", "ann eraserhead 5 10 test", "ann fargo 3 86410 test"),
 )
 

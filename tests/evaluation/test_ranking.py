@@ -80,7 +80,7 @@ def test_an_exclusion_may_be_repeated_and_may_be_padding_only(small, factorizati
     np.testing.assert_array_equal(without, first[:, 1:])
 
 
-# What is to be found
+# Items to find
 
 
 def dataset_of(rows):
@@ -106,8 +106,8 @@ def test_items_to_find_are_new_liked_and_counted_once():
             (1, 30, "test", 0.0),  # a label of 0
             (2, 10, "train"),
             (2, 20, "valid"),
-            (2, 10, "test"),  # met in train
-            (2, 20, "test"),  # met in valid
+            (2, 10, "test"),  # seen in train
+            (2, 20, "test"),  # seen in valid
             (2, 30, "test"),
             (3, 10, "test"),  # known of nobody before
         ]
@@ -124,10 +124,10 @@ def test_items_to_find_are_new_liked_and_counted_once():
 )
 @settings(max_examples=40, deadline=None)
 def test_items_to_find_equal_set_arithmetic(rows):
-    # One row of train, for without one there is no split.
+    # One row is of train, because there is no split without one.
     data = dataset_of([(1, 1, "train"), *((user, item, part, float(liked)) for user, item, part, liked in rows)])
-    met = {(1, 1)} | {(user, item) for user, item, part, _ in rows if part != "test"}
-    expected = {(user, item) for user, item, part, liked in rows if part == "test" and liked} - met
+    seen = {(1, 1)} | {(user, item) for user, item, part, _ in rows if part != "test"}
+    expected = {(user, item) for user, item, part, liked in rows if part == "test" and liked} - seen
     if expected:
         assert found(data, "test") == sorted(expected)
     else:

@@ -64,7 +64,7 @@ def table_of(data: Dataset, scores: dict[str, dict[str, float]]) -> Table:
 
 def test_each_user_has_the_rank_of_the_held_out_item_among_the_candidates():
     data = data_with({"ann": ["a"], "bob": ["b"]}, {"ann": ["c", "d", "e"], "bob": ["c", "d", "e"]})
-    # z and f score highest, but nobody lists them. Ann's item is second, Bob's is last of four.
+    # Nobody lists z and f, which score highest. Ann's item is second, and Bob's is last of four.
     scores = {
         "ann": {"a": 2, "c": 3, "d": 1, "e": 0, "f": 9, "z": 9},
         "bob": {"b": 0, "c": 3, "d": 1, "e": 2, "f": 9, "z": 9},
@@ -112,7 +112,7 @@ def test_lists_may_be_of_different_lengths():
 @settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_ranks_are_those_of_sorting_a_dictionary_of_scores(draw):
-    """As in the code of He et al. (2017): scores by item, so an item twice in the list counts once."""
+    """The code of He et al. (2017) keeps scores by item, so an item twice in the list counts once."""
     names = list("abcdefgh")
     negatives = draw.draw(st.lists(st.sampled_from(names), min_size=1, max_size=6, unique=True))
     positive = draw.draw(st.sampled_from(names))
@@ -173,13 +173,13 @@ def test_the_protocol_says_that_it_is_sampled_and_has_intervals(small):
     evaluation = evaluate(model_of("popularity", small), small, "sampled-ranking", ks=(3,), resamples=20)
     assert evaluation.protocol == "sampled-ranking"
     assert "against 12 candidates listed in the data" in evaluation.about
-    assert "it only serves to reproduce papers" in evaluation.about
+    assert "it serves only to reproduce papers" in evaluation.about
     assert len(evaluation.per_user["hr@3"]) == len(evaluation.users)
     interval = evaluation.metrics["hr@3"]
     assert interval.low <= interval.mean <= interval.high
 
 
-def test_it_is_the_default_for_a_part_with_candidates_only(small, datasets):
+def test_the_protocol_is_the_default_only_for_a_part_with_candidates(small, datasets):
     config, model = make_config("popularity", {"evaluate": {"resamples": 10}}), model_of("popularity", small)
     run = Run(model, small, config, [])
     assert run.evaluate().protocol == "sampled-ranking"

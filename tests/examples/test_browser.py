@@ -312,7 +312,7 @@ def test_a_missing_bundle_is_an_error_that_says_what_to_do(visit):
 def test_an_architecture_without_a_history_is_refused_with_the_reason(make_run, visit, bundles, datasets):
     publish(make_run("mf", datasets["ids"]), bundles, "mf")
     message = visit("mf").get_by_role("alert").text_content()
-    assert "This bundle holds mf, which answers from user alone." in message
+    assert "This bundle holds mf, which answers only from user." in message
     assert "ials" in message
 
 

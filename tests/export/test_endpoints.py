@@ -173,7 +173,7 @@ def test_only_towers_have_embeddings(make_run, datasets):
     assert names == ["recommend", "score"]
 
 
-def test_what_makes_ratings_of_dot_products_is_said(make_run, datasets):
+def test_the_vectors_are_described_with_what_makes_ratings_of_dot_products(make_run, datasets):
     run = make_run("mf", datasets["ids"])
     run.model.set_rating_scale(3.5, 1.25)
     embed_query = EndpointGraphs(run.model, run.dataset.vocabularies).endpoints[2]
@@ -250,7 +250,7 @@ def test_a_list_of_no_candidates_means_the_whole_catalogue(runtimes, bundle, run
 
 
 def model_scores(run, inputs, **encoded):
-    """What the trained model says to the same padding and zeros, but with some inputs already encoded."""
+    """What the trained model says to the same padding and zeros, with some inputs already encoded."""
     schema, vocabularies = run.dataset.schema, run.dataset.vocabularies
     query = {}
     for name in run.model.query_names:

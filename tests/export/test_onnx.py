@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import tensorflow as tf
 from onnx import numpy_helper
 
 from export.endpoints import EndpointGraphs
-from export.formats.onnx import writer
-from export.formats.onnx.opsets import DEFAULT_OPSET, LATEST_OPSET, OLDEST_OPSET
+from export.formats.onnx import conversion, folding, saving, writer
+from export.formats.onnx.opsets import LATEST_OPSET, OLDEST_OPSET
 from export.formats.onnx.runtime import OnnxRuntime
 from export.verification.reference import KerasRuntime
 from zoo.errors import UserError
@@ -202,6 +200,12 @@ def test_the_oldest_and_the_latest_opset_answer_as_the_model_does(name, ids, ops
         assert {one.domain: one.version for one in model.opset_import} == {"": opset, "ai.onnx.ml": 2}
 
 
+def count_as_large(monkeypatch, size: int) -> None:
+    """Arrays of more bytes than `size` count as large in every step."""
+    for module in (conversion, folding, saving):
+        monkeypatch.setattr(module, "SMALLEST_DATA", size)
+
+
 @pytest.mark.parametrize("opset", [OLDEST_OPSET, LATEST_OPSET])
 def test_features_of_every_kind_are_taken_at_both_opsets(features_run, opset, tmp_path):
     graphs, runtime = written(features_run, tmp_path, opset)
@@ -225,7 +229,7 @@ def test_another_opset_is_refused_with_those_there_are_and_nothing_is_written(ru
 
 def test_a_network_over_many_items_reads_them_in_slices_of_one_matrix(monkeypatch, make_run, integers, tmp_path):
     monkeypatch.setattr("zoo.families.pairs.ITEMS_AT_ONCE", 7)
-    monkeypatch.setattr(writer, "SMALLEST_DATA", 8)
+    count_as_large(monkeypatch, 8)
     run = make_run("ncf", integers)
     graphs, runtime = written(run, tmp_path)
     graph = onnx.load(tmp_path / "recommend.onnx").graph
@@ -253,32 +257,15 @@ def test_raw_values_pass_one_cast_on_their_way_in_and_none_on_their_way_out(feat
     assert made_by["scores"].op_type == "TopK"
 
 
-def test_item_indices_stay_integers_for_as_floats_they_are_exact_to_2_to_24_only(bundle):
+def test_item_indices_stay_integers(bundle):
+    """Floats are exact up to 2**24 only."""
     model = onnx.shape_inference.infer_shapes(onnx.load(bundle.folder / "onnx" / "recommend.onnx"))
     types = {value.name: value.type.tensor_type.elem_type for value in (*model.graph.value_info, *model.graph.output)}
     sorted_types = {types[node.output[0]] for node in model.graph.node if node.op_type == "TopK"}
     assert sorted_types == {onnx.TensorProto.FLOAT, onnx.TensorProto.INT32}
 
 
-def test_large_integers_are_ranked_exactly():
-    values = 2**24 + np.array([[0, 3, 1, 2], [7, 5, 6, 4]], np.int32)
-    spec = tf.TensorSpec((None, 4), tf.int32, "values")
-
-    @tf.function(input_signature=[spec])
-    def rank(values):
-        best, places = tf.math.top_k(values, 3)
-        return {"best": best, "places": places}
-
-    endpoint = SimpleNamespace(inputs=[SimpleNamespace(index_spec=spec)])
-    model, weights = writer._convert(rank, endpoint, DEFAULT_OPSET)
-    assert not weights
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    best, places = session.run(["best", "places"], {"values": values})
-    np.testing.assert_array_equal(best - 2**24, [[3, 2, 1], [7, 6, 5]])
-    np.testing.assert_array_equal(places, [[1, 3, 2], [0, 2, 1]])
-
-
-def test_an_item_met_twice_counts_twice_in_a_history(make_run, integers, tmp_path):
+def test_an_item_seen_twice_counts_twice_in_a_history(make_run, integers, tmp_path):
     run = make_run("ease", integers)
     items = run.dataset.vocabularies["item"].values
     history = np.full((1, 8), -1)
@@ -313,7 +300,7 @@ def test_unknown_values_are_told_and_padding_is_not_unknown(session):
     assert candidates.tolist() == [[0]]
 
 
-def test_what_is_said_of_an_input_is_as_long_as_it(bundle):
+def test_an_unknown_output_is_as_long_as_its_input(bundle):
     graph = onnx.load(bundle.folder / "onnx" / "recommend.onnx").graph
     shapes = {
         value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
@@ -326,8 +313,8 @@ def test_what_is_said_of_an_input_is_as_long_as_it(bundle):
 @pytest.fixture
 def spilled(run, tmp_path, monkeypatch):
     """Files of `run` that count as too large for protobuf at a few bytes."""
-    monkeypatch.setattr(writer, "LARGEST_FILE", 1000)
-    monkeypatch.setattr(writer, "SMALLEST_DATA", 100)
+    monkeypatch.setattr(saving, "LARGEST_FILE", 1000)
+    count_as_large(monkeypatch, 100)
     return (*written(run, tmp_path), tmp_path)
 
 
@@ -351,7 +338,7 @@ def test_a_file_beside_a_graph_is_named_without_its_folder_so_that_both_can_be_m
         if tensor.data_location == onnx.TensorProto.EXTERNAL
     ]
     assert {entry["location"] for entry in outside} == {"recommend.onnx.data"}
-    assert all(int(entry["offset"]) % writer.PAGE == 0 for entry in outside)
+    assert all(int(entry["offset"]) % saving.PAGE == 0 for entry in outside)
     onnxruntime.InferenceSession(moved / "recommend.onnx")
 
 
@@ -363,7 +350,7 @@ def test_both_ways_to_store_weights_hold_the_same_ones(spilled, bundle):
         assert set(weights[0]) == set(weights[1]) != set()
 
 
-def test_without_the_file_beside_it_a_graph_does_not_load(spilled):
+def test_a_graph_without_the_file_beside_it_does_not_load(spilled):
     _, _, folder = spilled
     (folder / "recommend.onnx.data").unlink()
     with pytest.raises(Exception, match=re.escape("recommend.onnx.data")):

@@ -204,7 +204,7 @@ def test_hidden_layers_take_and_give_eight_bits_only_where_ranges_were_measured(
     assert {kinds[2] for kinds in layers(network[1], "dynamic")} == {float32}
 
 
-def test_what_reaches_scores_or_vectors_stays_float(network, tmp_path):
+def test_layers_that_reach_scores_or_vectors_stay_float(network, tmp_path):
     int8, float32 = schema.TensorType.INT8, schema.TensorType.FLOAT32
     model = large_model("two_tower", items=2000, hidden=(64,), dim=32)
     written(model, tmp_path, ("int8",))

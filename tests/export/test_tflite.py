@@ -1,4 +1,4 @@
-"""The TFLite file runs on built-in operators alone and carries all it needs."""
+"""The TFLite file runs only on built-in operators and carries all it needs."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_table_that_all_signatures_read_is_stored_once(make_run, tmp_path):
     assert table < (tmp_path / tflite.FILE).stat().st_size < 1.1 * table
 
 
-def test_with_a_fixed_batch_all_shapes_are_known_beforehand(fixed):
+def test_all_shapes_are_known_with_a_fixed_batch(fixed):
     interpreter = Interpreter(str(fixed[1] / "tflite" / tflite.FILE))
     shapes = {}
     for endpoint in fixed[0].endpoints:
@@ -178,7 +178,7 @@ def test_with_a_fixed_batch_all_shapes_are_known_beforehand(fixed):
     assert min(size for shape in shapes.values() for size in shape) > 0
 
 
-def test_with_a_fixed_batch_answers_are_the_same(fixed, run):
+def test_answers_are_the_same_with_a_fixed_batch(fixed, run):
     recommend = Interpreter(str(fixed[1] / "tflite" / tflite.FILE)).get_signature_runner("recommend")
     exclude = np.array([[3, 4, 5, 0, 0, 0, 0]], np.int32)
     for user in range(1, 8):
@@ -210,7 +210,7 @@ def test_a_sample_of_any_list_length_fits_a_fixed_one(make_run, datasets, tmp_pa
         ({"batch": 1, "list_length": 0}, "batch and list_length must be at least 1. Received: 1 and 0"),
     ],
 )
-def test_what_cannot_be_written_is_said_before_anything_is(run, tmp_path, options, message):
+def test_a_faulty_order_is_refused_before_anything_is_written(run, tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         tflite.write(graphs_of(run), run.dataset.vocabularies, tmp_path / "tflite", **options)
     assert not (tmp_path / "tflite").exists()

@@ -58,7 +58,7 @@ def test_the_losses_of_replicas_sum_up_to_that_of_the_whole_batch(objective, bat
     assert sum(float(part) for _, part in parts) == pytest.approx(float(weight), rel=1e-5)
 
 
-def test_compiled_it_is_the_same_whatever_the_size_of_the_batch(objective, batch_of):
+def test_a_compiled_loss_is_the_same_whatever_the_size_of_the_batch(objective, batch_of):
     graph = tf.function(lambda *batch: objective.loss(Batch(*batch)), reduce_retracing=True)
     for size in (5, 3, 1):
         batch = batch_of(np.arange(objective.num_examples)[:size])
@@ -69,7 +69,7 @@ def test_compiled_it_is_the_same_whatever_the_size_of_the_batch(objective, batch
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in NOT_FOR_XLA])
-def test_xla_compiles_it_to_the_same(case, sequences_of, shaken, batch_of):
+def test_a_loss_compiled_by_xla_is_the_same(case, sequences_of, shaken, batch_of):
     objective = make(case, sequences_of, shaken)
     batch = batch_of(np.arange(objective.num_examples)[:6])
     compiled = tf.function(lambda *batch: objective.loss(Batch(*batch)), jit_compile=True)
@@ -97,10 +97,12 @@ def test_a_replica_draws_its_rows_of_what_the_batch_draws(batch_of, share_out):
         np.testing.assert_array_equal(share.salted(4), batch.salted(4))
 
 
-def test_without_the_whole_batch_a_replica_takes_its_share_for_one(batch_of, share_out, sequences_of, shaken, loss_of):
+def test_a_replica_takes_its_share_for_a_batch_without_the_whole_one(
+    batch_of, share_out, sequences_of, shaken, loss_of
+):
     data = sequences_of([4, 3, 5], 5)
     objective = make_objective("in_batch_softmax", shaken("mf", data), data, {})
     share = share_out(batch_of(np.arange(12)), 2)[1]
-    alone = Batch(share.examples, share.seed, share.rows, share.size)
-    total, weight = objective.loss(alone)
+    only_share = Batch(share.examples, share.seed, share.rows, share.size)
+    total, weight = objective.loss(only_share)
     assert float(total) / float(weight) == pytest.approx(loss_of(objective, np.arange(1, 12, 2)), rel=1e-6)

@@ -28,7 +28,7 @@ def test_untrained_scores_cost_the_logarithm_of_two(sequences_of, shaken, loss_o
     assert loss_of(make_objective("bpr", model, data, {})) == pytest.approx(np.log(2), rel=1e-6)
 
 
-def test_a_user_who_seen_everything_makes_no_pairs(sequences_of, shaken, batch_of):
+def test_a_user_who_has_seen_everything_makes_no_pairs(sequences_of, shaken, batch_of):
     data = sequences_of([3], 5, num_items=1)
     objective = make_objective("bpr", shaken("mf", data, embedding_dim=3), data, {})
     total, weight = objective.loss(batch_of([0]))

@@ -14,7 +14,7 @@ def data(sequences_of):
     return sequences_of([4, 3, 5], 5, num_items=11)
 
 
-def test_without_calibration_it_is_cross_entropy(data, shaken, loss_of):
+def test_gbce_without_calibration_is_cross_entropy(data, shaken, loss_of):
     model = shaken("mf", data, embedding_dim=3)
     plain = make_objective("pointwise", model, data, {"negatives": 3})
     assert loss_of(make_objective("gbce", model, data, {"negatives": 3, "t": 0.0})) == loss_of(plain)
@@ -60,10 +60,10 @@ def test_extreme_scores_keep_a_finite_loss_and_gradient(data, shaken, batch_of):
     [
         ({"negatives": 4, "t": 1.1}, r"t must be between 0 and 1\. Received: 1\.1"),
         ({"negatives": 4, "t": -0.1}, r"t must be between 0 and 1\. Received: -0\.1"),
-        ({"negatives": 11}, r"negatives must be at most 10, one less than the items of the catalogue\. Received: 11"),
+        ({"negatives": 11}, r"negatives must be at most 10, the items of the catalogue minus one\. Received: 11"),
         ({"negatives": 0}, r"negatives must be at least 1\. Received: 0"),
     ],
 )
-def test_what_cannot_be_is_refused(data, options, message):
+def test_options_out_of_range_are_refused(data, options, message):
     with pytest.raises(UserError, match=message):
         make_objective("gbce", zoo.build("mf", data.schema), data, options)

@@ -63,7 +63,7 @@ def test_no_known_interaction_is_a_negative_whatever_its_label(labelled, batch_o
         assert not set(items) & set(labelled.sequences("train").of(user))
 
 
-def test_a_user_who_seen_everything_is_trained_on_its_positives_alone(sequences_of, shaken, loss_of):
+def test_a_user_who_has_seen_everything_is_trained_on_its_positives_only(sequences_of, shaken, loss_of):
     data = sequences_of([3], 5, num_items=1)
     model = shaken("mf", data, embedding_dim=3)
     expected = cross_entropy(model.score({"user": [2]}, [2]), 1)
@@ -234,7 +234,7 @@ def test_a_positive_needs_negatives(rated, number):
         make_objective("pointwise", zoo.build("mf", rated.schema), rated, {"negatives": number})
 
 
-def test_without_a_positive_there_is_nothing_to_train(sequences_of):
+def test_data_without_a_positive_are_refused(sequences_of):
     data = sequences_of([3, 2], 5, labels=[0])
     with pytest.raises(UserError, match="there is no positive"):
         make_objective("pointwise", zoo.build("mf", data.schema), data, {})

@@ -17,7 +17,7 @@ from zoo.schema import FIRST_KNOWN, PADDING
 
 
 class Bare(NextItem):
-    """The objective over a dataset alone, to look at its windows."""
+    """The objective over a dataset without training, to look at its windows."""
 
     def __init__(self, dataset):
         attributes = {"query_names": ["history"], "architecture": "bare", "has_positions": True}
@@ -42,7 +42,7 @@ def trained_pairs(objective):
     st.lists(st.integers(0, 14), min_size=1, max_size=5).filter(lambda lengths: max(lengths) > 1),
     st.integers(1, 6),
 )
-def test_every_event_but_the_first_of_a_user_is_a_target_once(sequences_of, lengths, history_length):
+def test_every_event_except_the_first_of_a_user_is_a_target_once(sequences_of, lengths, history_length):
     objective = Bare(sequences_of(lengths, history_length))
     pairs = trained_pairs(objective)
     first = objective._events.first.numpy()

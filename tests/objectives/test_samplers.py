@@ -103,7 +103,7 @@ def test_the_seed_decides_what_is_drawn(seen_by, draw):
 # Other positives of the batch
 
 
-def test_in_batch_negatives_are_the_positives_of_other_examples(seen_by, batch_of):
+def test_negatives_in_a_batch_are_the_positives_of_its_other_examples(seen_by, batch_of):
     # Three users with an item each of their own, and the last has also seen the first one's.
     events = seen_by([[0], [1], [2, 0]], 5)
     batch = batch_of([0, 1, 2])
@@ -173,7 +173,7 @@ def test_a_popular_item_is_drawn_about_as_often_as_expected_in_every_sample(seen
     np.testing.assert_allclose(np.exp(log_expected), expected, rtol=1e-4)
 
 
-def test_over_many_batches_items_are_drawn_by_their_share(seen_by, draw):
+def test_items_are_drawn_by_their_share_over_many_batches(seen_by, draw):
     counts = [1, 2, 3, 4, 10]
     events = seen_by([[0]], 5, counts)
     shared = Shared(events, popularity_masses(events, 0.5), 3)
@@ -182,7 +182,7 @@ def test_over_many_batches_items_are_drawn_by_their_share(seen_by, draw):
     assert chisquare(np.bincount(items, minlength=5), 1200 * roots / roots.sum()).pvalue > 1e-3
 
 
-def test_a_shared_item_weighs_nothing_for_a_user_who_seen_it_and_the_others_make_up_for_it(seen_by, draw):
+def test_a_shared_item_weighs_nothing_for_a_user_who_has_seen_it_and_the_others_make_up_for_it(seen_by, draw):
     events = seen_by([[0, 1, 3], [], [0, 1, 2, 3], [2]], 4)
     masses = uniform_masses(events)
     items, weights = draw(Shared(events, masses, 4, weight=0.5, avoid_seen=True), [2, 3, 4, 5])
@@ -194,7 +194,7 @@ def test_a_shared_item_weighs_nothing_for_a_user_who_seen_it_and_the_others_make
     np.testing.assert_array_equal(weights, np.full((2, 4), 0.5))
 
 
-def test_what_avoided_popular_items_weighed_is_made_up_for_by_their_mass(seen_by, draw):
+def test_the_weight_of_avoided_popular_items_is_made_up_for_by_their_mass(seen_by, draw):
     events = seen_by([[0]], 3, [6, 3, 1])
     shared = Shared(events, popularity_masses(events, 1.0), 10, weight=0.1, avoid_seen=True)
     items, weights = draw(shared, [2])
@@ -234,7 +234,7 @@ def refused(sequences_of):
 
 
 @pytest.mark.parametrize("objective", ["pointwise", "bpr", "sampled_softmax"])
-def test_options_that_cannot_be_are_refused(refused, objective):
+def test_options_out_of_range_are_refused(refused, objective):
     refused(objective, r"negatives must be at least 1\. Received: 0", negatives=0)
     refused(objective, r"alpha must be at least 0\. Received: -0\.5", negatives=2, sampler="popularity", alpha=-0.5)
     refused(objective, "nan is not a finite number: option 'alpha'", negatives=2, sampler="popularity", alpha=np.nan)

@@ -37,7 +37,7 @@ def test_the_whole_catalogue_shared_gives_what_own_uniform_negatives_give_on_ave
     assert loss_of(shared) == pytest.approx(expected_loss(model, data, 3), rel=1e-4)
 
 
-def test_over_many_batches_shared_and_own_negatives_cost_the_same(data, shaken, losses_of_steps):
+def test_shared_and_own_negatives_cost_the_same_over_many_batches(data, shaken, losses_of_steps):
     model = shaken("mf", data, embedding_dim=3)
     shared = make_objective("pointwise", model, data, {"negatives": 2, "shared": 4})
     losses = losses_of_steps(shared, np.arange(shared.num_examples), 300)

@@ -79,7 +79,7 @@ def test_the_sum_over_the_sample_is_expected_to_be_that_over_the_catalogue(
     model = shaken("mf", data, embedding_dim=3)
     scores, items = scores_of(model, data)
     objective = make_objective("sampled_softmax", model, data, {"negatives": 4, "sampler": sampler, **options})
-    # The first row alone: its sum is its positive's chance turned around.
+    # Only the first row: its sum is its positive's chance turned around.
     first = int(np.argsort(data.part("train")["user"].to_numpy(), kind="stable")[0])
     sums = np.exp(losses_of_steps(objective, [0], 600) + scores[first, items[first]])
     error = np.std(sums) / np.sqrt(len(sums))
@@ -119,7 +119,7 @@ def shares(data):
     return np.log(np.maximum(counts, 1) / counts.sum())
 
 
-def test_a_positive_stands_against_the_positives_of_other_users_less_their_log_share(data, shaken, loss_of):
+def test_a_positive_stands_against_the_positives_of_other_users_minus_their_log_share(data, shaken, loss_of):
     model = shaken("mf", data, embedding_dim=3)
     objective = make_objective("in_batch_softmax", model, data, {"temperature": 0.5})
     assert loss_of(objective) == pytest.approx(by_hand(model, data, 0.5, shares(data)), rel=1e-5)

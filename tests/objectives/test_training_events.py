@@ -68,7 +68,7 @@ def test_the_query_after_the_last_event_is_the_one_served(datasets):
         np.testing.assert_allclose(query[name], served[name], rtol=1e-6)
 
 
-def test_after_a_users_last_event_the_context_is_unknown(datasets):
+def test_the_context_after_the_last_event_of_a_user_is_unknown(datasets):
     data = datasets["features"]
     examples = Examples(data, ["device"])
     users = np.arange(2, data.num_users, dtype=np.int32)
@@ -78,7 +78,7 @@ def test_after_a_users_last_event_the_context_is_unknown(datasets):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=5).filter(any), st.integers(1, 6), st.integers(0, 2**32))
-def test_a_history_to_complete_holds_the_last_events_but_the_one_in_question(
+def test_a_history_to_complete_holds_the_last_events_except_the_one_in_question(
     sequences_of, lengths, history_length, seed
 ):
     data = sequences_of(lengths, history_length, seed=seed, labels=[1, 2, 4])

@@ -30,7 +30,7 @@ def test_a_checkpoint_holds_weights_optimizer_and_progress(tmp_path):
     assert int(other.optimizer.iterations) == 9
 
 
-def test_without_a_checkpoint_there_is_nothing_to_take_up(tmp_path):
+def test_training_starts_anew_without_a_checkpoint(tmp_path):
     trainer = checkpointed(tmp_path, epochs=2)
     trainer.resume()
     assert trainer.progress.epoch == 0

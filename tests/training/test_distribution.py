@@ -168,7 +168,7 @@ def exit_codes(folder) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def alone(folder) -> dict[str, zoo.Run]:
+def by_one_process(folder) -> dict[str, zoo.Run]:
     """What one process learns."""
     return {name: train_here(folder, [*SETTINGS, *own]) for name, own in OBJECTIVES.items()}
 
@@ -185,32 +185,36 @@ def errors_of(folder: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_two_workers_learn_from_shared_batches_what_one_learns_from_whole_ones(folder, exit_codes, alone, objective):
+def test_two_workers_learn_from_shared_batches_what_one_learns_from_whole_ones(
+    folder, exit_codes, by_one_process, objective
+):
     assert exit_codes["worker-0"] == 0, errors_of(folder, "worker-0")
     assert exit_codes["worker-1"] == 0, errors_of(folder, "worker-1")
     run = zoo.load(folder / f"workers-{objective}")
-    assert_close(run.model.get_weights(), alone[objective].model.get_weights())
-    for epoch, expected in zip(run.history, alone[objective].history, strict=True):
+    assert_close(run.model.get_weights(), by_one_process[objective].model.get_weights())
+    for epoch, expected in zip(run.history, by_one_process[objective].history, strict=True):
         assert epoch["loss"] == pytest.approx(expected["loss"], rel=TOLERANCE)
         assert epoch["ndcg@5"] == pytest.approx(expected["ndcg@5"])
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_two_devices_learn_from_shared_batches_what_one_learns_from_whole_ones(folder, exit_codes, alone, objective):
+def test_two_devices_learn_from_shared_batches_what_one_learns_from_whole_ones(
+    folder, exit_codes, by_one_process, objective
+):
     assert exit_codes["mirrored"] == 0, errors_of(folder, "mirrored")
-    assert_close(weights_of(folder / f"mirrored-{objective}"), alone[objective].model.get_weights())
+    assert_close(weights_of(folder / f"mirrored-{objective}"), by_one_process[objective].model.get_weights())
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_what_is_learnt_is_far_more_than_the_tolerance(alone, objective):
-    run = alone[objective]
+def test_weights_change_by_far_more_than_the_tolerance(by_one_process, objective):
+    run = by_one_process[objective]
     assert run.history[1]["loss"] < run.history[0]["loss"] - 0.01
     user, item = run.model.get_weights()[0], run.model.get_weights()[2]
     assert min(np.abs(user).max(), np.abs(item).max()) > 0.1
     assert run.dataset.notes == ["Split: as given by column 'split': 193 train, 23 valid, 24 test."]
 
 
-def test_the_first_worker_alone_writes_and_all_tell_its_metrics(folder, exit_codes):
+def test_only_the_first_worker_writes_and_all_tell_its_metrics(folder, exit_codes):
     first, second = ((folder / f"worker-{index}.out").read_text() for index in range(2))
     decode = json.JSONDecoder().raw_decode
     for objective in OBJECTIVES:
@@ -237,7 +241,7 @@ def test_all_workers_get_what_the_first_has_to_the_last_bit(folder, exit_codes):
 
 
 @pytest.mark.parametrize("value", [None, 1.5, "text", [1, {"a": None}]])
-def test_a_process_alone_is_its_own_chief(value):
+def test_the_only_process_is_its_own_chief(value):
     assert is_chief()
     assert from_chief(value) is value
     for array in ARRAYS.values():
@@ -247,15 +251,17 @@ def test_a_process_alone_is_its_own_chief(value):
 # Killed
 
 
-def test_a_killed_run_is_taken_up_and_ends_with_the_same_weights(folder, exit_codes, alone):
+def test_a_killed_run_is_taken_up_and_ends_with_the_same_weights(folder, exit_codes, by_one_process):
     assert exit_codes["killed"] == -signal.SIGKILL
     assert not (folder / "killed").exists()
     assert (folder / ".killed-unfinished" / "checkpoint.npz").exists()
     # Where it runs may change in between.
     settings = [*SETTINGS, *OBJECTIVES["pointwise"], "train.worker_timeout=7"]
     resumed = train_here(folder, settings, out="killed", resume=True)
-    assert_equal(resumed.model.get_weights(), alone["pointwise"].model.get_weights())
-    assert [epoch["loss"] for epoch in resumed.history] == [epoch["loss"] for epoch in alone["pointwise"].history]
+    assert_equal(resumed.model.get_weights(), by_one_process["pointwise"].model.get_weights())
+    assert [epoch["loss"] for epoch in resumed.history] == [
+        epoch["loss"] for epoch in by_one_process["pointwise"].history
+    ]
     assert not (folder / ".killed-unfinished").exists()
 
 

@@ -140,7 +140,7 @@ def test_training_stops_early_and_keeps_the_best_weights(monitor, values, best):
     assert (recorder.weights[best][0] != recorder.weights[best + 1][0]).any()
 
 
-def test_without_patience_training_goes_on_and_the_best_weights_are_kept_all_the_same():
+def test_training_goes_on_without_patience_and_the_best_weights_are_kept_all_the_same():
     recorder = Recorder()
     trainer = trainer_of(metrics=[0.3, 0.1, 0.2, 0.1], epochs=4, patience=None, callbacks=[recorder])
     assert len(trainer.fit().history) == 4
@@ -165,7 +165,7 @@ def test_a_loss_that_is_no_number_names_epoch_and_step():
     assert len(trainer.progress.history) == 1
 
 
-def test_after_a_failure_the_checkpoint_of_the_last_good_epoch_can_be_taken_up(tmp_path):
+def test_the_checkpoint_of_the_last_good_epoch_can_be_taken_up_after_a_failure(tmp_path):
     def fail(weights, examples, seed):
         return half_square(weights, examples, seed) * tf.where(seed[0] < 2 * 1000003, 1.0, np.nan)
 

@@ -213,7 +213,7 @@ def test_an_unknown_optimizer_gives_the_near_names():
 
 
 @pytest.mark.parametrize("name", ["LossScaleOptimizer", "Optimizer", "MultiOptimizer", "get"])
-def test_what_is_no_optimizer_by_itself_cannot_be_named(name):
+def test_a_wrapper_of_optimizers_cannot_be_named(name):
     with pytest.raises(UserError, match="Unknown optimizer"):
         make_optimizer(TrainConfig(optimizer=name), 10)
 
@@ -241,7 +241,7 @@ def test_a_schedule_rises_and_falls_by_the_step(settings, expected):
     np.testing.assert_allclose(rates, 0.2 * np.array(expected), rtol=1e-6)
 
 
-def test_after_the_last_step_a_falling_rate_is_zero():
+def test_a_falling_rate_is_zero_after_the_last_step():
     rate = learning_rate(TrainConfig(schedule="linear"), total_steps=4)
     assert [float(rate(step)) for step in (4, 5, 100)] == [0, 0, 0]
 

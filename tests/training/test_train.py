@@ -127,12 +127,12 @@ def test_a_run_killed_after_its_last_epoch_is_not_trained_again(small, uninterru
     assert_same_weights(resumed, uninterrupted["mf"])
 
 
-def test_resuming_what_was_never_begun_trains_from_the_start(small, tmp_path):
+def test_resuming_a_run_that_never_began_trains_from_the_start(small, tmp_path):
     run = train("mf", small, out=tmp_path / "run", given={"resume": True})
     assert len(run.history) == 1
 
 
-def test_what_was_killed_before_it_was_prepared_is_begun_anew(small, uninterrupted, tmp_path):
+def test_a_run_killed_before_it_was_prepared_begins_anew(small, uninterrupted, tmp_path):
     interrupted("mf", small, tmp_path / "run", Kill(batch=2), **COURSES["mf"])
     (unfinished,) = tmp_path.iterdir()
     (unfinished / "config.json").unlink()
@@ -154,7 +154,7 @@ def test_an_interrupted_run_is_neither_lost_nor_mixed_up(small, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_second_run_to_the_same_folder_leaves_the_first_alone(small, tmp_path):
+def test_a_second_run_to_the_same_folder_leaves_the_first_as_it_is(small, tmp_path):
     left = []
 
     def begin_another(logs):
@@ -210,7 +210,7 @@ def test_overwriting_replaces_a_run(small, trained, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_overwriting_never_replaces_anything_but_a_run(small, tmp_path):
+def test_overwriting_replaces_only_a_run(small, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("precious")
     with pytest.raises(UserError, match=r"has no run\.json, so it holds something else"):
@@ -261,8 +261,8 @@ def test_data_may_be_a_frame_a_file_or_a_setting(tmp_path):
     assert set(runs[0].dataset.interactions["part"]) == {"train", "test"}
 
 
-def test_without_data_there_is_nothing_to_train():
-    with pytest.raises(UserError, match="No data was given"):
+def test_training_without_data_is_refused():
+    with pytest.raises(UserError, match="No data is given"):
         train("mf", None)
 
 
@@ -274,7 +274,7 @@ def test_settings_of_the_data_have_no_place_beside_a_prepared_dataset(small, sec
 
 def test_options_of_a_split_need_its_name():
     frame = pd.DataFrame({"user": ["a", "b"], "item": [1, 2]})
-    with pytest.raises(UserError, match=r"split\.options were given without split\.name"):
+    with pytest.raises(UserError, match=r"split\.options are given without split\.name"):
         train("mf", frame, settings={**SMALL, "split": {"options": {"test": 0.5}}})
 
 
@@ -295,7 +295,7 @@ def test_a_sequence_model_trains_on_data_with_order(small):
 # The course of training
 
 
-def test_a_closed_form_has_no_epochs_but_takes_its_time(small):
+def test_a_closed_form_has_a_time_and_no_epochs(small):
     run = train("popularity", small, settings={"evaluate": {"resamples": 20}})
     (solved,) = run.history
     assert list(solved) == ["seconds"]
@@ -337,7 +337,7 @@ def test_explicit_feedback_is_judged_by_its_labels(small, name, threshold, watch
     assert list(run.metrics) == [f"{protocol}/test"]
 
 
-def test_users_callbacks_are_called(small):
+def test_callbacks_of_the_user_are_called(small):
     losses = []
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))
     run = train("mf", small, epochs=2, given={"callbacks": [note]})

@@ -87,7 +87,7 @@ def test_a_port_that_is_taken_is_named():
 @pytest.mark.parametrize(
     "words", [b"", b"GET / HTTP/1.1\r\n\r\n", b"[1]\n", b'{"worker": 9}\n', b'{"worker": "1"}\n', b"\xff\n"]
 )
-def test_who_is_no_worker_is_not_taken_for_one(words):
+def test_a_stranger_is_not_taken_for_a_worker(words):
     workers = free_addresses()
     host, _, port = workers[0].rpartition(":")
     with concurrent.futures.ThreadPoolExecutor() as threads:
@@ -136,7 +136,7 @@ def test_a_place_that_no_worker_has_is_told_with_their_number(monkeypatch):
 
 
 def test_a_place_needs_workers_to_be_a_place_of():
-    with pytest.raises(UserError, match=r"train\.worker says which one of train\.workers this is, but there are no"):
+    with pytest.raises(UserError, match=r"train\.worker=0 is given, but there are no train\.workers"):
         cluster(train_config(worker=0))
 
 
@@ -158,7 +158,7 @@ def test_a_place_that_the_addresses_do_not_tell_is_asked_for(workers, which):
         cluster(train_config(workers=workers))
 
 
-def test_without_workers_a_process_is_alone(monkeypatch):
+def test_a_process_is_the_only_one_without_workers(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert cluster(train_config()) == ([], 0)
     assert make_strategy(make_config("mf")) is tf.distribute.get_strategy()
@@ -206,11 +206,11 @@ def test_tasks_that_are_no_workers_are_named(monkeypatch, cluster_of, task):
 
 
 def test_several_workers_are_not_mirrored():
-    with pytest.raises(UserError, match=r"train\.strategy=mirrored is for one machine"):
+    with pytest.raises(UserError, match=r"train\.strategy=mirrored is given beside several workers"):
         make_strategy(make_config("mf", {"train": {"strategy": "mirrored", "workers": ["a:1", "b:1"], "worker": 0}}))
 
 
-def test_there_is_nothing_to_mirror_on_without_a_gpu(monkeypatch):
+def test_mirroring_without_a_gpu_is_refused(monkeypatch):
     cpu = tf.config.list_logical_devices("CPU")[:1]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: cpu if kind == "CPU" else [])
     with pytest.raises(UserError, match=r"train\.strategy=mirrored needs a GPU, and TensorFlow sees none"):
@@ -233,7 +233,7 @@ def test_workers_need_a_process_that_is_new_to_tensorflow():
 
 @pytest.fixture
 def zoo_train(monkeypatch, capfd, tmp_path):
-    """Runs `zoo train` in a folder with nothing but events; gives exit code and errors."""
+    """Runs `zoo train` in a folder that has only events. Gives exit code and errors."""
     monkeypatch.chdir(tmp_path)
     write_events(tmp_path / "events.csv")
 

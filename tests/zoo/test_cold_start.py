@@ -80,7 +80,7 @@ def model_of(name, dataset):
     return model
 
 
-# What a record is encoded as
+# The encoding of a record
 
 
 def test_a_record_of_a_known_user_is_encoded_as_that_user_was(people):
@@ -115,7 +115,7 @@ def test_columns_go_by_their_own_name_or_by_that_of_the_feature(people):
     assert feature_names("zip code", "user") == ("zip code", "zip_code", "user_zip_code")
 
 
-def test_what_says_nothing_is_left_out(people):
+def test_empty_values_are_left_out(people):
     user = read(people, {"age": None, "likes": [], "bio": "", "job title": "cook", "history": []})
     assert list(user.inputs) == ["job_title"]
     assert user.features == ["job_title"]
@@ -141,7 +141,7 @@ def test_a_column_of_a_table_is_encoded_as_in_training(people):
     np.testing.assert_allclose(encode_column(table, "Age", feature, people), expected, rtol=1e-6)
 
 
-# What a record says was met
+# The history in a record
 
 
 def test_a_history_in_a_record_is_the_query_of_who_has_it(people):
@@ -157,7 +157,7 @@ def test_a_history_in_a_record_is_the_query_of_who_has_it(people):
         names = ["history", "history_rating", "history_age"]
         expected = people.queries(names, np.array([index]), *PARTS)
         user = read(people, record)
-        np.testing.assert_array_equal(user.met, of_user["item"])
+        np.testing.assert_array_equal(user.seen, of_user["item"])
         for name in names:
             np.testing.assert_allclose(user.inputs[name], expected[name][0], rtol=1e-6)
 
@@ -165,10 +165,10 @@ def test_a_history_in_a_record_is_the_query_of_who_has_it(people):
 def test_a_short_history_is_padded_in_front_and_its_unknown_items_are_unknown(people):
     user = read(people, {"history": ["i3", "gone", ""]})
     assert user.inputs["history"].tolist() == [0, *people.vocabularies["item"].index(["i3"]), 1, 1]
-    assert user.met.tolist() == user.inputs["history"][1:].tolist()
+    assert user.seen.tolist() == user.inputs["history"][1:].tolist()
 
 
-def test_without_ratings_and_ages_all_was_liked_as_well_as_can_be_and_as_long_ago_as_is_usual(people):
+def test_events_without_ratings_and_ages_were_liked_most_and_are_as_old_as_usual(people):
     user = read(people, {"history": ["i3", "i4"]})
     assert user.inputs["history_rating"].tolist() == [0, 0, 1, 1]
     query = people.queries_before(["history", "history_age"], people.part("train"))
@@ -215,8 +215,8 @@ def test_items_beyond_what_histories_hold_are_as_old_as_the_oldest(people):
         ({"history": "i3"}, "record 2: 'history' is a list of item ids, most recent last. Received: 'i3'"),
         ({"history": [["i3"]]}, "record 2: 'history' is a list of item ids"),
         ({"history": [None]}, "record 2: 'history' is a list of item ids"),
-        ({"history_rating": [5]}, "record 2: 'history_rating' goes with the items met. Give these as 'history'"),
-        ({"history_age": [5]}, "record 2: 'history_age' goes with the items met"),
+        ({"history_rating": [5]}, "record 2: 'history_rating' goes with the items seen. Give these as 'history'"),
+        ({"history_age": [5]}, "record 2: 'history_age' goes with the items seen"),
         ({"history": ["i3"], "history_rating": [5, 4]}, "record 2: 'history_rating' has 2 values for the 1 items"),
         ({"history": ["i3"], "history_rating": 5}, "record 2: 'history_rating' is a list of finite numbers"),
         ({"history": ["i3"], "history_rating": ["good"]}, "record 2: 'history_rating' is a list of finite numbers"),
@@ -254,10 +254,10 @@ def test_a_history_says_nothing_to_an_architecture_that_reads_none(people):
 
 
 def test_data_without_user_features_is_named(datasets):
-    with pytest.raises(UserError, match="record 1: 'age' is unknown, since small has no user features"):
+    with pytest.raises(UserError, match="record 1: 'age' is unknown, because small has no user features"):
         read_records([{"age": 34}], datasets["ids"])
     model = zoo.build("mf", datasets["ids"].schema, **zoo.info("mf").tiny)
-    with pytest.raises(UserError, match="mf knows a user by the id alone, and small has no user features"):
+    with pytest.raises(UserError, match="mf knows a user only by the id, and small has no user features"):
         check_usable(read(datasets["ids"], {"history": [100]}), model, datasets["ids"])
 
 
@@ -355,7 +355,7 @@ def test_scores_are_the_mean_of_the_neighbors_weighted_by_likeness(people, name)
     np.testing.assert_allclose(alike.scores(user), expected, atol=1e-5)
 
 
-def test_where_nobody_is_alike_there_are_no_scores(people):
+def test_there_are_no_scores_if_nobody_is_alike(people):
     alike = Neighbors(model_of("mf", people), people, 4)
     user = read(people, {"job title": "poet"})
     assert not len(alike.of(user)[0])

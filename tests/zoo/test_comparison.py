@@ -1,4 +1,4 @@
-"""Runs compared on the same users: which is better, and whether resampling can tell."""
+"""Runs are compared on the same users, and resampling tells which is better."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_runs_with_other_cold_items_are_refused_by_the_protocol_that_asks_about_
     data = datasets["features"]
     labels = (data.interactions["label"] > 3).astype(np.float32)
     rows = data.interactions.assign(label=labels)
-    # One item is no longer in the training part, though the interactions that were known stay the same.
+    # One item is no longer in the training part. The interactions that were known stay the same.
     item = rows.loc[rows["part"] == "train", "item"].iloc[0]
     is_moved = (rows["part"] == "train") & (rows["item"] == item)
     moved = rows.assign(part=rows["part"].where(~is_moved, "valid"))

@@ -55,7 +55,7 @@ def test_later_layers_win_and_leave_the_rest(presets):
     assert config.model == "mf"
 
 
-def test_without_a_preset_the_defaults_hold(presets):
+def test_the_defaults_hold_without_a_preset(presets):
     assert make_config("mf") == Config(model="mf")
 
 
@@ -272,7 +272,7 @@ def test_the_value_may_hold_equals_signs():
     assert parse_settings(["data.source=a=b.csv"]) == {"data": {"source": "a=b.csv"}}
 
 
-def test_no_value_means_null():
+def test_an_empty_value_means_null():
     assert parse_settings(["train.patience="]) == {"train": {"patience": None}}
 
 

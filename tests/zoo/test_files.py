@@ -38,7 +38,7 @@ def described(tmp_path):
 # Checksums
 
 
-def test_every_file_but_the_manifest_is_described_by_size_and_checksum(described):
+def test_every_file_except_the_manifest_is_described_by_size_and_checksum(described):
     assert described[1] == {
         "a.txt": {"size": 5, "sha256": hashlib.sha256(b"hello").hexdigest()},
         "data/b.bin": {"size": 3, "sha256": hashlib.sha256(b"\0\1\2").hexdigest()},
@@ -73,7 +73,7 @@ def test_a_missing_truncated_or_edited_file_is_named(described, change, message)
 
 
 def test_a_folder_without_its_manifest_is_not_what_it_should_be(tmp_path):
-    with pytest.raises(UserError, match=r"not a run, since it has no run\.json"):
+    with pytest.raises(UserError, match=r"not a run, because it has no run\.json"):
         read_json(tmp_path / "run.json", "run")
 
 

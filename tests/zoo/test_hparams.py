@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from zoo.config import make_config, parse_settings
 from zoo.errors import UserError
 from zoo.options import MISSING, check_value
 from zoo.registry import build, spec, specs
@@ -60,3 +63,20 @@ def too_large(name: str, number: int) -> dict[str, object]:
         elif isinstance(default, tuple) and default and all(type(one) is int for one in default):
             found[hparam] = [number]
     return found
+
+
+@pytest.mark.parametrize("setting", ["embedding_dim", "hidden", "train.epochs", "train.batch_size"])
+@pytest.mark.parametrize("number", [10**30, 2**63, 2**31])
+def test_a_number_beyond_all_measure_is_the_users_mistake(setting, number):
+    value = f"[{number}]" if setting == "hidden" else number
+    settings = parse_settings([f"{setting}={value}"])
+    with pytest.raises(UserError, match=f"^{number} is not at most 2147483647: .*{setting}.*Give at most 2147483647"):
+        spec("ncf").check_hparams(make_config("ncf", settings).hparams)
+
+
+def test_the_command_line_answers_a_number_beyond_all_measure_with_exit_code_2():
+    command = [sys.executable, "-m", "zoo", "train", "ncf", "--data", "synthetic", "--set", f"embedding_dim={10**30}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert f"{10**30} is not at most 2147483647: hparam 'embedding_dim' of 'ncf'." in " ".join(done.stderr.split())

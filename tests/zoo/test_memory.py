@@ -48,7 +48,7 @@ def machine(monkeypatch):
     ],
     ids=["no container", "no limit", "version 2", "version 1", "over the limit", "version 1 without a limit"],
 )
-def test_what_is_available_is_what_machine_and_container_leave(machine, limited, contents, available):
+def test_the_available_memory_is_what_machine_and_container_leave(machine, limited, contents, available):
     limited(*contents)
     assert available_memory() == available
 
@@ -57,7 +57,7 @@ def test_the_memory_of_this_machine_is_known():
     assert 0 < available_memory() <= psutil.virtual_memory().total
 
 
-def test_what_does_not_fit_is_refused_with_both_figures_and_how_to_mend_it(monkeypatch):
+def test_a_need_beyond_memory_is_refused_with_both_numbers_and_how_to_mend_it(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 1_500_000)
     check_memory("A table", 1_500_000, "Make it smaller.")
     with pytest.raises(UserError) as error:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
-from zoo.config import make_config, parse_settings
+from zoo.config import parse_settings
 from zoo.errors import UserError
 from zoo.options import LARGEST, MISSING, Option, check_options, options_of, read_annotation
 from zoo.registry import spec
@@ -151,7 +151,7 @@ def test_a_long_value_is_shortened(wrong):
 
 
 @given(VALUES)
-def test_no_value_gives_anything_but_a_user_error(value):
+def test_every_value_fits_or_gives_a_user_error(value):
     for annotation in ("int", "float", "bool", "str", "Sequence[int]", "Mapping[str, float] | None", "str | None"):
         try:
             fits(annotation, value)
@@ -371,23 +371,6 @@ def test_the_command_line_answers_a_wrong_value_with_exit_code_2():
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "'a' is not an integer: hparam 'hidden[0]' of 'ncf'." in done.stderr.replace("\n", " ")
-
-
-@pytest.mark.parametrize("setting", ["embedding_dim", "hidden", "train.epochs", "train.batch_size"])
-@pytest.mark.parametrize("number", [10**30, 2**63, 2**31])
-def test_a_number_beyond_all_measure_is_the_users_mistake(setting, number):
-    value = f"[{number}]" if setting == "hidden" else number
-    settings = parse_settings([f"{setting}={value}"])
-    with pytest.raises(UserError, match=f"^{number} is not at most 2147483647: .*{setting}.*Give at most 2147483647"):
-        spec("ncf").check_hparams(make_config("ncf", settings).hparams)
-
-
-def test_the_command_line_answers_a_number_beyond_all_measure_with_exit_code_2():
-    command = [sys.executable, "-m", "zoo", "train", "ncf", "--data", "synthetic", "--set", f"embedding_dim={10**30}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert f"{10**30} is not at most 2147483647: hparam 'embedding_dim' of 'ncf'." in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def learned():
     seen_items = {user: rng.permutation(10)[:4] + 10 * (user % 2) for user in range(80)}
     rows = [(user, item, step) for user, items in seen_items.items() for step, item in enumerate(items)]
     data = prepare(pd.DataFrame(rows, columns=["user", "item", "timestamp"]), users, split="leave-last-out")
-    # The validation part of so few says little of when to stop.
+    # The validation part is too small to say when to stop.
     settings = {"epochs": 60, "batch_size": 32, "learning_rate": 0.02, "patience": None}
     return zoo.train("elcorec", data, progress=False, train=settings, hparams={"embedding_dim": 8, "id_dropout": 0.3})
 
@@ -185,14 +185,14 @@ def test_ids_and_records_are_answered_in_the_order_asked(reader, ids_only):
         frame = run.recommend(asked, k=3)
         assert frame["user"].drop_duplicates().tolist() == ["u03", "record 1", "nobody", "zoe", "record 3", "u00"]
         for user, name in zip(asked, frame["user"].drop_duplicates(), strict=True):
-            alone = run.recommend([user], k=3)
+            separate = run.recommend([user], k=3)
             rows = frame[frame["user"] == name]
-            assert rows["item"].tolist() == alone["item"].tolist()
-            np.testing.assert_allclose(rows["score"], alone["score"], atol=1e-5)
+            assert rows["item"].tolist() == separate["item"].tolist()
+            np.testing.assert_allclose(rows["score"], separate["score"], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mf", "ncf", "popularity", "ease"])
-def test_where_the_architecture_reads_nothing_of_a_record_those_alike_stand_in(untrained, datasets, name):
+def test_users_alike_stand_in_where_the_architecture_reads_nothing_of_a_record(untrained, datasets, name):
     run = untrained(name, datasets["features"])
     [user] = read_records([{"age": 34, "group": "odd"}], run.dataset)
     scores = Neighbors(run.model, run.dataset, 5).scores(user)
@@ -202,7 +202,7 @@ def test_where_the_architecture_reads_nothing_of_a_record_those_alike_stand_in(u
     np.testing.assert_allclose(frame["score"], scores[2:][best], atol=1e-5)
 
 
-def test_a_history_is_read_where_only_that_is_read(untrained, datasets):
+def test_an_architecture_that_reads_only_histories_reads_that_of_a_record(untrained, datasets):
     run = untrained("lstm", datasets["features"])
     with_history = {"age": 34, "history": [103, 107]}
     found = items_of(run.recommend([with_history, {**with_history, "age": 70}, {"age": 34}], k=5))
@@ -332,7 +332,7 @@ def test_every_file_of_a_run_is_checked(saved, tmp_path):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"not a run, since it has no run\.json") as error:
+    with pytest.raises(UserError, match=r"not a run, because it has no run\.json") as error:
         zoo.load(tmp_path)
     assert str(tmp_path) in str(error.value)
 

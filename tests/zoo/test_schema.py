@@ -13,7 +13,7 @@ from zoo import schema as schema_module
 from zoo.errors import UserError
 from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN, Feature, Schema, Vocabulary, history_features
 
-# NumPy drops NULs at the end of a string, which has a test of its own below.
+# NumPy drops NULs at the end of a string. A test of its own is below.
 raw_texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
 raw_integers = st.integers(-(2**62), 2**62)
 
@@ -119,7 +119,7 @@ def test_an_input_is_the_same_tensor_each_time():
     assert history.dtype == "int32"
 
 
-def test_history_ratings_are_scaled_but_not_centred():
+def test_history_ratings_are_scaled_and_not_centred():
     ratings = history_features(10, 5, largest_rating=4.0)[1]
     assert (ratings.mean, ratings.std) == (0.0, 4.0)
 
@@ -248,7 +248,7 @@ def test_the_same_value_twice_is_refused(values):
         Vocabulary(values)
 
 
-def test_an_empty_text_is_refused_since_it_means_padding():
+def test_an_empty_text_is_refused_because_it_means_padding():
     with pytest.raises(UserError, match="empty string"):
         Vocabulary(["a", ""])
 

@@ -1,1 +1,1 @@
-"""Benchmarks: what is trained on what and how well it should do, each part run by itself and kept in a table."""
+"""Benchmarks: models with their data and targets, whose jobs are run one by one and kept in a table."""

@@ -35,7 +35,8 @@ class Entry(_Section):
     hparams: dict[str, object] = Field(default_factory=dict, description="Its hparams.")
     train: dict[str, object] = Field(default_factory=dict, description="Its section `train` of the config.")
     data: dict[str, object] = Field(
-        default_factory=dict, description="Settings of its data beside, or in place of, those of the benchmark."
+        default_factory=dict,
+        description="Settings of its data, in addition to those of the benchmark or in their place.",
     )
     seeds: tuple[Seed, ...] | None = Field(None, min_length=1, description="Seeds in place of the benchmark's.")
     pretrained: dict[str, Label] = Field(
@@ -65,7 +66,7 @@ class Benchmark(_Section):
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One model with one seed and one value of everything that varies: what one process trains and evaluates.
+    """One model with one seed and one value of every varied setting, which one process trains and evaluates.
 
     Args:
         label: The label of the model.
@@ -74,7 +75,7 @@ class Job:
         config: All settings except the weights to start from.
         digest: The SHA-256 of all settings, the preset's and those of pretrained models included.
         pretrained: Architecture to the job that its weights come from.
-        is_compared: Whether a margin is about its label, so that what it says of each interaction is kept.
+        is_compared: Whether a margin is about its label, so that its score of each interaction is kept.
     """
 
     label: str
@@ -92,7 +93,7 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """The name of its run's folder, another one as soon as a setting changes."""
+        """The name of its run's folder, which changes with every setting."""
         return f"{self.label}-seed{self.seed}-{self.digest[:12]}"
 
     def __str__(self) -> str:
@@ -144,7 +145,7 @@ def jobs(benchmark: Benchmark, only: Iterable[str] = (), quick: bool = False) ->
 
     Args:
         benchmark: The benchmark.
-        only: The labels to run, and with them what they take weights from; by default all.
+        only: The labels to run, by default all. The labels that they take weights from are run too.
         quick: Whether only the labels under `quick` are run, with the first seed and the first of what varies.
 
     Returns:

@@ -1,4 +1,4 @@
-"""By how much a model of a benchmark is better than another one on the same interactions, beside its target."""
+"""The gain of a model of a benchmark over another one on the same interactions, with its target."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def margins(benchmark: Benchmark, runs: Path, labels: Iterable[str]) -> list[Mar
     """The gains of models over those that the benchmark compares them with.
 
     Two runs of the same seed are compared on the interactions they were both asked about. The gain is the mean over
-    seeds, and all of it is resampled by the same users (the paired bootstrap; Efron and Tibshirani, 1993). So the
+    seeds. All runs are resampled by the same users (the paired bootstrap; Efron and Tibshirani, 1993). So the
     differences between users and between seeds cancel out, and the one between models is left.
 
     Args:

@@ -1,4 +1,4 @@
-"""The table of results: a row a metric of every job. It is read often, so without pandas."""
+"""The table of results, with a row a metric of every job. Pandas is not needed, because `zoo list` reads tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.files import cache_folder
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One metric of one job, all as text, so that a table that is read and written again stays as it was.
+    """One metric of one job. All values are texts, so that a table that is read and written again stays as it was.
 
     Args:
         benchmark: The benchmark.
@@ -134,7 +134,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def add_rows(path: Path, benchmark: str, new: Collection[Row]) -> list[Row]:
-    """Adds the rows of a job to a table, in place of those that it had; other processes may do the same meanwhile.
+    """Adds the rows of a job to a table, in place of its old ones. Other processes may do the same meanwhile.
 
     Args:
         path: The table.
@@ -160,7 +160,7 @@ def recorded_results() -> Path:
 
 
 def record_rows(path: Path, benchmark: str, new: Collection[Row], digests: Collection[str]) -> None:
-    """Merges the rows of one benchmark into a table; other processes may do the same meanwhile.
+    """Merges the rows of one benchmark into a table. Other processes may do the same meanwhile.
 
     Rows of jobs that are among the new ones are replaced, and those whose settings have changed since are dropped,
     because a mean must not be one of different settings.
@@ -214,7 +214,7 @@ def figures(rows: Iterable[Row]) -> list[Figure]:
 
 
 def best_figures(rows: Iterable[Row]) -> dict[str, list[Figure]]:
-    """The best that each architecture did in every benchmark, by the headline of the protocol.
+    """The best figure of each architecture in every benchmark, by the headline of the protocol.
 
     Args:
         rows: Recorded rows.

@@ -32,8 +32,8 @@ def run_jobs(
 ) -> tuple[list[Row], list[Job]]:
     """Runs the jobs whose rows are not in the table yet, or whose test interactions are wanted and gone.
 
-    A job that was interrupted goes on from its checkpoint. One that fails leaves the others as they are; what it
-    said is in `logs` of the folder.
+    A job that was interrupted goes on from its checkpoint. A job that fails leaves the others as they are, and its
+    output is in `logs` of the folder.
 
     Args:
         benchmark: The name for the table.
@@ -71,7 +71,7 @@ def run_jobs(
 
 
 def _pending(jobs: Sequence[Job], rows: Sequence[Row], out: Path) -> list[Job]:
-    """The jobs without rows, those whose weights one of these is to start from, and those that lack test rows."""
+    """The jobs that lack rows or test interactions, and those whose weights another pending job starts from."""
     done = {(row.key, row.digest) for row in rows}
     pending: list[Job] = []
     for job in reversed(jobs):
@@ -88,7 +88,7 @@ def _folder(job: Job, out: Path) -> Path:
 
 
 def _check_data(pending: Sequence[Job], jobs: Sequence[Job], data_root: Path | None) -> None:
-    """Loads the data of the first job of each source that is pending, and not the further data of other jobs."""
+    """Loads the data of every pending source, with the further data of the first job of each source."""
     from zoo.data import load_dataset
 
     firsts: dict[str, Job] = {}

@@ -1,4 +1,4 @@
-"""The figures of a benchmark beside their targets."""
+"""The figures of a benchmark with their targets."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class JobDescription(TypedDict):
 
 
 class JobResult(EvaluationJson):
-    """An evaluation with its costs, for a table of results."""
+    """An evaluation with its costs, as a table of results has it."""
 
     dataset: str
     train_seconds: float
@@ -43,7 +43,7 @@ class JobResult(EvaluationJson):
 def run_job(job: JobDescription) -> JobResult:
     """Trains a model, or resumes where it was interrupted, and evaluates it.
 
-    Its answers about single test interactions, if the protocol asks about such, are kept in the folder of the run.
+    If the protocol asks about single interactions, the scores of the test interactions are kept in the run's folder.
 
     Args:
         job: The job to run.
@@ -80,7 +80,7 @@ def run_job(job: JobDescription) -> JobResult:
 def peak_memory_mb() -> float:
     """The most memory that this process has held, in megabytes."""
     if sys.platform == "linux":
-        # Not ru_maxrss, which starts from what the process held that started this one.
+        # The value of ru_maxrss would be wrong, because it starts from the memory of the process that started this one.
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
     import resource

@@ -1,4 +1,4 @@
-"""What commands share: tables, JSON, errors, and a TensorFlow that does not chat."""
+"""Parts that commands share: tables, JSON, errors, and a TensorFlow that does not chat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -37,16 +37,14 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     from rich.markup import escape
     from rich.table import Table
 
-    listed = [[str(cell) for cell in row] for row in rows]
+    listed = [[*map(str, row)] for row in rows]
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
     for index, name in enumerate(columns):
-        numeric = bool(listed) and all(_is_number(row[index]) for row in listed)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(name, justify=_side([row[index] for row in listed]), overflow="fold")
     for row in listed:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*map(escape, row))
     # Into a pipe, nothing is folded to the width of a terminal that is not there.
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def quiet_tensorflow() -> None:
@@ -71,6 +69,10 @@ def quiet_tensorflow() -> None:
 def interval_cells(interval: IntervalJson) -> tuple[str, str]:
     """A metric and its interval as two cells of a table."""
     return f"{interval['mean']:.4f}", f"{interval['low']:.4f} to {interval['high']:.4f}"
+
+
+def _side(cells: Sequence[str]) -> Literal["left", "right"]:
+    return "right" if cells and all(map(_is_number, cells)) else "left"
 
 
 def _is_number(cell: str) -> bool:

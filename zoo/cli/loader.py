@@ -7,6 +7,7 @@ file that `ZOO_PLUGINS` names adds a function by the decorator `command`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import pkgutil
@@ -99,15 +100,19 @@ def _modules() -> dict[str, str]:
 
 
 def _modules_in(package: str) -> Iterator[str]:
-    try:
-        located = importlib.util.find_spec(package)
-    except ModuleNotFoundError:
-        located = None
-    if located is None or located.submodule_search_locations is None:
-        raise UserError(f"The entry point {package!r} of the group {GROUP!r} is no package. It must name a package.")
-    for module in pkgutil.iter_modules(located.submodule_search_locations):
+    for module in pkgutil.iter_modules(_folders_of(package)):
         if not module.name.startswith("_"):
             yield f"{package}.{module.name}"
+
+
+def _folders_of(package: str) -> list[str]:
+    """The folders of a package, found without importing it unless it lies in another one."""
+    located = None
+    with contextlib.suppress(ModuleNotFoundError):
+        located = importlib.util.find_spec(package)
+    if located is None or located.submodule_search_locations is None:
+        raise UserError(f"The entry point {package!r} of the group {GROUP!r} is no package. It must name a package.")
+    return located.submodule_search_locations
 
 
 def _function_of(module: str) -> Callable[..., None]:

@@ -1,7 +1,8 @@
-"""What commands on runs share."""
+"""Parts that commands on runs share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,12 +31,15 @@ def load_run(folder: Path) -> Run:
 def print_evaluation(evaluation: EvaluationJson, run: Run) -> None:
     """Prints the protocol, the metrics with their intervals, and what is known of the data."""
     print(f"Protocol {evaluation['protocol']}: {evaluation['about']}")
+    columns = ["metric", "value", "95% interval"]
+    if evaluation["without_context"]:
+        columns.append("without context")
+    rows = [*_metric_rows(evaluation), *((name, f"{value:.4f}", "", "") for name, value in run.dataset.facts.items())]
+    print_table("", columns, [row[: len(columns)] for row in rows])
+
+
+def _metric_rows(evaluation: EvaluationJson) -> Iterator[tuple[str, str, str, str]]:
     without = evaluation["without_context"]
-    rows = [
-        (name, *interval_cells(interval), interval_cells(without[name])[0] if without else "")
-        for name, interval in evaluation["metrics"].items()
-    ]
-    rows += [(name, f"{value:.4f}", "", "") for name, value in run.dataset.facts.items()]
-    columns = ["metric", "value", "95% interval", "without context"]
-    shown = len(columns) if without else len(columns) - 1
-    print_table("", columns[:shown], [row[:shown] for row in rows])
+    for name, interval in evaluation["metrics"].items():
+        value, ends = interval_cells(interval)
+        yield name, value, ends, interval_cells(without[name])[0] if without else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import json
 from collections.abc import Iterator
 from typing import Literal, get_args, get_origin
@@ -12,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from zoo.config import Config
+from zoo.errors import unknown_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,26 @@ def all_settings() -> dict[str, Setting]:
     20
     """
     return {one.name: one for one in _settings_of(Config, "")}
+
+
+def find_settings(pattern: str) -> list[Setting]:
+    """The settings that a section, a name or a shell-style pattern means.
+
+    Raises:
+        UserError: If there are none, with the near names.
+
+    Example:
+
+    >>> from zoo.cli.settings import find_settings
+    >>> [one.name for one in find_settings("split")]
+    ['split.name', 'split.options']
+    """
+    known = all_settings()
+    within = f"{pattern}."
+    found = [one for name, one in known.items() if fnmatch.fnmatch(name, pattern) or name.startswith(within)]
+    if not found:
+        raise unknown_name("setting", pattern, {*known, *Config.model_fields})
+    return found
 
 
 def yaml_text(value: object) -> str:

@@ -1,6 +1,6 @@
 """Users and items that training never saw, known by their features.
 
-Raw values are encoded by what was fitted in training. Where an architecture reads nothing of what is known of a new
+Raw values are encoded by what was fitted in training. If an architecture reads nothing of what is known of a new
 user, the users most like them stand in: `Neighbors`.
 """
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from zoo.data.dataset import Dataset, neutral
-from zoo.data.features import Column
+from zoo.data.features import Column, plain_name, values_of_list
 from zoo.data.readers import Table
 from zoo.data.text import encode_texts
 from zoo.schema import PADDING, UNKNOWN, Feature, Role, Vocabulary
@@ -24,7 +23,7 @@ def encode_column(table: Table, column: str, feature: Feature, dataset: Dataset)
         dataset: What was fitted: vocabularies and text encoders.
 
     Returns:
-        `[rows, *feature.shape]` of the feature's dtype. What is missing or was never seen in training is unknown.
+        `[rows, *feature.shape]` of the feature's dtype. A value that is missing or new is unknown.
 
     Raises:
         UserError: If a value of a numeric feature is no number, with its place, or the text encoder needs a package
@@ -32,8 +31,12 @@ def encode_column(table: Table, column: str, feature: Feature, dataset: Dataset)
 
     Example:
 
-    >>> encode_column(Table(pd.DataFrame({"age": [34, None]}), "users"), "age", dataset.schema["age"], dataset)
-    array([-0.72,  0.  ], dtype=float32)
+    >>> import pandas as pd
+    >>> from zoo.data import load_dataset
+    >>> data = load_dataset("synthetic", num_users=50, num_items=40, num_interactions=500)
+    >>> ages = Table(pd.DataFrame({"age": [34, None]}), "users")
+    >>> encode_column(ages, "age", data.schema["age"], data).shape
+    (2,)
     """
     fitted = _FittedColumn(table, column, feature.role, {"kind": feature.kind})
     if feature.kind == "numeric":
@@ -52,7 +55,7 @@ def feature_names(column: str, role: Role) -> tuple[str, str, str]:
     >>> feature_names("zip code", "user")
     ('zip code', 'zip_code', 'user_zip_code')
     """
-    plain = re.sub(r"[^0-9A-Za-z]+", "_", column).strip("_")
+    plain = plain_name(column)
     return column, plain, f"{role}_{plain}"
 
 
@@ -75,8 +78,7 @@ class _FittedColumn(Column):
         codes, texts = self._distinct
         rows = np.repeat(neutral(feature)[None], len(texts) + 1, axis=0)
         for row, text in enumerate(texts):
-            values = dict.fromkeys(filter(None, map(str.strip, text.split(feature.separator))))
-            indices = indices_of(vocabulary, values)[: feature.length]
+            indices = indices_of(vocabulary, values_of_list(text, feature.separator))[: feature.length]
             rows[row, : len(indices)] = indices
         return rows[codes]
 

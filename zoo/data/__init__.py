@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zoo.data.dataset import Dataset
@@ -20,8 +20,8 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # Imported on first use, for pandas takes most of a second.
+def __getattr__(name: str) -> object:
+    # Imported on first use, because pandas takes most of a second.
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

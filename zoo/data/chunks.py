@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from zoo.data.readers import Table, missing_file
+from zoo.data.readers import Table, missing_file, repeated
 from zoo.errors import UserError
 
+if TYPE_CHECKING:
+    import pyarrow
+    import tensorflow as tf
+
 SUFFIXES = (".parquet", ".tfrecord")
+_KINDS = " or ".join(SUFFIXES)
 
 # Rows in memory at a time.
 CHUNK_ROWS = 2**19
@@ -34,24 +39,27 @@ def list_files(source: str | Path) -> list[Path]:
         UserError: If there is no such file, or a folder holds none of them or both kinds.
     """
     path = Path(source)
-    kinds = " or ".join(SUFFIXES)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.is_file())
-        found = {suffix: [file for file in files if file.suffix.lower() == suffix] for suffix in SUFFIXES}
-        suffixes = [suffix for suffix in SUFFIXES if found[suffix]]
-        if not suffixes:
-            raise UserError(f"{path}: has no {kinds} files. Name the folder that they are in.")
-        if len(suffixes) > 1:
-            raise UserError(f"{path}: has both {' and '.join(suffixes)} files. Keep one kind in a folder.")
-        return found[suffixes[0]]
+        return _files_in(path)
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(
-            f"{path}: cannot be streamed. Expected a {kinds} file or a folder of them; "
+            f"{path}: cannot be streamed. Expected a {_KINDS} file or a folder of them; "
             "leave data.stream out to read it into memory."
         )
     if not path.exists():
         raise missing_file(path)
     return [path]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The files of a folder, which are all of one kind."""
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    suffixes = sorted({file.suffix.lower() for file in files})
+    if not suffixes:
+        raise UserError(f"{folder}: has no {_KINDS} files. Name the folder that they are in.")
+    if len(suffixes) > 1:
+        raise UserError(f"{folder}: has both {' and '.join(suffixes)} files. Keep one kind in a folder.")
+    return files
 
 
 def column_names(path: Path) -> list[str]:
@@ -67,9 +75,9 @@ def column_names(path: Path) -> list[str]:
         UserError: If the file cannot be read.
     """
     names = _parquet_columns(path) if _is_parquet(path) else list(_feature_kinds(path))
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = repeated(names)
     if twice:
-        raise UserError(f"{path}: has the column {twice[0]!r} more than once.")
+        raise UserError(f"{path}: has the column {twice[0]!r} more than once. Rename or drop one.")
     return names
 
 
@@ -104,7 +112,7 @@ def _parquet_columns(path: Path) -> list[str]:
         schema = pyarrow.parquet.read_schema(path)
     except Exception as error:  # what a damaged file raises depends on where the damage is
         raise _unreadable(path, error) from error
-    # What pandas calls an index without a name is no column of the user's.
+    # An index of pandas without a name is no column of the user's.
     return [name for name in schema.names if not name.startswith("__index_level_")]
 
 
@@ -114,24 +122,31 @@ def _parquet_frames(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            for name in columns:
-                kind = file.schema_arrow.field(name).type
-                if pyarrow.types.is_nested(kind):
-                    raise UserError(f"{path}: column {name!r} has values of type {kind}. Expected single values.")
+            _check_single(path, file.schema_arrow, columns)
             for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
-                # Without the metadata of pandas, which may make an index of a column.
+                # The metadata of pandas are left out, because they may make an index of a column.
                 yield pyarrow.table({name: _decoded(batch.column(name)) for name in columns}).to_pandas()
     except (pyarrow.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
 
 
-def _decoded(values: Any) -> Any:
+def _check_single(path: Path, schema: pyarrow.Schema, columns: list[str]) -> None:
+    """Raises a `UserError` if a column has lists or records as values."""
+    import pyarrow
+
+    for name in columns:
+        kind = schema.field(name).type
+        if pyarrow.types.is_nested(kind):
+            raise UserError(f"{path}: column {name!r} has values of type {kind}. Expected single values.")
+
+
+def _decoded(values: pyarrow.Array) -> pyarrow.Array:
     """Categories as what they stand for."""
     return values.dictionary_decode() if hasattr(values, "dictionary_decode") else values
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: not readable as Parquet ({error}). It may be cut short.")
+    return UserError(f"{path}: not readable as Parquet ({error}). It may be cut short, so write it anew.")
 
 
 def _feature_kinds(path: Path) -> dict[str, str]:
@@ -145,32 +160,41 @@ def _feature_kinds(path: Path) -> dict[str, str]:
 def _record_frames(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
     import tensorflow as tf
 
-    kinds = _feature_kinds(path)
-    types = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.int64}
-    features = {name: tf.io.RaggedFeature(types[kinds[name]]) for name in columns}
-    chunks = tf.data.TFRecordDataset(str(path)).batch(CHUNK_ROWS)
-    chunks = chunks.map(lambda records: tf.io.parse_example(records, features)).prefetch(1)
+    found = _feature_kinds(path)
+    kinds = {name: found[name] for name in columns}
     done = 0
     try:
-        for chunk in chunks:
+        for chunk in _parsed_chunks(path, kinds):
             values = {name: _single_values(path, name, done, chunk[name]) for name in columns}
             yield pd.DataFrame(values)
             done += len(next(iter(values.values())))
     except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # TensorFlow's message may quote a record
-        raise _bad_record(path, done, {name: kinds[name] for name in columns}) from None
+        raise _bad_record(path, done, kinds) from None
     except tf.errors.DataLossError as error:
         raise _bad_record(path, done, {}) from error
 
 
-def _single_values(path: Path, name: str, done: int, values: Any) -> Any:
+def _parsed_chunks(path: Path, kinds: dict[str, str]) -> tf.data.Dataset:
+    """The records of a file in chunks, each a ragged tensor by feature."""
+    import tensorflow as tf
+
+    types = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.int64}
+    features = {name: tf.io.RaggedFeature(types[kind]) for name, kind in kinds.items()}
+    chunks = tf.data.TFRecordDataset(str(path)).batch(CHUNK_ROWS)
+    return chunks.map(lambda records: tf.io.parse_example(records, features)).prefetch(1)
+
+
+def _single_values(path: Path, name: str, done: int, values: tf.RaggedTensor) -> np.ndarray | list[str]:
     lengths = values.row_lengths().numpy()
     if (lengths != 1).any():
         at = int(np.argmax(lengths != 1))
         received = f"{lengths[at]} values" if lengths[at] else "nothing"
         raise UserError(f"{path}, row {done + at + 1}, column {name!r}: expected one value. Received: {received}.")
     flat = values.flat_values.numpy()
-    if flat.dtype != object:
-        return flat
+    return flat if flat.dtype != object else _decoded_texts(path, name, done, flat)
+
+
+def _decoded_texts(path: Path, name: str, done: int, flat: np.ndarray) -> list[str]:
     try:
         return [value.decode() for value in flat]
     except UnicodeDecodeError:
@@ -190,7 +214,7 @@ def _records(path: Path, skip: int = 0, limit: int = -1) -> Iterator[tuple[int, 
     except tf.errors.DataLossError as error:
         raise UserError(f"{path}: is damaged after row {number}, or no TFRecord file. Write it anew.") from error
     except tf.errors.OpError as error:
-        raise UserError(f"{path}: cannot be read ({error.message}).") from error
+        raise UserError(f"{path}: cannot be read ({error.message}). Write it anew.") from error
 
 
 def _bad_record(path: Path, done: int, kinds: dict[str, str]) -> UserError:
@@ -204,17 +228,17 @@ def _bad_record(path: Path, done: int, kinds: dict[str, str]) -> UserError:
     raise AssertionError(f"{path}: every record is right")
 
 
-def _parsed(path: Path, number: int, record: bytes) -> Any:
+def _parsed(path: Path, number: int, record: bytes) -> tf.train.Example:
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
     try:
         return tf.train.Example.FromString(record)
     except DecodeError:
-        raise UserError(f"{path}, row {number}: is no tf.train.Example.") from None
+        raise UserError(f"{path}, row {number}: is no tf.train.Example. Write it anew.") from None
 
 
-def _kinds(example: Any) -> dict[str, str]:
-    """What each feature of an example that has one holds."""
+def _kinds(example: tf.train.Example) -> dict[str, str]:
+    """The kind of list that each feature of an example holds, for features that hold one."""
     kinds = {name: feature.WhichOneof("kind") for name, feature in example.features.feature.items()}
     return {name: kind for name, kind in kinds.items() if kind}

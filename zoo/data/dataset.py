@@ -6,23 +6,26 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from zoo.arrays import load_arrays, save_arrays
 from zoo.data.sequences import Sequences
-from zoo.schema import Feature, Schema, Vocabulary
+from zoo.schema import FIRST_KNOWN, ROLES, Feature, Schema, Vocabulary
 
 Part = Literal["train", "valid", "test", "query"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test", "query")
+
+# The arguments of a dataset by name.
+Fields: TypeAlias = dict[str, Any]
 
 # The file that makes a folder that of a dataset whose training interactions were streamed.
 STREAM = "stream.npz"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class Dataset:
     """Interactions ready for training, with everything needed to answer in raw ids.
 
@@ -53,10 +56,22 @@ class Dataset:
     users: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     items: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     titles: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, object))
-    encoders: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    encoders: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
     facts: dict[str, float] = dataclasses.field(default_factory=dict)
     candidates: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        counts = self.interactions["part"].value_counts()
+        by_part = ", ".join(f"{counts[part]} {part}" for part in PARTS if part in counts)
+        return (
+            f"{type(self).__name__}({self.name!r}: {self.num_users - FIRST_KNOWN} users, "
+            f"{self.num_items - FIRST_KNOWN} items; interactions: {by_part}; features: {self._names_by_role()})"
+        )
+
+    def _names_by_role(self) -> str:
+        names = {role: [feature.name for feature in self.schema.role(role)] for role in ROLES}
+        return ", ".join(f"{role} ({', '.join(some)})" for role, some in names.items() if some)
 
     @property
     def is_ordered(self) -> bool:
@@ -109,7 +124,7 @@ class Dataset:
         return self.interactions[self.interactions["part"].isin(parts)]
 
     def seen(self, user: object) -> np.ndarray:
-        """What a user has seen.
+        """The items that a user has seen.
 
         Args:
             user: The raw id of the user.
@@ -220,15 +235,12 @@ class Dataset:
         context: Callable[[Feature], np.ndarray],
     ) -> dict[str, np.ndarray]:
         """The wanted tensors of users, whose histories are looked up only where they are wanted."""
-        wanted = [self.schema[name] for name in names]
+        wanted = Schema(self.schema[name] for name in names)
         query = {"user": users}
-        if any(feature.role == "history" for feature in wanted):
+        if wanted.role("history"):
             query |= history()
-        for feature in wanted:
-            if feature.role == "user" and feature.name != "user":
-                query[feature.name] = self.users[feature.name][users]
-            elif feature.role == "context":
-                query[feature.name] = context(feature)
+        query |= {feature.name: self.users[feature.name][users] for feature in wanted.side_features("user")}
+        query |= {feature.name: context(feature) for feature in wanted.role("context")}
         return {name: query[name] for name in names}
 
     @property
@@ -237,7 +249,7 @@ class Dataset:
 
     @property
     def _places(self) -> np.ndarray:
-        """Where each interaction stands among the sequences of all parts."""
+        """The place of each interaction among the sequences of all parts."""
         if "_place" not in self.__dict__:
             order = np.argsort(self.interactions["user"].to_numpy(), kind="stable")
             places = np.empty(len(order), np.int64)
@@ -266,7 +278,7 @@ class Dataset:
     def save(self, folder: Path) -> None:
         """Writes the dataset as Parquet, NumPy and JSON files into an existing folder."""
         self.interactions.to_parquet(folder / "interactions.parquet", index=False)
-        tables: dict[str, dict[str, Any]] = {
+        tables: dict[str, dict[str, np.ndarray]] = {
             "users": self.users,
             "items": self.items,
             "titles": {"titles": self.titles.astype(str)},
@@ -297,7 +309,7 @@ class Dataset:
         (folder / "dataset.json").write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
-    def fields_of(cls, folder: Path) -> dict[str, Any]:
+    def fields_of(cls, folder: Path) -> Fields:
         """The arguments of the dataset that `save` wrote into a folder."""
         candidates = folder / "candidates.npz"
         return {
@@ -310,10 +322,10 @@ class Dataset:
         }
 
     @staticmethod
-    def fitted_of(folder: Path) -> dict[str, Any]:
+    def fitted_of(folder: Path) -> Fields:
         """The arguments that `save_preprocessing` wrote into a folder."""
         described = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        encoders: dict[str, dict[str, Any]] = described["encoders"]
+        encoders: dict[str, dict[str, object]] = described["encoders"]
         for key, array in load_arrays(folder / "encoders.npz").items():
             feature, _, name = key.partition("/")
             encoders[feature][name] = array
@@ -339,10 +351,15 @@ def neutral(feature: Feature) -> np.ndarray:
 
 
 def _split_arrays(
-    encoders: dict[str, dict[str, Any]],
-) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
-    arrays, values = {}, {}
+    encoders: dict[str, dict[str, object]],
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, object]]]:
+    """The fitted arrays by feature and key, and all other fitted values by feature."""
+    arrays: dict[str, np.ndarray] = {}
+    values: dict[str, dict[str, object]] = {feature: {} for feature in encoders}
     for feature, fitted in encoders.items():
-        values[feature] = {key: value for key, value in fitted.items() if not isinstance(value, np.ndarray)}
-        arrays.update({f"{feature}/{key}": value for key, value in fitted.items() if isinstance(value, np.ndarray)})
+        for key, value in fitted.items():
+            if isinstance(value, np.ndarray):
+                arrays[f"{feature}/{key}"] = value
+            else:
+                values[feature][key] = value
     return arrays, values

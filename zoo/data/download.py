@@ -44,17 +44,16 @@ class Archive:
             UserError: If the folder lacks a file, or the download fails.
         """
         given, source = (data_root, "data_root") if data_root else (os.environ.get(ROOT_VARIABLE), ROOT_VARIABLE)
-        if given:
-            root = Path(given)
-            folder = root / self.name if (root / self.name).is_dir() else root
-            missing = [file for file in files if not (folder / file).is_file()]
-            if missing:
-                lacks = f"{self.name}: {folder} ({source}) lacks {', '.join(missing)}."
-                raise UserError(f"{lacks} {self._how_to_get(files)}")
+        if not given:
+            folder = cache_folder() / self.name
+            if _missing(files, folder):
+                self.download(files, folder)
             return folder
-        folder = cache_folder() / self.name
-        if not all((folder / file).is_file() for file in files):
-            self.download(files, folder)
+        folder = Path(given) / self.name if (Path(given) / self.name).is_dir() else Path(given)
+        missing = _missing(files, folder)
+        if missing:
+            lacks = f"{self.name}: {folder} ({source}) lacks {', '.join(missing)}."
+            raise UserError(f"{lacks} {self._how_to_get(files)}")
         return folder
 
     def download(self, files: tuple[str, ...], folder: Path) -> None:
@@ -94,7 +93,7 @@ class Archive:
         with zipfile.ZipFile(archive) as opened:
             for file in files:
                 if f"{self.name}/{file}" not in opened.namelist():
-                    raise UserError(f"{self.name}: the archive lacks {self.name}/{file}.")
+                    raise UserError(f"{self.name}: the archive lacks {self.name}/{file}. {self._how_to_get(files)}")
                 with opened.open(f"{self.name}/{file}") as packed, (folder / file).open("wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked)
 
@@ -104,6 +103,10 @@ class Archive:
             f"data_root or in the environment variable {ROOT_VARIABLE}. The licence is at {self.licence} (research "
             "use, no redistribution)."
         )
+
+
+def _missing(files: tuple[str, ...], folder: Path) -> list[str]:
+    return [file for file in files if not (folder / file).is_file()]
 
 
 class _Bar:

@@ -1,4 +1,4 @@
-"""What the columns of interactions beside ids, labels and times are: features of requests, of items or of users."""
+"""Columns of interactions beside ids, labels and times: features of requests, of items or of users."""
 
 from __future__ import annotations
 
@@ -70,47 +70,72 @@ def columns_of_events(
 ) -> EventColumns:
     """Tells what each column of interactions is a feature of.
 
-    What is known when a request arrives is a feature of requests: what is declared so, and what has the name of a
-    time, device, place or session. A column with one value an item is a feature of items, one with one value a user
-    is a feature of users. All others are left out, because a model would be told what only the answer tells.
+    A column that is known when a request arrives is a feature of requests: one that is declared so, or has the name
+    of a time, device, place or session. A column with one value an item is a feature of items, and one with one value
+    a user is a feature of users. All others are left out, because a model would be told what only the answer tells.
 
     Args:
         events: The interactions.
-        options: What the user said of features, as `check_options` gives it.
+        options: What the user said of features, as `read_options` gives it.
         taken: By role, the columns that the tables of users and items have.
         notes: Gets what was decided, in plain words.
 
     Returns:
         The `EventColumns`.
     """
-    found, left_out = EventColumns(events), []
+    sorting = _Sorting(EventColumns(events), options, taken, notes)
     for name in events.table.frame.columns:
-        said = options.get(f"context_{name}", options.get(name, {}))
-        if name in CANONICAL or said.get("kind") == "ignore":
-            continue
+        if name not in CANONICAL:
+            sorting.sort(name)
+    sorting.note_left_out()
+    return sorting.found
+
+
+@dataclasses.dataclass
+class _Sorting:
+    """Columns on their way into `EventColumns`, see `columns_of_events`."""
+
+    found: EventColumns
+    options: Mapping[str, Mapping[str, object]]
+    taken: Mapping[Role, Collection[str]]
+    notes: list[str]
+    left_out: list[str] = dataclasses.field(default_factory=list)
+
+    def sort(self, name: str) -> None:
+        """Puts a column where it belongs."""
+        said = self.options.get(f"context_{name}", self.options.get(name, {}))
+        if said.get("kind") == "ignore":
+            return
         if said.get("at_request"):
-            found.request.append(name)
-            found.declared.add(name)
-        elif not said and "label" in events.table.frame and name.lower() in ALIASES["label"]:
-            notes.append(f"The column {name!r} was left out: it looks like a second label.")
-        elif role := _attribute_of(events, name):
-            if name in taken.get(role, ()):
-                notes.append(f"The column {name!r} of the interactions was not used: the {role}s table has it too.")
-            else:
-                found.attributes[role].append(name)
-                notes.append(
-                    f"The column {name!r} of the interactions has one value for each {role}: a {role} feature."
-                )
+            self.found.request.append(name)
+            self.found.declared.add(name)
+        elif not said and self._is_second_label(name):
+            self.notes.append(f"The column {name!r} was left out because it looks like a second label.")
+        elif role := _attribute_of(self.found.events, name):
+            self._add_attribute(role, name)
         elif said.get("at_request", is_known_at_request(name)):
-            found.request.append(name)
+            self.found.request.append(name)
         else:
-            left_out.append(name)
-    if left_out:
-        notes.append(
-            f"Columns of the interactions that were left out, because a server may not know them when a request "
-            f"arrives: {', '.join(map(repr, left_out))}. Declare those that it knows: {declaration(left_out[0])}."
-        )
-    return found
+            self.left_out.append(name)
+
+    def note_left_out(self) -> None:
+        """Notes the columns that are features of nothing, and how to declare them."""
+        if self.left_out:
+            self.notes.append(
+                "Columns of the interactions that were left out, because a server may not know them when a request "
+                f"arrives: {', '.join(map(repr, self.left_out))}. "
+                f"Declare those that it knows: {declaration(self.left_out[0])}."
+            )
+
+    def _is_second_label(self, name: str) -> bool:
+        return "label" in self.found.events.table.frame and name.lower() in ALIASES["label"]
+
+    def _add_attribute(self, role: Role, name: str) -> None:
+        if name in self.taken.get(role, ()):
+            self.notes.append(f"The column {name!r} of the interactions was not used: the {role}s table has it too.")
+            return
+        self.found.attributes[role].append(name)
+        self.notes.append(f"The column {name!r} of the interactions has one value for each {role}: a {role} feature.")
 
 
 def declaration(name: str) -> str:
@@ -119,7 +144,7 @@ def declaration(name: str) -> str:
 
 
 def _attribute_of(events: Events, name: str) -> Role | None:
-    """What a column has one value for each of: `"item"`, `"user"` or nothing."""
+    """The role that a column has one value for each of: `"item"`, `"user"` or none."""
     codes, texts = distinct(events.table.frame[name])
     if len(texts) < 2:
         return None

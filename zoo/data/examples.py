@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from zoo.data.dataset import Dataset, Part, neutral
 from zoo.data.streamed import FIELDS, ROW, StreamedDataset
 from zoo.schema import SECONDS_A_DAY
+
+# Some examples: their numbers, or the events themselves by name.
+Numbers: TypeAlias = "np.ndarray | tf.Tensor"
+Batch = TypeVar("Batch")
 
 
 class Events(NamedTuple):
@@ -30,7 +35,7 @@ class Events(NamedTuple):
     query: dict[str, tf.Tensor]
 
 
-class TrainingEvents:
+class TrainingEvents(Generic[Batch]):
     """Training interactions, each an example of its own.
 
     A subclass sets these attributes and defines `epoch` and `at`:
@@ -38,8 +43,8 @@ class TrainingEvents:
         num_examples: The number of examples.
         num_items: Rows of the item table.
         item_counts: `[num_item_rows]` examples of every item.
-        users, items: int32; what users have met, as far as that is in memory, by user.
-        first: `[num_user_rows + 1]` int32; what user index `u` met is `first[u]:first[u + 1]`.
+        users, items: int32; what users have seen, as far as that is in memory, by user.
+        first: `[num_user_rows + 1]` int32; what user index `u` has seen is `first[u]:first[u + 1]`.
         signature: What `epoch` yields, as `tf.TensorSpec`s.
     """
 
@@ -49,9 +54,9 @@ class TrainingEvents:
     users: tf.Tensor
     items: tf.Tensor
     first: tf.Tensor
-    signature: ClassVar[Any]
+    signature: ClassVar[tf.TensorSpec | dict[str, tf.TensorSpec]]
 
-    def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
+    def epoch(self, seed: list[int], number: int) -> Iterator[Batch]:
         """All examples once, in a random order.
 
         Args:
@@ -63,7 +68,7 @@ class TrainingEvents:
         """
         raise NotImplementedError
 
-    def at(self, examples: Any, completes: bool = False) -> Events:
+    def at(self, examples: Batch, completes: bool = False) -> Events:
         """The events of a batch with their queries.
 
         Args:
@@ -77,7 +82,7 @@ class TrainingEvents:
         raise NotImplementedError
 
 
-class Examples(TrainingEvents):
+class Examples(TrainingEvents[Numbers]):
     """The training events of every user, oldest first, and the query that stood before any of them.
 
     Args:
@@ -99,20 +104,15 @@ class Examples(TrainingEvents):
         self.users = tf.constant(rows["user"].to_numpy(), tf.int32)
         self.items = tf.constant(rows["item"].to_numpy(), tf.int32)
         self.labels = tf.constant(rows["label"].to_numpy(), tf.float32)
-        is_example = (rows["part"] == "train").to_numpy()
-        if positives:
-            is_example = is_example & (rows["label"].to_numpy() > 0)
+        is_example = ((rows["part"] == "train") & (rows["label"] > 0 if positives else True)).to_numpy()
         self.examples = tf.constant(np.flatnonzero(is_example), tf.int32)
         self.num_examples = int(is_example.sum())
         counts = np.bincount(rows["user"].to_numpy(), minlength=dataset.num_users)
         # The events of user index u are first[u]:first[u + 1].
         self.first = tf.constant(np.concatenate([[0], np.cumsum(counts)]), tf.int32)
-        features = [dataset.schema[name] for name in query_names]
         self._query_names = query_names
         self._tables = _user_tables(dataset, query_names)
-        self._context = {
-            f.name: tf.constant(np.stack([*rows[f.name], neutral(f)]), f.dtype) for f in features if f.role == "context"
-        }
+        self._context = _context_of_events(dataset, query_names, rows)
         if "history" in dataset.schema:
             self._length = dataset.schema["history"].length
             self._ratings = tf.constant(dataset.event_ratings(rows), tf.float32)
@@ -122,18 +122,18 @@ class Examples(TrainingEvents):
 
     @cached_property
     def item_counts(self) -> np.ndarray:  # type: ignore[override]
-        """See `TrainingEvents`. Not made unless asked for, as a large catalogue is counted for nothing else."""
+        """See `TrainingEvents`. It is made only when asked for, because it takes long for a large catalogue."""
         return np.bincount(tf.gather(self.items, self.examples), minlength=self.num_items)
 
     def __len__(self) -> int:
         """The number of training events."""
         return self.users.shape[0]
 
-    def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
+    def epoch(self, seed: list[int], number: int) -> Iterator[Numbers]:
         """The numbers of all examples; see `TrainingEvents.epoch`."""
         return in_random_order(self.num_examples, seed, number)
 
-    def at(self, examples: tf.Tensor, completes: bool = False) -> Events:
+    def at(self, examples: Numbers, completes: bool = False) -> Events:
         """The events with the given example numbers, `[n]`; see `TrainingEvents.at`."""
         events = tf.gather(self.examples, examples)
         users = tf.gather(self.users, events)
@@ -158,12 +158,18 @@ class Examples(TrainingEvents):
         at = tf.where(events < tf.gather(self.first, users + 1), events, len(self))
         if {"history", "history_rating", "history_age"} & set(self._query_names):
             positions = self._other_positions(events, users) if completes else self._positions_before(events)
-            query["history"], query["history_rating"] = self._events_at(positions, users)
-            if "history_age" in self._query_names:
-                query["history_age"] = self._ages(positions, users, at)
-        query.update({name: tf.gather(table, users) for name, table in self._tables.items()})
-        query.update({name: tf.gather(values, at) for name, values in self._context.items()})
+            query |= self._history(positions, users, at)
+        query |= {name: tf.gather(table, users) for name, table in self._tables.items()}
+        query |= {name: tf.gather(values, at) for name, values in self._context.items()}
         return {name: query[name] for name in self._query_names}
+
+    def _history(self, positions: tf.Tensor, users: tf.Tensor, at: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The history features of events at positions, as they stood at other events."""
+        items, ratings = self._events_at(positions, users)
+        history = {"history": items, "history_rating": ratings}
+        if "history_age" in self._query_names:
+            history["history_age"] = self._ages(positions, users, at)
+        return history
 
     def before(self, events: tf.Tensor, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The items and scaled ratings of the events before the given ones, `[batch, length]`, padded in front."""
@@ -173,7 +179,7 @@ class Examples(TrainingEvents):
         return events[:, None] - self._length + tf.range(self._length)
 
     def _other_positions(self, events: tf.Tensor, users: tf.Tensor) -> tf.Tensor:
-        """Of each user's last events but the given one."""
+        """The positions of each user's last events, except the given one."""
         positions = tf.gather(self.first, users + 1)[:, None] - self._length + tf.range(self._length)
         # Leaving the event out moves all before it up by one place.
         return positions - tf.cast(positions <= events[:, None], tf.int32)
@@ -194,11 +200,11 @@ class Examples(TrainingEvents):
         return positions >= tf.gather(self.first, users)[:, None]
 
 
-class StreamedExamples(TrainingEvents):
+class StreamedExamples(TrainingEvents[dict[str, tf.Tensor]]):
     """Training events that are in files: a batch brings its own along.
 
-    None are in memory, so for all that is known here no user has met anything: negatives are drawn from the
-    whole catalogue, and are what their user met as rarely as the catalogue is large.
+    None are in memory, so for all that is known here no user has seen anything: negatives are drawn from the
+    whole catalogue, and are what their user has seen as rarely as the catalogue is large.
 
     Args:
         dataset: The prepared data.
@@ -209,7 +215,9 @@ class StreamedExamples(TrainingEvents):
         UserError: If the training interactions are not there any more.
     """
 
-    signature: ClassVar[Any] = {name: tf.TensorSpec([None], tf.as_dtype(ROW[name])) for name in FIELDS}
+    signature: ClassVar[dict[str, tf.TensorSpec]] = {
+        name: tf.TensorSpec([None], tf.as_dtype(ROW[name])) for name in FIELDS
+    }
 
     def __init__(self, dataset: StreamedDataset, query_names: list[str], positives: bool = False) -> None:
         dataset.shards.check()
@@ -221,7 +229,7 @@ class StreamedExamples(TrainingEvents):
         self._shards, self._positives, self._query_names = dataset.shards, positives, query_names
         self._tables = _user_tables(dataset, query_names)
 
-    def epoch(self, seed: list[int], number: int) -> Iterator[Any]:
+    def epoch(self, seed: list[int], number: int) -> Iterator[dict[str, tf.Tensor]]:
         """Tensors `"user"`, `"item"` and `"label"` of all events, read while others are trained on."""
 
         def events() -> Iterator[dict[str, np.ndarray]]:
@@ -267,6 +275,14 @@ def in_random_order(num_examples: int, seed: list[int], number: int) -> Iterator
     order = np.random.default_rng(seed).permutation(num_examples).astype(np.int32)
     for start in range(0, num_examples, number):
         yield order[start : start + number]
+
+
+def _context_of_events(dataset: Dataset, query_names: list[str], rows: pd.DataFrame) -> dict[str, tf.Tensor]:
+    """The context features that a query has, by name: one row an event, and one that says nothing behind them."""
+    features = [dataset.schema[name] for name in query_names]
+    return {
+        f.name: tf.constant(np.stack([*rows[f.name], neutral(f)]), f.dtype) for f in features if f.role == "context"
+    }
 
 
 def _user_tables(dataset: Dataset, query_names: list[str]) -> dict[str, tf.Tensor]:

@@ -4,29 +4,47 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Annotated, TypeAlias, TypedDict, cast
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from zoo.data.dataset import neutral
 from zoo.data.readers import Table, are_integers, distinct
 from zoo.data.text import text_encoder
+from zoo.data.text.encoder import Fitted
 from zoo.errors import UserError, unknown_name
+from zoo.options import Option, check_options
 from zoo.schema import FIRST_KNOWN, UNKNOWN, Feature, Role, Vocabulary
 
-# What a user says of a feature: its kind, options of the kind, and whether it is known when a request arrives.
-Options: TypeAlias = Mapping[str, Any]
 
-# What may be said of a feature, by the kind it has.
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "categorical": ("separator", "length"),
-    "numeric": (),
-    "text": ("encoder", "dim"),
-    "ignore": (),
+class Options(TypedDict, total=False):
+    """Options of a feature: its kind, those of the kind, and whether it is known when a request arrives."""
+
+    kind: str
+    separator: str | None
+    length: int
+    encoder: str
+    dim: int
+    at_request: bool
+
+
+AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
+
+# The options of a feature, by the kind it has.
+OPTIONS: dict[str, dict[str, Option]] = {
+    "categorical": {"separator": Option(str | None, None), "length": Option(AtLeastOne, None)},
+    "numeric": {},
+    "text": {"encoder": Option(str, "tfidf"), "dim": Option(AtLeastOne, None)},
+    "ignore": {},
 }
+
+# The options of a feature of every kind.
+_OF_ANY: dict[str, Option] = {"kind": Option(str, None), "at_request": Option(bool, False)}
+_OF_ALL_KINDS: dict[str, Option] = {name: option for options in OPTIONS.values() for name, option in options.items()}
 
 SEPARATOR = "|"
 MAX_VALUES = 16
@@ -57,7 +75,7 @@ class Encoded:
     feature: Feature
     values: np.ndarray
     vocabulary: Vocabulary | None = None
-    fitted: dict[str, Any] | None = None
+    fitted: Fitted | None = None
     note: str = ""
 
 
@@ -75,17 +93,20 @@ class Column:
     table: Table
     name: str
     role: Role
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    options: Options = dataclasses.field(default_factory=Options)
 
     def __post_init__(self) -> None:
-        for option in self.options:
-            if option != "kind" and option not in OPTIONS[self.kind]:
-                raise UserError(
-                    f"Feature {self.name!r} is {self.kind} and takes no {option!r}. "
-                    f"It takes: {', '.join(OPTIONS[self.kind]) or 'no options'}."
-                )
+        taken = OPTIONS[self.kind]
+        for name in self.options.keys() - taken.keys() - _OF_ANY.keys():
+            raise UserError(
+                f"Feature {self.name!r} is {self.kind} and takes no {name!r}. "
+                f"It takes: {', '.join(taken) or 'no options'}."
+            )
         if "length" in self.options and not self._separator:
-            raise UserError(f"Feature {self.name!r} has a length but no separator: its values are no lists.")
+            raise UserError(
+                f"Feature {self.name!r} has a length but no separator, so its values are no lists. "
+                "Give a separator, or leave the length out."
+            )
 
     @cached_property
     def _distinct(self) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +128,7 @@ class Column:
 
     @property
     def kind(self) -> str:
-        """What the user said, else what the values look like; `"ignore"` for what no model can use."""
+        """The kind that the user said, else the one that the values look like; `"ignore"` if no model can use them."""
         return self._kind_and_reason[0]
 
     @property
@@ -117,30 +138,43 @@ class Column:
 
     @cached_property
     def _kind_and_reason(self) -> tuple[str, str]:
+        said = self._said_kind
+        return (said, "") if said else self._likely_kind_and_reason()
+
+    @property
+    def _said_kind(self) -> str | None:
+        """The kind that the user said, or that the options are of."""
         if "kind" in self.options:
-            return self.options["kind"], ""
-        for kind, options in OPTIONS.items():
-            if self.options.keys() & set(options):
-                return kind, ""
-        _, texts = self._distinct
-        rows = self._counts.sum()
+            return self.options["kind"]
+        return next((kind for kind, options in OPTIONS.items() if self.options.keys() & options.keys()), None)
+
+    def _likely_kind_and_reason(self) -> tuple[str, str]:
+        """The kind that the values look like, and why the column is ignored if it is."""
+        rows, number = int(self._counts.sum()), len(self._distinct[1])
         if not rows:
             return "ignore", "has no values"
-        values, is_number = self._numbers
-        # Codes such as 00501 would lose their zeros as numbers.
-        is_code = any(re.match(r"-?0\d", text) for text in texts)
-        if is_number.all() and not np.isnan(values).all() and not is_code:
-            values = values[~np.isnan(values)]
-            is_numeric = len(values) > FEW_NUMBERS or bool((values % 1 != 0).any())
-            return ("numeric" if is_numeric else "categorical"), ""
+        if self._looks_numeric:
+            return ("numeric" if self._is_measured else "categorical"), ""
         if self._separator:
             return "categorical", ""
-        words = self._share(lambda text: len(text.split()))
-        if words > 3 and len(texts) > 0.5 * rows:
+        if self._share(_number_of_words) > 3 and number > 0.5 * rows:
             return "text", ""
-        if len(texts) > MAX_CATEGORIES or (rows > 50 and len(texts) > 0.9 * rows):
-            return "ignore", f"has {len(texts)} distinct values in {rows} rows"
+        if _are_too_many(number, rows):
+            return "ignore", f"has {number} distinct values in {rows} rows"
         return "categorical", ""
+
+    @property
+    def _looks_numeric(self) -> bool:
+        """Whether all values are numbers. Codes such as 00501 are not, because they would lose their zeros."""
+        values, is_number = self._numbers
+        is_code = any(re.match(r"-?0\d", text) for text in self._distinct[1])
+        return bool(is_number.all() and not np.isnan(values).all() and not is_code)
+
+    @property
+    def _is_measured(self) -> bool:
+        """Whether numbers are many or broken, as those of a measurement are and those of a category are not."""
+        values = self._numbers[0][~np.isnan(self._numbers[0])]
+        return len(values) > FEW_NUMBERS or bool((values % 1 != 0).any())
 
     def _share(self, measure: Callable[[str], float]) -> float:
         """The mean of a measure of the texts over the rows that have one."""
@@ -176,7 +210,9 @@ class Column:
         if is_bad.any():
             at = int(np.argmax(is_bad))
             place = self.table.where(self.table.frame.index[at], self.name)
-            raise UserError(f"{place}: expected a number, for the feature is numeric. Received: {texts[codes[at]]!r}.")
+            raise UserError(
+                f"{place}: expected a number, because the feature is numeric. Received: {texts[codes[at]]!r}."
+            )
         return np.append(values, np.nan)[codes]
 
     def _encode_numeric(self, name: str) -> Encoded:
@@ -205,20 +241,46 @@ class Column:
 
     def _encode_lists(self, name: str) -> Encoded:
         codes, texts = self._distinct
-        lists = [list(dict.fromkeys(filter(None, map(str.strip, t.split(self._separator))))) for t in texts]
+        lists = [values_of_list(text, self._separator) for text in texts]
         sizes = np.array([len(values) for values in lists], dtype=np.int64)
         length = self.options.get("length") or min(MAX_VALUES, max(1, int(sizes.max(initial=0))))
         flat, values = pd.factorize(np.array([value for values in lists for value in values], dtype=object))
         vocabulary, indices = vocabulary_of(values)
         feature = Feature(name, self.role, "categorical", vocabulary.size, length, self._separator)
-        rows = np.repeat(neutral(feature)[None], len(texts) + 1, axis=0)
-        row = np.repeat(np.arange(len(texts)), sizes)
-        place = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        fits = place < length
-        rows[row[fits], place[fits]] = indices[flat][fits]
+        rows = _padded_lists(feature, sizes, indices[flat])
         cut = int(self._counts[sizes > length].sum())
         note = f"The {self.role} column {self.name!r} was cut to {length} values in {cut} rows." if cut else ""
         return Encoded(feature, rows[codes], vocabulary, note=note)
+
+
+def values_of_list(text: str, separator: str | None) -> list[str]:
+    """The distinct values that a text lists, without blanks around them."""
+    return list(dict.fromkeys(filter(None, map(str.strip, text.split(separator)))))
+
+
+def _padded_lists(feature: Feature, sizes: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """One row for every list, cut or padded to the length of the feature, and a neutral one behind them.
+
+    Args:
+        feature: The feature.
+        sizes: `[lists]` the number of values of each list.
+        indices: The indices of all values, list by list.
+    """
+    rows = np.repeat(neutral(feature)[None], len(sizes) + 1, axis=0)
+    row = np.repeat(np.arange(len(sizes)), sizes)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    fits = place < rows.shape[1]
+    rows[row[fits], place[fits]] = indices[fits]
+    return rows
+
+
+def _are_too_many(number: int, rows: int) -> bool:
+    """Whether distinct values are too many to be categories, because nearly every row has its own."""
+    return number > MAX_CATEGORIES or (rows > 50 and number > 0.9 * rows)
+
+
+def _number_of_words(text: str) -> int:
+    return len(text.split())
 
 
 def vocabulary_of(texts: Iterable[str]) -> tuple[Vocabulary, np.ndarray]:
@@ -231,47 +293,41 @@ def vocabulary_of(texts: Iterable[str]) -> tuple[Vocabulary, np.ndarray]:
         The `Vocabulary`, and the index of each text in it.
     """
     texts = list(texts)
-    values: list[Any] = [int(text) for text in texts] if are_integers(texts) else texts
+    values: Sequence[int] | Sequence[str] = [int(text) for text in texts] if are_integers(texts) else texts
     order = sorted(range(len(values)), key=values.__getitem__)
     indices = np.empty(len(values), np.int32)
     indices[order] = np.arange(FIRST_KNOWN, len(values) + FIRST_KNOWN)
     return Vocabulary([values[i] for i in order]), indices
 
 
-def check_options(features: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
-    """What the user said of features, checked: kinds and option names.
+def read_options(features: Mapping[str, object] | None) -> dict[str, Options]:
+    """The options that a user gave to features, checked: kinds, names of options, and their values.
 
     Args:
         features: By column, a kind or a mapping with `kind`, `separator`, `length`, `encoder`, `dim`, `at_request`.
 
     Returns:
-        A mapping for every column.
+        The `Options` of every column.
 
     Raises:
-        UserError: If a kind or an option is unknown.
+        UserError: If a kind or an option is unknown, or a value is of another type.
+
+    Example:
+
+    >>> read_options({"genres": {"separator": "|"}, "plot": "text"})
+    {'genres': {'separator': '|'}, 'plot': {'kind': 'text'}}
     """
-    known = ["kind", "at_request", *(option for options in OPTIONS.values() for option in options)]
-    checked: dict[str, dict[str, Any]] = {}
     if not isinstance(features or {}, Mapping):
         raise UserError(f"Expected features as a mapping, column to kind or options. Received: {features!r}.")
-    for column, said in (features or {}).items():
-        options = dict(said) if isinstance(said, Mapping) else {"kind": said}
-        for option in options:
-            if option not in known:
-                raise unknown_name(f"option of feature {column!r}", str(option), known)
-        if "kind" in options and str(options["kind"]) not in OPTIONS:
-            raise unknown_name(f"kind of feature {column!r}", str(options["kind"]), OPTIONS)
-        for option in ("separator", "encoder"):
-            if not isinstance(options.get(option) or "", str):
-                raise UserError(f"Feature {column!r}: expected {option} as text. Received: {options[option]!r}.")
-        if not isinstance(options.get("at_request", False), bool):
-            received = f"Received: {options['at_request']!r}."
-            raise UserError(f"Feature {column!r}: expected at_request as true or false. {received}")
-        for option in ("length", "dim"):
-            if option in options and (not isinstance(options[option], int) or options[option] < 1):
-                raise UserError(f"Feature {column!r}: expected {option} of at least 1. Received: {options[option]!r}.")
-        checked[column] = options
-    return checked
+    return {column: _options_of_column(column, said) for column, said in (features or {}).items()}
+
+
+def _options_of_column(column: str, said: object) -> Options:
+    options: dict[str, object] = dict(said) if isinstance(said, Mapping) else {"kind": said}
+    if "kind" in options and str(options["kind"]) not in OPTIONS:
+        raise unknown_name(f"kind of feature {column!r}", str(options["kind"]), OPTIONS)
+    check_options(options, {**_OF_ANY, **_OF_ALL_KINDS}, of=f"feature {column!r}")
+    return cast("Options", options)
 
 
 def name_columns(columns: Iterable[Column]) -> list[str]:
@@ -281,19 +337,34 @@ def name_columns(columns: Iterable[Column]) -> list[str]:
         columns: The columns to be features.
 
     Returns:
-        One name a column: its own, made of letters, digits and underscores, with the role in
-        front where two columns would share it or it already means something else.
+        One name a column: its own, made of letters, digits and underscores. The role stands in front where two
+        columns would share a name, or where it already means something else.
+
+    Raises:
+        UserError: If two columns of one role would have the same name.
     """
     columns = list(columns)
-    plain = [
-        re.sub(r"[^0-9A-Za-z]+", "_", column.name).strip("_") or str(number) for number, column in enumerate(columns)
-    ]
+    plain = [plain_name(column.name) or str(number) for number, column in enumerate(columns)]
     names = [
-        f"{column.role}_{name}" if plain.count(name) > 1 or name in RESERVED or not name[:1].isalpha() else name
+        f"{column.role}_{name}" if plain.count(name) > 1 or not _is_free(name) else name
         for column, name in zip(columns, plain, strict=True)
     ]
+    _check_unique(columns, names)
+    return names
+
+
+def plain_name(column: str) -> str:
+    """The name of a column made of letters, digits and underscores."""
+    return re.sub(r"[^0-9A-Za-z]+", "_", column).strip("_")
+
+
+def _is_free(name: str) -> bool:
+    """Whether a model input can have a name."""
+    return name not in RESERVED and name[:1].isalpha()
+
+
+def _check_unique(columns: Sequence[Column], names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         shared = [column.name for column, name in zip(columns, names, strict=True) if name == twice[0]]
         raise UserError(f"The columns {', '.join(map(repr, shared))} would all be called {twice[0]!r}. Rename one.")
-    return names

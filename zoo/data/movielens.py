@@ -1,4 +1,4 @@
-"""What the files of MovieLens have in common."""
+"""The reading that all files of MovieLens have in common."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pairs_of(users: Iterable[object], items: Iterable[object]) -> pd.Series:
 
 
 def split_as_given(
-    ratings: Table, train: pd.Series | None, test: pd.Series, source: str, options: Mapping[str, Any]
+    ratings: Table, train: pd.Series | None, test: pd.Series, source: str, options: Mapping[str, object]
 ) -> Table:
     """The ratings with a `split` column, the ones to test on last, where they follow others of the same time.
 
@@ -39,25 +39,36 @@ def split_as_given(
         source: The file that says so.
         options: What the dataset was asked for.
     """
-    asked = options.get("split")
-    if asked is not None and not split_and_options(asked, True)[0].keeps_parts:
-        raise UserError(f"The split is given by {source}. Received another one: split={asked!r}.")
+    _check_split(options.get("split"), source)
     pairs = pairs_of(ratings.frame["user"], ratings.frame["item"])
     is_test = pairs.isin(test)
     others = pairs[~is_test]
     if is_test.sum() != len(test) or not (train is None or set(train) == set(others)):
-        raise UserError(f"{ratings.name}: its ratings are not those of {source}. Are both the original files?")
+        raise UserError(f"{ratings.name}: its ratings are not those of {source}. Put the original files there.")
     order = np.argsort(is_test.to_numpy(), kind="stable")
     frame = ratings.frame.assign(split=np.where(is_test, "test", "train")).iloc[order]
     return dataclasses.replace(ratings, frame=frame)
 
 
-def prepare_movies(ratings: Source, users: Source | None, items: Source, options: dict[str, Any]) -> Dataset:
-    """Prepares with what is known of MovieLens columns; what the user says of a column wins."""
-    known: dict[str, Any] = {"year": "numeric", "genres": {"kind": "categorical", "separator": "|"}}
+def _check_split(asked: object, source: str) -> None:
+    """Raises a `UserError` if a split is asked for that does not keep the parts that the data gives."""
+    if asked is not None and not split_and_options(asked, True)[0].keeps_parts:
+        raise UserError(f"The split is given by {source}. Received another one: split={asked!r}. Leave it out.")
+
+
+def prepare_movies(
+    ratings: Source,
+    users: Source | None,
+    items: Source,
+    options: dict[str, Any],
+    of_columns: Mapping[str, object] | None = None,
+) -> Dataset:
+    """Prepares with what is known of MovieLens columns, and of further ones; what the user says of a column wins."""
+    known: dict[str, object] = {"year": "numeric", "genres": {"kind": "categorical", "separator": "|"}}
     if users is not None:
         known |= {"occupation": "categorical", "zip": "ignore"}
-    return prepare(ratings, users, items, **{**options, "features": {**known, **(options.get("features") or {})}})
+    features = {**known, **(of_columns or {}), **(options.get("features") or {})}
+    return prepare(ratings, users, items, **{**options, "features": features})
 
 
 def read_plain(path: Path, delimiter: str, columns: list[str]) -> Table:
@@ -77,5 +88,5 @@ def read_plain(path: Path, delimiter: str, columns: list[str]) -> Table:
             quoting=3,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: {str(error).strip()}.") from error
+        raise UserError(f"{path}: {str(error).strip()}. Put the original file there.") from error
     return Table(frame.set_axis(np.arange(1, len(frame) + 1), axis=0), str(path))

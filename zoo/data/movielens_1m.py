@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -24,15 +23,14 @@ def ratings_1m(folder: Path) -> Table:
     return read_plain(folder / "ratings.dat", "::", ["user", "item", "rating", "timestamp"])
 
 
-def prepare_1m(folder: Path, ratings: Table, options: dict[str, Any]) -> Dataset:
+def prepare_1m(folder: Path, ratings: Table, options: dict[str, object]) -> Dataset:
     """Prepares ratings with what is known of the users and movies."""
     users = read_plain(folder / "users.dat", "::", ["user", "gender", "age", "occupation", "zip"])
     items = read_plain(folder / "movies.dat", "::", ["item", "title", "genres"])
     year = items.frame["title"].str.extract(r"\((\d{4})\)\s*$")[0].fillna("")
     items = Table(_with_abstracts(items.frame.assign(year=year), folder), items.name)
     known = {"age": "categorical", **({"abstract": "text"} if "abstract" in items.frame else {})}
-    options["features"] = {**known, **(options.get("features") or {})}
-    return prepare_movies(ratings, users, items, options)
+    return prepare_movies(ratings, users, items, options, known)
 
 
 def _with_abstracts(movies: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -44,6 +42,6 @@ def _with_abstracts(movies: pd.DataFrame, folder: Path) -> pd.DataFrame:
         if file.is_file():
             abstracts = read_json(file, "folder of abstracts")
             if not isinstance(abstracts, dict):
-                raise UserError(f"{file}: expected a mapping of movie ids to abstracts.")
+                raise UserError(f"{file}: expected a mapping of movie ids to abstracts. Put the original file there.")
             return movies.assign(abstract=[abstracts.get(str(item), "") for item in movies["item"]])
     return movies

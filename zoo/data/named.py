@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -13,10 +12,13 @@ from zoo.config import read_yaml
 from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.data.preparation import prepare
-from zoo.data.readers import SUFFIXES, Source, Table
+from zoo.data.readers import SUFFIXES, Source, Table, missing_file
 from zoo.data.stream_preparation import prepare_stream
 from zoo.errors import UserError, unknown_name
 from zoo.options import check_options, options_of
+
+# Options of a dataset, by the names that `prepare` or the dataset has for them.
+Settings: TypeAlias = dict[str, Any]
 
 YAML_SUFFIXES = (".yaml", ".yml")
 _TABLES = ("interactions", "users", "items")
@@ -70,82 +72,92 @@ def load_dataset(
         return prepare(source, **options)
     if str(source) in DATASETS:
         return _load_named(DATASETS[str(source)], data_root, options)
-    path = Path(source)
+    return _load_file(Path(source), scratch, options)
+
+
+def _load_named(dataset: NamedDataset, data_root: str | Path | None, options: dict[str, object]) -> Dataset:
+    own = options_of(dataset.load)
+    of_prepare = [name for name in options_of(prepare) if name not in _TABLES]
+    of_dataset = {name: option for name, option in own.items() if name != "data_root"}
+    _check_keys(options, [*of_dataset, *of_prepare], "option")
+    own_options = {name: value for name, value in options.items() if name in of_dataset}
+    check_options(own_options, of_dataset, of=f"dataset {dataset.name!r}")
+    return dataset.load(**options, **({"data_root": data_root} if "data_root" in own else {}))
+
+
+def _load_file(path: Path, scratch: Path | None, options: Settings) -> Dataset:
     if path.is_dir():
         raise UserError(
             f"{path}: is a folder. Give an interactions file or a YAML file in it; a folder of Parquet or TFRecord "
             "files can be streamed (data.stream=true)."
         )
-    if path.suffix.lower() in YAML_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix in YAML_SUFFIXES:
         return _from_yaml(path, scratch, options)
-    if path.exists() or path.suffix.lower() in SUFFIXES:
+    if path.exists() or suffix in SUFFIXES:
         _check_keys(options, _options_of(prepare), "option")
         return prepare(path, **{"name": path.stem, **options})
+    raise _no_such_dataset(path)
+
+
+def _no_such_dataset(path: Path) -> UserError:
     if path.suffix.lower() == ".tfrecord":
-        raise UserError(f"{path}: TFRecord files are streamed. Say so by data.stream=true (stream=True).")
-    raise UserError(
-        f"{unknown_name('dataset', str(source), DATASETS)} Named datasets: {', '.join(list_datasets())}. "
+        return UserError(f"{path}: TFRecord files are streamed. Say so by data.stream=true (stream=True).")
+    return UserError(
+        f"{unknown_name('dataset', str(path), DATASETS)} Named datasets: {', '.join(list_datasets())}. "
         f"The path of an interactions file ({', '.join(SUFFIXES)}) or of a YAML file works as well."
     )
 
 
-def _load_named(dataset: NamedDataset, data_root: str | Path | None, options: dict[str, Any]) -> Dataset:
-    own = options_of(dataset.load)
-    of_prepare = {name: option for name, option in options_of(prepare).items() if name not in _TABLES}
-    of_dataset = {name: option for name, option in own.items() if name != "data_root"}
-    _check_keys(options, [*of_dataset, *of_prepare], "option")
-    check_options(
-        {name: value for name, value in options.items() if name in of_dataset},
-        of_dataset,
-        of=f"dataset {dataset.name!r}",
-    )
-    return dataset.load(**options, **({"data_root": data_root} if "data_root" in own else {}))
-
-
-def _options_of(function: Callable[..., Any]) -> list[str]:
-    """What may be said by keyword, less what are parameters of `load_dataset`."""
+def _options_of(function: Callable[..., Dataset]) -> list[str]:
+    """The options of a function, except parameters of `load_dataset`."""
     others = ("interactions", "data_root", "scratch")
-    parameters = inspect.signature(function).parameters.values()
-    return [one.name for one in parameters if one.kind != one.VAR_KEYWORD and one.name not in others]
+    return [name for name in options_of(function) if name not in others]
 
 
-def _check_keys(keys: Mapping[str, Any], known: list[str], what: str) -> None:
+def _check_keys(keys: Iterable[str], known: list[str], what: str) -> None:
     for key in keys:
         if key not in known:
             raise unknown_name(what, str(key), known)
 
 
-def _stream(source: Source, scratch: Path | None, options: dict[str, Any]) -> Dataset:
-    if isinstance(source, (pd.DataFrame, Table)) or str(source) in DATASETS:
-        what = "a frame" if isinstance(source, (pd.DataFrame, Table)) else f"the dataset {str(source)!r}"
+def _stream(source: Source, scratch: Path | None, options: Settings) -> Dataset:
+    is_frame = isinstance(source, (pd.DataFrame, Table))
+    if is_frame or str(source) in DATASETS:
+        what = "a frame" if is_frame else f"the dataset {str(source)!r}"
         raise UserError(f"Only files can be streamed. {what.capitalize()} is in memory anyway: leave data.stream out.")
-    path = Path(source)
+    path = Path(str(source))
     if path.suffix.lower() in YAML_SUFFIXES:
         return _from_yaml(path, scratch, {**options, "stream": True})
     _check_stream_options(options)
     return prepare_stream(path, **{"name": path.stem, **options}, scratch=scratch)
 
 
-def _check_stream_options(options: Mapping[str, Any]) -> None:
+def _check_stream_options(options: Iterable[str]) -> None:
+    options = list(options)
     if "max_history" in options:
         raise UserError("max_history has no effect on a stream, which has no histories. Leave it out.")
     _check_keys(options, _options_of(prepare_stream), "option")
 
 
-def _from_yaml(path: Path, scratch: Path | None, options: dict[str, Any]) -> Dataset:
-    if not path.exists():
-        raise UserError(f"{path}: no such file.")
-    said = read_yaml(path)
-    if "interactions" not in said:
-        raise UserError(f"{path}: needs the key 'interactions', the path of a table.")
+def _from_yaml(path: Path, scratch: Path | None, options: Settings) -> Dataset:
     known = ["interactions", "stream", *_options_of(prepare)]
-    _check_keys(said, known, f"key in {path}:")
+    said = _read_settings(path, known)
     _check_keys(options, known, "option")
-    for table in _TABLES:
-        if said.get(table) is not None:
-            said[table] = path.parent / str(said[table])
     settings = {"name": path.stem, **said, **options}
     if settings.pop("stream", False):
-        _check_stream_options({key: value for key, value in settings.items() if key != "interactions"})
+        _check_stream_options(key for key in settings if key != "interactions")
         return prepare_stream(**settings, scratch=scratch)
     return prepare(**settings)
+
+
+def _read_settings(path: Path, known: list[str]) -> Settings:
+    """The settings in a YAML file, with its tables as paths."""
+    if not path.exists():
+        raise missing_file(path)
+    said = read_yaml(path)
+    if "interactions" not in said:
+        raise UserError(f"{path}: needs the key 'interactions', the path of a table. Add it.")
+    _check_keys(said, known, f"key in {path}:")
+    tables = {table: path.parent / str(said[table]) for table in _TABLES if said.get(table) is not None}
+    return {**said, **tables}

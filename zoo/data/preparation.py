@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.event_columns import CANONICAL, Events
-from zoo.data.features import Encoded, check_options, vocabulary_of
+from zoo.data.features import Encoded, read_options, vocabulary_of
 from zoo.data.readers import (
     Source,
     Table,
@@ -36,11 +37,11 @@ def prepare(
     *,
     name: str = "data",
     columns: Mapping[str, str] | None = None,
-    features: Mapping[str, Any] | None = None,
+    features: Mapping[str, object] | None = None,
     max_history: int | None = 200,
     duplicates: Literal["last", "first", "keep"] = "last",
     label_threshold: float | None = None,
-    split: str | Mapping[str, Any] | None = None,
+    split: str | Mapping[str, object] | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Prepares interactions, and what is known of users and items, for training.
@@ -82,11 +83,8 @@ def prepare(
     ['a', 'b']
     """
     check_arguments(columns, label_threshold, seed)
-    if max_history is not None and (not isinstance(max_history, int) or max_history < 1):
-        raise UserError(f"Expected max_history of at least 1. Received: {max_history!r}.")
-    if duplicates not in DUPLICATES:
-        raise unknown_name("policy for duplicates", str(duplicates), DUPLICATES)
-    options = check_options(features)
+    _check_choices(max_history, duplicates)
+    options = read_options(features)
     events = read_table(interactions, name="interactions")
     tables = read_side_tables(users, items, columns or {}, events.name, events.frame.columns)
     events = with_event_names(events, columns or {})
@@ -114,7 +112,7 @@ def prepare(
     )
 
 
-def check_arguments(columns: Any, label_threshold: Any, seed: Any) -> None:
+def check_arguments(columns: object, label_threshold: object, seed: object) -> None:
     """Raises a `UserError` for arguments of a wrong type: they may come from a YAML file."""
     if not isinstance(columns or {}, Mapping):
         raise UserError(f"Expected columns as a mapping, name in the file to name here. Received: {columns!r}.")
@@ -122,6 +120,13 @@ def check_arguments(columns: Any, label_threshold: Any, seed: Any) -> None:
         raise UserError(f"Expected label_threshold as a number. Received: {label_threshold!r}.")
     if not isinstance(seed, int) or seed < 0:
         raise UserError(f"Expected seed as an integer of at least 0. Received: {seed!r}.")
+
+
+def _check_choices(max_history: object, duplicates: object) -> None:
+    if max_history is not None and (not isinstance(max_history, int) or max_history < 1):
+        raise UserError(f"Expected max_history of at least 1. Received: {max_history!r}.")
+    if duplicates not in DUPLICATES:
+        raise unknown_name("policy for duplicates", str(duplicates), DUPLICATES)
 
 
 def read_side_tables(
@@ -142,20 +147,20 @@ def read_side_tables(
     Raises:
         UserError: If a table cannot be read, lacks its ids, or a column to rename is nowhere.
     """
-    tables: dict[Role, Table] = {}
-    if users is not None:
-        tables["user"] = read_table(users, name="users")
-    if items is not None:
-        tables["item"] = read_table(items, name="items")
-    known = dict.fromkeys([*event_columns, *(name for table in tables.values() for name in table.frame.columns)])
-    for column in columns:
-        if column not in known:
-            raise missing_column(events, column, known)
-    for role, table in tables.items():
-        canonical = (role, "title") if role == "item" else (role,)
-        tables[role] = table.renamed(columns).with_known_names(*canonical, others={"id": role})
-        tables[role].require(role)
-    return tables
+    sources: dict[Role, Source | None] = {"user": users, "item": items}
+    tables = {role: read_table(one, name=f"{role}s") for role, one in sources.items() if one is not None}
+    known = dict.fromkeys([*event_columns, *itertools.chain(*(table.frame.columns for table in tables.values()))])
+    for unknown in (column for column in columns if column not in known):
+        raise missing_column(events, unknown, known)
+    return {role: _side_table(table, role, columns) for role, table in tables.items()}
+
+
+def _side_table(table: Table, role: Role, columns: Mapping[str, str]) -> Table:
+    """A table of users or items under its canonical names; a `UserError` if it lacks its ids."""
+    canonical = (role, "title") if role == "item" else (role,)
+    named = table.renamed(columns).with_known_names(*canonical, others={"id": role})
+    named.require(role)
+    return named
 
 
 def with_event_names(events: Table, columns: Mapping[str, str]) -> Table:
@@ -168,7 +173,7 @@ def with_event_names(events: Table, columns: Mapping[str, str]) -> Table:
 def _interactions(events: Table, label_threshold: float | None) -> tuple[pd.DataFrame, dict[str, Vocabulary]]:
     """The canonical columns with the `row` of the table that each is from, and the vocabularies of ids."""
     vocabularies: dict[str, Vocabulary] = {}
-    values: dict[str, Any] = {}
+    values: dict[str, np.ndarray] = {}
     for role in ("user", "item"):
         codes, texts = ids(events, role)
         vocabularies[role], indices = vocabulary_of(texts)
@@ -194,7 +199,10 @@ def labels_of(events: Table, label_threshold: float | None) -> np.ndarray:
         rating = numbers(events, "label", "rating")
         return (rating if label_threshold is None else rating > label_threshold).astype(np.float32)
     if label_threshold is not None:
-        raise UserError(f"label_threshold={label_threshold} needs a rating column, which {events.name} lacks.")
+        raise UserError(
+            f"label_threshold={label_threshold} needs a rating column, which {events.name} lacks. "
+            "Add the column, or leave label_threshold out."
+        )
     return np.ones(len(events.frame), np.float32)
 
 
@@ -209,7 +217,7 @@ def given_parts(events: Table) -> np.ndarray:
     return parts.to_numpy(object)
 
 
-def _split(frame: pd.DataFrame, asked: str | Mapping[str, Any] | None, seed: int, notes: list[str]) -> pd.DataFrame:
+def _split(frame: pd.DataFrame, asked: str | Mapping[str, object] | None, seed: int, notes: list[str]) -> pd.DataFrame:
     chosen, options = split_and_options(asked, "split" in frame.columns)
     if "seed" in chosen.options:
         options = {"seed": seed, **options}
@@ -222,24 +230,34 @@ def _split(frame: pd.DataFrame, asked: str | Mapping[str, Any] | None, seed: int
 
 def _in_order(frame: pd.DataFrame, duplicates: Literal["last", "first", "keep"], notes: list[str]) -> pd.DataFrame:
     if "timestamp" in frame.columns:
-        latest_so_far = frame.groupby("user", sort=False)["timestamp"].cummax()
-        late = int((frame["timestamp"] < latest_so_far).sum())
-        if late:
-            notes.append(
-                f"{late} of {len(frame)} interactions stood after a later one of the same user; "
-                "all were sorted by time."
-            )
-        frame = frame.sort_values("timestamp", kind="stable")
+        frame = _sorted_by_time(frame, notes)
+    return _without_repeats(frame, duplicates, notes).reset_index(drop=True)
+
+
+def _sorted_by_time(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    latest_so_far = frame.groupby("user", sort=False)["timestamp"].cummax()
+    late = int((frame["timestamp"] < latest_so_far).sum())
+    if late:
+        notes.append(
+            f"{late} of {len(frame)} interactions stood after a later one of the same user; all were sorted by time."
+        )
+    return frame.sort_values("timestamp", kind="stable")
+
+
+def _without_repeats(
+    frame: pd.DataFrame, duplicates: Literal["last", "first", "keep"], notes: list[str]
+) -> pd.DataFrame:
+    """Interactions without those that repeat a user and item, unless all are to be kept."""
     repeated = frame.duplicated(["user", "item"], keep=False if duplicates == "keep" else duplicates)
-    if repeated.any():
-        count = int(repeated.sum())
-        if duplicates == "keep":
-            notes.append(f"{count} interactions share their user and item; all were kept (duplicates='keep').")
-        else:
-            what = f"the {duplicates} was kept and these were dropped (duplicates={duplicates!r})"
-            notes.append(f"{count} interactions repeat a user and item; {what}.")
-            frame = frame[~repeated]
-    return frame.reset_index(drop=True)
+    count = int(repeated.sum())
+    if not count:
+        return frame
+    if duplicates == "keep":
+        notes.append(f"{count} interactions share their user and item; all were kept (duplicates='keep').")
+        return frame
+    what = f"the {duplicates} was kept and these were dropped (duplicates={duplicates!r})"
+    notes.append(f"{count} interactions repeat a user and item; {what}.")
+    return frame[~repeated]
 
 
 def _schema(
@@ -249,24 +267,30 @@ def _schema(
     max_history: int | None,
     label_threshold: float | None,
 ) -> Schema:
-    num_items, longest = vocabularies["item"].size, int(np.bincount(frame["user"]).max())
-    largest = float(frame["rating" if "rating" in frame else "label"].abs().max()) or 1.0
-    history = history_features(
-        num_items,
-        min(max_history or longest, longest),
-        largest,
-        None if label_threshold is None else float(label_threshold),
-        "timestamp" in frame,
-    )
+    features = {role: [one.feature for one in all_of_role] for role, all_of_role in encoded.items()}
+    num_items = vocabularies["item"].size
     train = frame.loc[frame["part"] == "train", "label"].to_numpy(np.float64)
     return Schema(
         [
             Feature("user", "user", "id", vocabularies["user"].size),
-            *(one.feature for one in encoded["user"]),
+            *features["user"],
             Feature("item", "item", "id", num_items),
-            *(one.feature for one in encoded["item"]),
-            *history,
-            *(one.feature for one in encoded["context"]),
+            *features["item"],
+            *_history_features(frame, num_items, max_history, label_threshold),
+            *features["context"],
             Feature("label", "label", "numeric", mean=float(train.mean()), std=float(train.std()) or 1.0),
         ]
+    )
+
+
+def _history_features(
+    frame: pd.DataFrame, num_items: int, max_history: int | None, label_threshold: float | None
+) -> list[Feature]:
+    longest = int(np.bincount(frame["user"]).max())
+    return history_features(
+        num_items,
+        min(max_history or longest, longest),
+        float(frame["rating" if "rating" in frame else "label"].abs().max()) or 1.0,
+        None if label_threshold is None else float(label_threshold),
+        "timestamp" in frame,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import difflib
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -24,6 +26,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "split": (),
     "title": (),
 }
+
+
+# An integer as Python writes it: no sign of plus, no zeros in front.
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 @dataclasses.dataclass
@@ -62,9 +68,10 @@ class Table:
         """The same table under other column names; names that it does not have are passed over."""
         columns = {old: new for old, new in columns.items() if old in self.frame.columns}
         names = [columns.get(name, name) for name in self.frame.columns]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = repeated(names)
         if twice:
-            raise UserError(f"{self.name}: more than one column would be called {', '.join(map(repr, twice))}.")
+            both = ", ".join(map(repr, twice))
+            raise UserError(f"{self.name}: more than one column would be called {both}. Rename or drop one.")
         written_as = {new: self.written_as.get(old, old) for old, new in columns.items()}
         return dataclasses.replace(
             self, frame=self.frame.set_axis(names, axis=1), written_as={**self.written_as, **written_as}
@@ -78,20 +85,16 @@ class Table:
             others: Further aliases that hold in this kind of table only, alias to canonical name.
 
         Returns:
-            A `Table`. A canonical name that is already there is left alone.
+            A `Table`. A canonical name that is already there stays.
         """
+        lacking = [name for name in names if name not in self.frame.columns]
+        found = {self._known_by(_aliases(name, others or {})): name for name in lacking}
+        return self.renamed({column: name for column, name in found.items() if column is not None})
+
+    def _known_by(self, aliases: Iterable[str]) -> str | None:
+        """The column that has the first of these names that is there, in any case."""
         by_lower = {name.lower(): name for name in reversed(list(self.frame.columns))}
-        columns: dict[str, str] = {}
-        for name in names:
-            aliases = (
-                name,
-                *ALIASES[name],
-                *(alias for alias, real in (others or {}).items() if real == name),
-            )
-            found = [by_lower[alias] for alias in aliases if alias in by_lower]
-            if found and name not in self.frame.columns:
-                columns[found[0]] = name
-        return self.renamed(columns)
+        return next((by_lower[alias] for alias in aliases if alias in by_lower), None)
 
     def require(self, *names: str) -> None:
         """Raises a `UserError` if a column is missing."""
@@ -102,6 +105,16 @@ class Table:
     def written_names(self) -> list[str]:
         """The columns as the source calls them."""
         return [self.written_as.get(name, name) for name in self.frame.columns]
+
+
+def _aliases(name: str, others: Mapping[str, str]) -> list[str]:
+    """The names that a canonical column may go by, likeliest first."""
+    return [name, *ALIASES[name], *(alias for alias, real in others.items() if real == name)]
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that are there more than once, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 Source: TypeAlias = "str | Path | pd.DataFrame | Table"
@@ -127,23 +140,30 @@ def read_table(source: Source, columns: Mapping[str, str] | None = None, *, name
     >>> list(table.frame.columns)
     ['user', 'item']
     """
+    table = _as_table(source, name)
+    _check_content(table)
+    lacking = next((column for column in columns or {} if column not in table.frame.columns), None)
+    if lacking is not None:
+        raise missing_column(table.name, lacking, table.frame.columns)
+    return table.renamed(columns or {})
+
+
+def _as_table(source: Source, name: str) -> Table:
     if isinstance(source, Table):
-        table = source
-    elif isinstance(source, pd.DataFrame):
-        table = _of_frame(source, name)
-    else:
-        table = _read_file(Path(source))
+        return source
+    return _of_frame(source, name) if isinstance(source, pd.DataFrame) else _read_file(Path(source))
+
+
+def _check_content(table: Table) -> None:
+    """Raises a `UserError` unless there are columns of different names, and rows."""
     if not len(table.frame.columns):
-        raise UserError(f"{table.name}: has no columns.")
+        raise UserError(f"{table.name}: has no columns. Give a table with a header.")
     if not len(table.frame):
-        raise UserError(f"{table.name}: has a header but no rows." if table.path else f"{table.name}: has no rows.")
+        what = "has a header but no rows" if table.path else "has no rows"
+        raise UserError(f"{table.name}: {what}. Give a table with some.")
     twice = table.frame.columns[table.frame.columns.duplicated()]
     if len(twice):
-        raise UserError(f"{table.name}: has the column {twice[0]!r} more than once.")
-    for column in columns or {}:
-        if column not in table.frame.columns:
-            raise missing_column(table.name, column, table.frame.columns)
-    return table.renamed(columns or {})
+        raise UserError(f"{table.name}: has the column {twice[0]!r} more than once. Rename or drop one.")
 
 
 def missing_column(source: str, column: str, known: Iterable[str]) -> UserError:
@@ -157,17 +177,16 @@ def missing_column(source: str, column: str, known: Iterable[str]) -> UserError:
 
 
 def _read_file(path: Path) -> Table:
-    if path.suffix.lower() not in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise UserError(f"{path}: cannot be read as a table. Expected one of: {', '.join(SUFFIXES)}.")
     if not path.exists():
         raise missing_file(path)
     if not path.is_file():
-        raise UserError(f"{path}: is not a file.")
+        raise UserError(f"{path}: is not a file. Give the path of one.")
     if not path.stat().st_size:
-        raise UserError(f"{path}: is empty.")
-    if path.suffix.lower() == ".parquet":
-        return _read_parquet(path)
-    return _read_text(path)
+        raise UserError(f"{path}: is empty. Write it anew.")
+    return _read_parquet(path) if suffix == ".parquet" else _read_text(path)
 
 
 def missing_file(path: Path) -> UserError:
@@ -183,7 +202,7 @@ def _read_parquet(path: Path) -> Table:
     try:
         frame = pd.read_parquet(path)
     except Exception as error:  # what a damaged file raises depends on where the damage is
-        raise UserError(f"{path}: not readable as Parquet ({error}). It may be cut short.") from error
+        raise UserError(f"{path}: not readable as Parquet ({error}). It may be cut short, so write it anew.") from error
     return _of_frame(frame, str(path))
 
 
@@ -196,11 +215,10 @@ def _of_frame(frame: pd.DataFrame, name: str) -> Table:
 
 
 def _read_text(path: Path) -> Table:
+    delimiter = ","
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            first_line = file.readline()
-        delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower(), "\t" if "\t" in first_line else ",")
-        # Blank lines are kept, for then a row's number is known whatever comes before it. The header is read
+        delimiter = _delimiter_of(path)
+        # Blank lines are kept, because a row's number is then known whatever comes before it. The header is read
         # as a row, so that a row of more fields than it has is an error and not taken for an index.
         frame = pd.read_csv(
             path,
@@ -214,13 +232,20 @@ def _read_text(path: Path) -> Table:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
     except pd.errors.EmptyDataError as error:
-        raise UserError(f"{path}: is empty.") from error
+        raise UserError(f"{path}: is empty. Write it anew.") from error
     except pd.errors.ParserError as error:
         raise UserError(f"{path}: {str(error).strip()}. Fields with a {delimiter!r} need quotes.") from error
     header = [name.strip() for name in frame.iloc[0]]
     frame = frame.set_axis(header, axis=1).set_axis(np.arange(1, len(frame) + 1), axis=0).iloc[1:]
     is_blank = np.logical_and.reduce([(frame.iloc[:, i] == "").to_numpy(bool) for i in range(len(header))])
     return Table(frame[~is_blank], str(path), path, delimiter)
+
+
+def _delimiter_of(path: Path) -> str:
+    """The separator of fields, by the name of the file or else by its first line."""
+    with path.open(encoding="utf-8-sig") as file:
+        first_line = file.readline()
+    return {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower(), "\t" if "\t" in first_line else ",")
 
 
 def numbers(table: Table, column: str, what: str) -> np.ndarray:
@@ -334,7 +359,4 @@ def are_integers(texts: Iterable[str]) -> bool:
 
 
 def _is_integer(text: str) -> bool:
-    digits = text[1:] if text.startswith("-") else text
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
-        return False
-    return str(int(text)) == text and abs(int(text)) < 2**63
+    return _INTEGER.fullmatch(text) is not None and abs(int(text)) < 2**63

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# What a request is known to carry, by what it tells.
+# Words for what a request carries, by what they tell.
 WORDS = {
     "time": "hour daytime day weekday weekend week month quarter season holiday timezone",
     "device": "device os browser app platform channel mobile",
@@ -12,7 +12,7 @@ WORDS = {
     "session": "session sessionid referrer referer language locale",
 }
 
-# Words that change nothing about that. Any other word does: a session is known, its duration is not yet.
+# Words that change nothing about that. Every other word does: a session is known, its duration is not yet.
 BESIDE = (
     "of in at the is id code name type model family version local utc ip "
     "user customer client visitor request event current"

@@ -1,4 +1,4 @@
-"""What every user did, in the order of time, and the histories in it."""
+"""The interactions of every user in the order of time, and the histories in them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Sequences:
         Args:
             users: `[batch]` user indices.
             ends: `[batch]` positions among these events; those of the user before it are the history.
-            asked: `[batch]` seconds, the moments asked about; of no account where events have no time.
+            asked: `[batch]` seconds, the moments asked about; not used if events have no time.
             length: Width of the result.
 
         Returns:

@@ -1,4 +1,4 @@
-"""What is known of users, items and requests beside their ids, encoded."""
+"""Features of users, items and requests beside their ids, encoded."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from zoo.data.dataset import neutral
 from zoo.data.event_columns import EventColumns, Events, columns_of_events, declaration
 from zoo.data.features import Column, Encoded, Options, name_columns
 from zoo.data.readers import Table, distinct, ids
+from zoo.data.text.encoder import Fitted
 from zoo.data.variance import MUCH, share_told
 from zoo.errors import UserError, unknown_name
 from zoo.schema import FIRST_KNOWN, Role, Vocabulary
+
+_ROLES: tuple[Role, ...] = ("user", "item", "context")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +36,12 @@ class Side:
 
 
 class SideFeatures:
-    """What is known of users, items and requests beside their ids, encoded.
+    """Features of users, items and requests beside their ids, encoded.
 
     Args:
         tables: The tables of users and items, where they exist.
         vocabularies: The vocabularies of `"user"` and `"item"`.
-        options: What the user said of features, as `check_options` gives it.
+        options: What the user said of features, as `read_options` gives it.
         notes: Gets what was counted and decided.
         events: The interactions, if they may carry features.
         rows: `[n]` the interactions that features of requests are wanted for.
@@ -53,27 +56,39 @@ class SideFeatures:
         events: Events | None = None,
         rows: np.ndarray | None = None,
     ) -> None:
-        sides = [_rows_of(table, role, vocabularies[role], notes) for role, table in tables.items()]
+        self._sides = [_rows_of(table, role, vocabularies[role], notes) for role, table in tables.items()]
         found = None
         if events is not None:
-            taken = {side.role: list(side.table.frame.columns) for side in sides}
-            found = columns_of_events(events, options, taken, notes)
-            sides += _sides_of(found, rows)
-        _check_names(options, sides, events)
-        self._sides, used = sides, _feature_columns(sides, options, notes)
-        names = name_columns([column for column, _ in used])
-        encoded = [(column.encode(name), column, side) for (column, side), name in zip(used, names, strict=True)]
+            found = columns_of_events(events, options, self._names_by_role, notes)
+            self._sides += _sides_of(found, rows)
+        _check_names(options, self._sides, events)
+        encoded = _encode(_feature_columns(self._sides, options, notes))
         if found is not None and rows is not None:
             encoded = _without_answers(encoded, found, rows, notes)
         self._encoded = [(one, side) for one, _, side in encoded]
-        self.encoded: dict[Role, list[Encoded]] = {"user": [], "item": [], "context": []}
-        for one, side in self._encoded:
-            self.encoded[side.role].append(one)
-        everything = [one for role in self.encoded for one in self.encoded[role]]
-        notes += [one.note for one in everything if one.note]
-        of_features = {one.feature.name: one.vocabulary for one in everything if one.vocabulary is not None}
-        self.vocabularies = {**vocabularies, **of_features}
-        self.encoders = {one.feature.name: one.fitted for one in everything if one.fitted is not None}
+        self.encoded: dict[Role, list[Encoded]] = {role: self._of_role(role) for role in _ROLES}
+        notes += [one.note for one in self._features if one.note]
+        self.vocabularies = {**vocabularies, **self._vocabularies_of_features}
+
+    @property
+    def _names_by_role(self) -> dict[Role, list[str]]:
+        return {side.role: list(side.table.frame.columns) for side in self._sides}
+
+    def _of_role(self, role: Role) -> list[Encoded]:
+        return [one for one, side in self._encoded if side.role == role]
+
+    @property
+    def _features(self) -> list[Encoded]:
+        return [one for role in _ROLES for one in self.encoded[role]]
+
+    @property
+    def _vocabularies_of_features(self) -> dict[str, Vocabulary]:
+        return {one.feature.name: one.vocabulary for one in self._features if one.vocabulary is not None}
+
+    @property
+    def encoders(self) -> dict[str, Fitted]:
+        """The fitted state of text encoders, by feature name."""
+        return {one.feature.name: one.fitted for one in self._features if one.fitted is not None}
 
     def by_index(self, role: Role) -> dict[str, np.ndarray]:
         """The encoded features of users or items by name, one row an index."""
@@ -82,7 +97,7 @@ class SideFeatures:
 
     @property
     def titles(self) -> np.ndarray:
-        """What to show a person for every item index."""
+        """The texts that are shown to a person, one for every item index."""
         titles = np.array(["", "", *map(str, self.vocabularies["item"].values)], dtype=object)
         for side in self._sides:
             if side.role == "item" and "title" in side.table.frame.columns:
@@ -106,17 +121,15 @@ def _rows_of(table: Table, role: Role, vocabulary: Vocabulary, notes: list[str])
     positions = known.get_indexer(pd.Index(texts, dtype=object))[codes]
     is_last = ~pd.Series(codes).duplicated(keep="last").to_numpy()
     is_kept = is_last & (positions >= 0)
+    has_no_events, has_no_row = int((is_last & (positions < 0)).sum()), len(known) - int(is_kept.sum())
     counts = {
         f"{{}} repeated rows in the {role}s table; the last was kept.": int((~is_last).sum()),
-        f"{{}} {role}s of the {role}s table have no interactions; they were left out.": int(
-            (is_last & (positions < 0)).sum()
-        ),
-        f"{{}} {role}s have interactions but no row in the {role}s table; their features are unknown.": len(known)
-        - int(is_kept.sum()),
+        f"{{}} {role}s of the {role}s table have no interactions; they were left out.": has_no_events,
+        f"{{}} {role}s have interactions but no row in the {role}s table; their features are unknown.": has_no_row,
     }
     notes += [note.format(count) for note, count in counts.items() if count]
     if not is_kept.any():
-        raise UserError(f"{table.name}: none of its {role}s has interactions. Are these the same ids?")
+        raise UserError(f"{table.name}: none of its {role}s has interactions. Use the same ids in both tables.")
     kept = dataclasses.replace(table, frame=table.frame[is_kept].drop(columns=role))
     return Side(role, kept, positions[is_kept] + FIRST_KNOWN)
 
@@ -124,16 +137,22 @@ def _rows_of(table: Table, role: Role, vocabulary: Vocabulary, notes: list[str])
 def _check_names(options: Mapping[str, Options], sides: list[Side], events: Events | None) -> None:
     """Raises a `UserError` where something is said of a column that does not exist, or is no column of interactions."""
     of_events = [] if events is None else list(events.table.frame.columns)
-    columns = {(side.role, name) for side in sides for name in side.table.frame.columns}
-    columns |= {("context", name) for name in of_events}
-    mentioned = {f"{role}_{name}": name for role, name in columns} | {name: name for _, name in columns}
+    mentioned = _names_by_mention(sides, of_events)
+    declarable = {*of_events, *(f"context_{name}" for name in of_events)}
     for name, said in options.items():
         if name not in mentioned:
             raise unknown_name("column in features", name, set(mentioned.values()))
-        if "at_request" in said and name not in (*of_events, *(f"context_{column}" for column in of_events)):
+        if "at_request" in said and name not in declarable:
             raise UserError(
                 f"Feature {name!r} takes no at_request: only columns of interactions in memory do. Leave it out."
             )
+
+
+def _names_by_mention(sides: list[Side], of_events: list[str]) -> dict[str, str]:
+    """The column that each name means which a user may say something of: that of a column, or one with its role."""
+    columns: set[tuple[Role, str]] = {(side.role, name) for side in sides for name in side.table.frame.columns}
+    columns |= {("context", name) for name in of_events}
+    return {f"{role}_{name}": name for role, name in columns} | {name: name for _, name in columns}
 
 
 def _feature_columns(sides: list[Side], options: Mapping[str, Options], notes: list[str]) -> list[tuple[Column, Side]]:
@@ -141,17 +160,25 @@ def _feature_columns(sides: list[Side], options: Mapping[str, Options], notes: l
     columns: list[tuple[Column, Side]] = []
     for side in sides:
         for name in side.table.frame.columns:
-            with_role = f"{side.role}_{name}"
-            # What is said by the name with the role in front is said of this role only.
-            said = options.get(with_role, options.get(name, {}))
-            default: Options = {"kind": "text"} if with_role == "item_title" else {}
-            of_column = {option: value for option, value in said.items() if option != "at_request"}
-            column = Column(side.table, name, side.role, {**default, **of_column})
+            column = Column(side.table, name, side.role, _said_of(side.role, name, options))
             if column.kind != "ignore":
                 columns.append((column, side))
             elif column.reason:
                 notes.append(f"The {side.role} column {name!r} was ignored: it {column.reason}.")
     return columns
+
+
+def _said_of(role: Role, name: str, options: Mapping[str, Options]) -> Options:
+    """The options of a column. Those by the name with the role in front are of this role only."""
+    with_role = f"{role}_{name}"
+    nothing: Options = {}
+    default: Options = {"kind": "text"} if with_role == "item_title" else {}
+    return {**default, **options.get(with_role, options.get(name, nothing))}
+
+
+def _encode(columns: list[tuple[Column, Side]]) -> list[tuple[Encoded, Column, Side]]:
+    names = name_columns([column for column, _ in columns])
+    return [(column.encode(name), column, side) for (column, side), name in zip(columns, names, strict=True)]
 
 
 def _without_answers(
@@ -164,19 +191,19 @@ def _without_answers(
         share = 0.0
         if side.role == "context":
             share = share_told(dataclasses.replace(one, values=one.values[is_first]), items[is_first])
-        if share <= MUCH:
+        is_declared = column.name in found.declared
+        if share > MUCH:
+            notes.append(_note_of_answer(column.name, share, is_declared))
+        if share <= MUCH or is_declared:
             kept.append((one, column, side))
-            continue
-        told = f"The column {column.name!r} of the interactions tells {share:.0%} of what the item is"
-        if column.name in found.declared:
-            kept.append((one, column, side))
-            notes.append(f"{told}. It was used because it is declared as known when a request arrives.")
-        else:
-            notes.append(
-                f"{told}. It was left out. If a server knows it when a request arrives, declare it: "
-                f"{declaration(column.name)}."
-            )
     return kept
+
+
+def _note_of_answer(name: str, share: float, is_declared: bool) -> str:
+    told = f"The column {name!r} of the interactions tells {share:.0%} of what the item is"
+    if is_declared:
+        return f"{told}. It was used because it is declared as known when a request arrives."
+    return f"{told}. It was left out. If a server knows it when a request arrives, declare it: {declaration(name)}."
 
 
 def _scatter(encoded: Encoded, indices: np.ndarray, num_rows: int) -> np.ndarray:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from numpy.lib.recfunctions import repack_fields
 from zoo.data.chunks import column_names, list_files, read_chunks
 from zoo.data.dataset import PARTS
 from zoo.data.event_columns import CANONICAL
-from zoo.data.features import check_options, vocabulary_of
+from zoo.data.features import read_options, vocabulary_of
 from zoo.data.preparation import (
     check_arguments,
     given_parts,
@@ -38,7 +38,7 @@ CODED = np.dtype([*ROW.descr, ("part", "u1")])
 # Interactions that are put into shards at a time.
 BLOCK_ROWS = 2**20
 
-# What an interaction of the users that are kept takes in memory, with all that is made of it.
+# The memory that an interaction of a kept user takes, with all that is made of it.
 BYTES_KEPT = 100
 
 
@@ -49,17 +49,17 @@ def prepare_stream(
     *,
     name: str = "data",
     columns: Mapping[str, str] | None = None,
-    features: Mapping[str, Any] | None = None,
+    features: Mapping[str, object] | None = None,
     duplicates: str = "keep",
     label_threshold: float | None = None,
-    split: str | Mapping[str, Any] | None = None,
+    split: str | Mapping[str, object] | None = None,
     seed: int = 0,
     scratch: Path | None = None,
 ) -> StreamedDataset:
     """Prepares interactions that are larger than memory for training.
 
-    The files are read once. What is in memory are ids, the features of users and items, and the interactions
-    of the users by whom a model is evaluated.
+    The files are read once. The memory holds ids, the features of users and items, and the interactions of the users
+    by whom a model is evaluated.
 
     Args:
         interactions: A `.parquet` or `.tfrecord` file or a folder of either, with `user`, `item` and optionally
@@ -93,24 +93,27 @@ def prepare_stream(
     """
     check_arguments(columns, label_threshold, seed)
     if duplicates != "keep":
-        raise UserError(f"A stream keeps repeated interactions. Received: duplicates={duplicates!r}.")
-    options = check_options(features)
+        raise UserError(f"A stream keeps repeated interactions. Received: duplicates={duplicates!r}. Leave it out.")
+    options = read_options(features)
     names = _column_names(list_files(interactions))
     first, *_ = names
     tables = read_side_tables(users, items, columns or {}, str(first), names[first])
     files = Files(names, columns or {})
     chosen = make_split(split, "split" in files.canonical, seed)
     notes = [files.note]
+    with _scratch_folder(scratch) as unfinished:
+        coded = Coded(unfinished / "coded", files, label_threshold, chosen.keeps_parts)
+        side = SideFeatures(tables, coded.vocabularies, options, notes)
+        with _new_shards(scratch, len(coded)) as shards:
+            return _deal(coded, shards, side, chosen, seed, name, notes)
+
+
+@contextlib.contextmanager
+def _scratch_folder(scratch: Path | None) -> Iterator[Path]:
+    """A folder that is gone afterwards; a `UserError` if it cannot be made or written to."""
     try:
         with tempfile.TemporaryDirectory(prefix=".zoo-stream-", dir=scratch) as unfinished:
-            coded = Coded(Path(unfinished) / "coded", files, label_threshold, chosen.keeps_parts)
-            side = SideFeatures(tables, coded.vocabularies, options, notes)
-            shards = Shards.temporary(scratch, -(-len(coded) // SHARD_ROWS))
-            try:
-                return _deal(coded, shards, side, chosen, seed, name, notes)
-            except BaseException:
-                shards.remove()
-                raise
+            yield Path(unfinished)
     except OSError as error:
         where = scratch or tempfile.gettempdir()
         raise UserError(
@@ -119,11 +122,22 @@ def prepare_stream(
         ) from error
 
 
+@contextlib.contextmanager
+def _new_shards(scratch: Path | None, number: int) -> Iterator[Shards]:
+    """Empty shards for a number of interactions, which are removed if filling them fails."""
+    shards = Shards.temporary(scratch, -(-number // SHARD_ROWS))
+    try:
+        yield shards
+    except BaseException:
+        shards.remove()
+        raise
+
+
 def _column_names(paths: list[Path]) -> dict[Path, list[str]]:
-    """The columns of each file, less files that have no rows and so no columns."""
+    """The columns of each file, without files that have no rows and so no columns."""
     names = {path: columns for path in paths if (columns := column_names(path))}
     if not names:
-        raise UserError(f"{paths[0]}: has no rows.")
+        raise UserError(f"{paths[0]}: has no rows. Give a file with some.")
     return names
 
 
@@ -144,9 +158,14 @@ class Files:
         self._written = {path: self._written_in(path) for path in names}
         self.canonical = list(self._written[self.first])
         for path in names:
-            for one, other in ((path, self.first), (self.first, path)):
-                for lacking in self._written[other].keys() - self._written[one].keys():
-                    raise missing_column(str(one), self._written[other][lacking], names[one])
+            self._check_has_all(path, self.first)
+            self._check_has_all(self.first, path)
+
+    def _check_has_all(self, path: Path, other: Path) -> None:
+        """Raises a `UserError` if a file lacks a column of another one."""
+        lacking = next((name for name in self._written[other] if name not in self._written[path]), None)
+        if lacking is not None:
+            raise missing_column(str(path), self._written[other][lacking], self._names[path])
 
     def _written_in(self, path: Path) -> dict[str, str]:
         """The name in a file of each canonical column that is read."""
@@ -156,10 +175,12 @@ class Files:
 
     @property
     def note(self) -> str:
-        """What is otherwise than with data in memory."""
-        note = "A stream: repeated interactions were kept, and negatives may be items that their user met."
+        """A note on how a stream differs from data in memory."""
+        note = "A stream: repeated interactions were kept, and negatives may be items that their user has seen."
         left_out = [repr(name) for name in self._names[self.first] if name not in self._written[self.first].values()]
-        return f"{note} Left out: {', '.join(left_out)}, for it has no order and no context." if left_out else note
+        if not left_out:
+            return note
+        return f"{note} Left out, because a stream has no order and no context: {', '.join(left_out)}."
 
     def chunks(self) -> Iterator[Table]:
         """All rows, chunk by chunk, under their canonical names."""
@@ -169,10 +190,10 @@ class Files:
 
 
 class Codes:
-    """Numbers for ids, in the order that these are met in."""
+    """Numbers for ids, in the order in which these are first seen."""
 
     def __init__(self) -> None:
-        self._code_of: dict[Any, int] = {}
+        self._code_of: dict[object, int] = {}
 
     def of(self, table: Table, column: str) -> np.ndarray:
         """The codes of a column's ids, int32 `[rows]`.
@@ -214,19 +235,13 @@ class Coded:
         codes = {"user": Codes(), "item": Codes()}
         with path.open("wb") as file:
             for table in files.chunks():
-                rows = np.zeros(len(table.frame), CODED)
-                for role in codes:
-                    rows[role] = codes[role].of(table, role)
-                rows["label"] = labels_of(table, label_threshold)
-                if has_parts:
-                    rows["part"] = pd.Index(PARTS).get_indexer(pd.Index(given_parts(table)))
-                file.write(rows.tobytes())
+                file.write(_coded_rows(table, codes, label_threshold, has_parts).tobytes())
         if not len(self):
-            raise UserError(f"{files.first}: has no rows.")
+            raise UserError(f"{files.first}: has no rows. Give a file with some.")
         self.vocabularies: dict[str, Vocabulary] = {}
         self._indices: dict[str, np.ndarray] = {}
-        for role in codes:
-            self.vocabularies[role], self._indices[role] = codes[role].vocabulary()
+        for role, of_role in codes.items():
+            self.vocabularies[role], self._indices[role] = of_role.vocabulary()
 
     def __len__(self) -> int:
         return self._path.stat().st_size // CODED.itemsize
@@ -239,6 +254,16 @@ class Coded:
                 for role, indices in self._indices.items():
                     rows[role] = indices[rows[role]]
                 yield rows
+
+
+def _coded_rows(table: Table, codes: Mapping[str, Codes], label_threshold: float | None, has_parts: bool) -> np.ndarray:
+    rows = np.zeros(len(table.frame), CODED)
+    for role, of_role in codes.items():
+        rows[role] = of_role.of(table, role)
+    rows["label"] = labels_of(table, label_threshold)
+    if has_parts:
+        rows["part"] = pd.Index(PARTS).get_indexer(pd.Index(given_parts(table)))
+    return rows
 
 
 class Moments:
@@ -294,7 +319,9 @@ def _deal(
     held_out = interactions["part"].value_counts()
     counts = f"{moments.number} train, {held_out.get('valid', 0)} valid, {held_out.get('test', 0)} test"
     if not moments.number:
-        raise UserError(f"The split leaves nothing to train on: {split.about(is_kept)}: {counts}.")
+        raise UserError(
+            f"The split leaves nothing to train on: {split.about(is_kept)}: {counts}. Leave some for train."
+        )
     notes.append(f"Split: {split.about(is_kept)}: {counts}.")
     return StreamedDataset(
         name=name,

@@ -9,12 +9,11 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from zoo.arrays import load_arrays, save_arrays
-from zoo.data.dataset import STREAM, Dataset
+from zoo.data.dataset import STREAM, Dataset, Fields
 from zoo.errors import UserError
 
 # A training interaction as it is in a file.
@@ -63,7 +62,7 @@ class Shards:
         rows = rows[np.argsort(shard, kind="stable")]
         counts = np.bincount(shard, minlength=len(self.counts))
         for number, some in enumerate(np.split(rows, np.cumsum(counts)[:-1])):
-            # Not all at once are open, for there may be more than a process may open.
+            # They are opened one by one, because there may be more than a process may open.
             with self._path(number).open("ab") as file:
                 file.write(some.tobytes())
         self.counts += counts
@@ -75,7 +74,7 @@ class Shards:
 
         Args:
             seed: What the order depends on.
-            size: Interactions in memory at a time, the last ones aside.
+            size: Interactions of a batch.
             positives: Whether to leave out interactions with a label of 0 or less.
 
         Yields:
@@ -123,12 +122,12 @@ class Shards:
         return np.fromfile(self._path(number), ROW)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class StreamedDataset(Dataset):
     """A dataset whose training interactions are in files.
 
-    `interactions` has only some users, with all that they did: those by whom a model is evaluated. What they
-    trained with is in the files too. Of all others nothing is known once a model is trained, so `recommend`
+    `interactions` has only the users by whom a model is evaluated, with all that they did. Their training
+    interactions are in the files too. Nothing is known of all others once a model is trained, so `recommend`
     takes none of their items for seen.
 
     Args:
@@ -165,7 +164,7 @@ class StreamedDataset(Dataset):
         return dataclasses.replace(self, shards=self.shards.linked_in(folder / FOLDER))
 
     @classmethod
-    def fields_of(cls, folder: Path) -> dict[str, Any]:
+    def fields_of(cls, folder: Path) -> Fields:
         """The arguments of the dataset that `save` wrote into a folder."""
         arrays = load_arrays(folder / STREAM)
         return {

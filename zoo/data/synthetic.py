@@ -103,7 +103,7 @@ def make_synthetic(
 
 
 def best_metrics(data: Dataset, preferences: Preferences, k: int = 10) -> dict[str, float]:
-    """What ranking by the true preferences reaches on the test part.
+    """The figures that a ranking by the true preferences reaches on the test part.
 
     Args:
         data: The dataset.

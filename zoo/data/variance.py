@@ -1,4 +1,4 @@
-"""How far the item of an interaction settles a feature of it."""
+"""The share of a feature of interactions that their items settle."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ Vectors: TypeAlias = "np.ndarray | scipy.sparse.csr_matrix"
 def share_told(encoded: Encoded, items: np.ndarray) -> float:
     """How far a feature tells the item of an interaction: at most 1, and 0 where too few values repeat to tell.
 
-    This is the share of the feature's variance that lies between items (see `share_between`). Of a category it is
-    also the share of the items' variance that lies between categories, because an item may have several of its own.
+    This is the share of the feature's variance that lies between items (see `share_between`). If the feature is a
+    category, it is also the share of the items' variance that lies between categories, because an item may have
+    several of its own.
 
     Args:
         encoded: The feature.
@@ -88,7 +89,7 @@ def _total_and_chance(values: Vectors, sizes: np.ndarray) -> tuple[float, float]
     """
     mean = np.asarray(values.mean(axis=0), np.float64).ravel()
     others = values[np.random.default_rng(0).permutation(values.shape[0])]
-    # Of x - mean and y - mean: their squared lengths, and their product.
+    # The squared lengths of x - mean and of y - mean, and their product.
     squares = _squares(values) - 2 * np.asarray(values @ mean).ravel() + mean @ mean
     products = _products(values, others) - np.asarray((values + others) @ mean).ravel() + mean @ mean
     total = float(squares.mean())

@@ -1,6 +1,6 @@
 """Percentile bootstrap intervals over users (Efron, 1979, doi:10.1214/aos/1176344552).
 
-Users are drawn, never rows. The rows of one user are alike, so an interval that took them as independent would be too
+Users are drawn, never rows. The rows of one user are alike, so an interval that treats them as independent is too
 narrow. The same seed and the same number of users draw the same users, so the intervals of all the metrics of a run
 belong to the same resamples.
 """
@@ -60,7 +60,7 @@ def mean_intervals(
         An `Interval` by name.
 
     Raises:
-        UserError: If metrics differ in length, and for what `mean_interval` refuses.
+        UserError: If metrics differ in length, or `mean_interval` refuses one of them.
 
     Example:
 
@@ -86,7 +86,7 @@ def difference_interval(
 ) -> Interval:
     """The mean of `a - b` over the same users, with its interval: the paired comparison of two runs.
 
-    Most of what users differ in is common to both runs and cancels, so this tells runs apart which two
+    Most differences between users are common to both runs and cancel. So the interval tells runs apart that two
     separate intervals do not. An interval that excludes 0 is a difference at that level.
 
     Args:
@@ -100,7 +100,7 @@ def difference_interval(
         An `Interval`.
 
     Raises:
-        UserError: If `a` and `b` differ in length, and for what `mean_interval` refuses.
+        UserError: If `a` and `b` differ in length, or `mean_interval` refuses their difference.
 
     Example:
 
@@ -118,8 +118,8 @@ def cluster_interval(
 ) -> Interval:
     """A metric that is no mean over users (RMSE, log loss, AUC), with its interval over users.
 
-    A user drawn twice brings all of its rows twice: each row gets its user's number of draws as its weight.
-    Two runs are compared by a statistic that is the difference of theirs.
+    A user who is drawn twice brings all rows twice: the weight of a row is the number of draws of its user. Two runs
+    are compared by a statistic that is the difference of theirs.
 
     Args:
         statistic: The metric as a function of row weights, float64 `[num_rows]`, such as those of
@@ -130,7 +130,7 @@ def cluster_interval(
         seed: Seed of the draws.
 
     Returns:
-        An `Interval`. Resamples whose statistic is NaN, as an AUC without a positive row, are left out.
+        An `Interval`. Resamples whose statistic is NaN, such as an AUC without a positive row, are left out.
 
     Raises:
         UserError: If there are no rows, a setting is out of range, or the statistic is NaN for all rows

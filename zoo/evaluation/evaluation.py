@@ -32,9 +32,9 @@ class Evaluation:
         metrics: A bootstrap interval over users for every metric.
         users: The user indices evaluated, in order.
         per_user: The value of every user for ranking metrics, to compare runs pairwise.
-        statistics: Each metric of rows as a function of row weights, for the same purpose.
-        rows: The columns that those are made of: `user` (index), `label` and `score` of every row, and further columns
-            that the protocol has.
+        statistics: Each metric of rows as a function of row weights, to compare runs pairwise too.
+        rows: The columns that the statistics are made of: `user` (index), `label` and `score` of every row, and further
+            columns that the protocol has.
         without_context: The ranking metrics of a request that names no context, as a server may get it; empty where
             the model reads none.
     """

@@ -63,7 +63,7 @@ def _check_ranking(hits: np.ndarray, num_relevant: np.ndarray, ks: tuple[int, ..
         raise UserError(
             f"Expected at least 1 held-out item for every user. Received: {num_relevant[user]} in row {user}."
         )
-    # An item ranked twice, or a held-out pair that was not counted, would put recall above 1 without a word.
+    # An item that is ranked twice would put recall above 1 without an error.
     too_many = hits.sum(axis=1) > num_relevant
     if too_many.any():
         user = int(np.argmax(too_many))
@@ -78,7 +78,7 @@ def row_statistics(kind: str, rows: Mapping[str, np.ndarray]) -> dict[str, Stati
 
     Args:
         kind: The kind of metrics, `"labels"` or `"ratings"`.
-        rows: `label` and `score` of every interaction, and whatever else metrics may read (`is_cold`), `[num_rows]`.
+        rows: `label` and `score` of every interaction, and columns that single metrics read (`is_cold`), `[num_rows]`.
 
     Returns:
         A `Statistic` by metric. A metric that these rows leave undefined is left out, as an AUC where all labels are
@@ -104,7 +104,7 @@ def row_statistics(kind: str, rows: Mapping[str, np.ndarray]) -> dict[str, Stati
 
 
 def row_metrics(kind: str, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The metrics of single interactions, each of which counts once; for arguments and errors see `row_statistics`.
+    """The metrics of single interactions, each counted once. Arguments and errors are those of `row_statistics`.
 
     Example:
 

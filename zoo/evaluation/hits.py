@@ -13,8 +13,8 @@ from zoo.schema import PADDING
 class Hits(np.ndarray):
     """Whether the item at each rank is a held-out item of the user, bool `[num_users, num_ranks]`.
 
-    It is an array, with sums that ranking metrics share. Column k - 1 of each is the sum over the top k, so every cut
-    is read from the same sums. Each is taken when it is first asked for.
+    It is an array with sums that ranking metrics share. Column k - 1 of a sum is the sum over the top k, so every cut
+    is read from the same sums. A sum is taken when it is first asked for.
 
     Example:
 
@@ -97,10 +97,10 @@ def hits_of(ranked: np.ndarray, rows: np.ndarray, items: np.ndarray) -> np.ndarr
 
 
 def is_among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Which values are known, as `np.isin` says it, which takes several times as long because it sorts nothing first.
+    """Which values are known. The answer is that of `np.isin`, which takes several times as long.
 
     Args:
-        values: Of any shape; the faster, the more they are in order.
+        values: Values of any shape. Values in ascending order are looked up fastest.
         known: `[num_known]`, ascending.
 
     Returns:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from zoo.data.sequences import Sequences
     from zoo.families import Recommender
 
-# Users ranked in one call: as many as keep the scores of a call below SCORES_AT_ONCE, within these bounds. More would
-# not be faster, and a sequence model needs memory for each.
+# The number of users that are ranked in one call keeps its scores below SCORES_AT_ONCE and is within these bounds. More
+# users would not be faster, and a sequence model needs memory for each.
 FEWEST_USERS, MOST_USERS = 32, 256
 SCORES_AT_ONCE = 2**23
 
-# A pair network has a whole row of numbers for every user and item. Those of more users would not stay in the caches.
+# A pair network has a row of numbers for every user and item. The rows of more users would not stay in the caches.
 USERS_OF_PAIRS = 16
 
 # The parts that are known of a user when a part is predicted.
@@ -41,7 +41,7 @@ def per_user_ranking(
         dataset: The prepared data.
         part: The held-out part.
         ks: Where the metrics are cut.
-        with_context: Whether the context of each user's first interaction of the part is known, or else neutral.
+        with_context: Whether the context is that of each user's first interaction of the part, or else neutral.
 
     Returns:
         The user indices, int `[num_users]`, and the value of every metric for each of them, float64 `[num_users]`.
@@ -89,7 +89,7 @@ def queries_of_users(
         dataset: The prepared data.
         users: User indices, int `[batch]`.
         part: The held-out part.
-        with_context: Whether the context of that interaction is known, or else neutral.
+        with_context: Whether the context is that of the interaction, or else neutral.
 
     Returns:
         One array an input, `[batch, *feature.shape]`.

@@ -1,7 +1,7 @@
 """The ranking of held-out items against a fixed list of candidates, as the papers that sample negatives do it.
 
 Such figures say little about the ranking of the whole catalogue (Krichene and Rendle, 2020,
-doi:10.1145/3394486.3403226). They serve to compare with papers, and nothing else.
+doi:10.1145/3394486.3403226). They serve only to compare with papers.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def per_user_sampled_ranking(
     """Ranks the held-out items of every user against the candidates that the dataset has for that user.
 
     A held-out item ranks last among equal scores, so that a model that scores everything alike finds nothing.
-    A candidate that is itself held out for the user is left out of the list, because it is to be found and competes
-    with nothing. (156 of the lists of NCF's MovieLens split have one. NCF's own evaluation keeps scores by item,
-    so that there too it counts once.)
+    A candidate that is held out for the user is left out of the list, because it is to be found and does not compete.
+    156 lists of NCF's MovieLens split have such a candidate. NCF's own evaluation keeps scores by item, so that it
+    counts once there too.
 
     Args:
         model: The recommender.
         dataset: The prepared data, with `candidates` for the part.
         part: The held-out part.
         ks: Where the metrics are cut.
-        with_context: Whether the context of each user's first interaction of the part is known, or else neutral.
+        with_context: Whether the context is that of each user's first interaction of the part, or else neutral.
 
     Returns:
         The user indices, int `[num_users]`, and the value of every metric for each of them, float64 `[num_users]`.

@@ -19,7 +19,7 @@ ROWS_AT_ONCE = 1024
 
 
 def score_rows_in_order(model: Recommender, dataset: Dataset, rows: pd.DataFrame) -> np.ndarray:
-    """The score of every interaction from what its user did before that very one, in the order of the rows.
+    """The score of every interaction from what its user did before it, in the order of the rows.
 
     Args:
         model: The recommender.
@@ -33,7 +33,7 @@ def score_rows_in_order(model: Recommender, dataset: Dataset, rows: pd.DataFrame
 
 
 def score_rows(model: Recommender, dataset: Dataset, rows: pd.DataFrame, part: Part) -> np.ndarray:
-    """The score of every interaction of a held-out part from what was known before that, in the order of the rows.
+    """The score of every interaction of a held-out part from what was known before the part, in the order of the rows.
 
     Args:
         model: The recommender.

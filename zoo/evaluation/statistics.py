@@ -1,4 +1,4 @@
-"""Metrics of single interactions as functions of row weights, which is what a bootstrap needs of them."""
+"""Metrics of single interactions as functions of row weights, because a bootstrap changes only the weights."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-# A metric of a fixed set of rows, as a function of one weight per row. A row of weight 2 counts as if it
-# were there twice, so a bootstrap resample is a call with other weights and nothing is sorted anew.
+# A metric of a fixed set of rows, as a function of one weight per row. A row of weight 2 counts as two such rows. So a
+# bootstrap resample is a call with other weights, and nothing is sorted anew.
 Statistic: TypeAlias = Callable[[np.ndarray], float]
 
 
@@ -73,7 +73,7 @@ def auc_statistic(is_positive: np.ndarray, scores: np.ndarray) -> Statistic | No
         if pairs == 0:
             return float("nan")
         beaten = (of_negatives[below] + of_negatives[tied]) / 2
-        # A dot product would wake all threads to do so little.
+        # The sum stays in one thread. A dot product would start all threads, which takes longer than the sum.
         return float(np.sum(of_positives * beaten) / pairs)
 
     return auc

@@ -14,7 +14,7 @@ from zoo.errors import UserError
 from zoo.families import Recommender
 from zoo.registries import Registry
 
-# Numbers of examples; or, of streamed data, the examples themselves.
+# Numbers of examples, or the examples themselves where data is streamed.
 ExampleTensors: TypeAlias = tf.Tensor | dict[str, tf.Tensor]
 
 
@@ -28,7 +28,7 @@ class Batch:
         rows: `[n]` int32 places of these examples in the whole batch.
         size: Scalar int32, the examples of the whole batch over all replicas.
         whole: `[size]` example numbers of the whole batch, for objectives that compare its examples with each other.
-            Where it is not given, each replica's share is a batch of its own for such an objective.
+            If it is not given, such an objective takes each replica's share for a batch.
 
     Example:
 
@@ -44,7 +44,7 @@ class Batch:
     whole: ExampleTensors | None = None
 
     def uniform(self, *shape: int, salt: int = 0, dtype: tf.DType = tf.float32) -> tf.Tensor:
-        """Draws in [0, 1) of each example's own: drawn for the whole batch, of which this replica's rows are taken.
+        """Draws in [0, 1) for each example. They are drawn for the whole batch, and this replica's rows are taken.
 
         Args:
             *shape: The shape of one example's draws.
@@ -74,14 +74,14 @@ class Batch:
         return tf.random.experimental.stateless_fold_in(self.seed, salt, alg="philox")
 
     def companions(self) -> tuple[ExampleTensors, tf.Tensor]:
-        """The examples that those of this replica are pitted against, and the places of its own among them."""
+        """The examples that this replica compares its own with, and the places of its own among them."""
         if self.whole is None:
             return self.examples, tf.range(tf.size(self.rows))
         return self.whole, self.rows
 
 
 def _uniform(shape: tf.Tensor | tuple[int | tf.Tensor, ...], seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Draws in [0, 1) that are the same on every device, compiled by XLA or not, as only whole numbers are."""
+    """Draws in [0, 1) that are the same on every device and under XLA, because they are made of whole numbers."""
     kind, bits = (tf.int64, 53) if dtype == tf.float64 else (tf.int32, 24)
     draws = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=kind, alg="philox")
     return tf.cast(tf.bitwise.bitwise_and(draws, 2**bits - 1), dtype) * 2.0**-bits
@@ -110,15 +110,15 @@ class Objective:
     ```
     """
 
-    # What `train.objective` calls it.
+    # Its name in `train.objective`.
     name: ClassVar[str]
     # The families of architectures that it trains.
     families: ClassVar[tuple[type[Recommender], ...]] = (Recommender,)
-    # Whether it trains on streamed data, of which there are single interactions only.
+    # Whether it trains on streamed data, which are single interactions.
     is_streamable: ClassVar[bool] = False
     num_examples: int
 
-    # What `epoch` yields.
+    # The form of what `epoch` yields.
     signature: tf.TensorSpec | dict[str, tf.TensorSpec] = tf.TensorSpec([None], tf.int32)
 
     def __init__(self, model: Recommender, dataset: Dataset) -> None:
@@ -126,7 +126,7 @@ class Objective:
 
     @classmethod
     def learns_labels(cls, options: Mapping[str, object], dataset: Dataset) -> bool:
-        """Whether the labels of interactions are the targets, and not that there are interactions at all.
+        """Whether the labels of interactions are the targets. Otherwise the target is which items were chosen.
 
         Args:
             options: Options of the objective, not yet checked.
@@ -135,7 +135,7 @@ class Objective:
         return options.get("feedback") == "explicit"
 
     def epoch(self, seed: list[int], number: int) -> Iterator[ExampleTensors]:
-        """The examples of an epoch; by default their numbers, see `in_random_order`."""
+        """The examples of an epoch. By default these are their numbers, see `in_random_order`."""
         return in_random_order(self.num_examples, seed, number)
 
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
@@ -146,7 +146,7 @@ class Objective:
 
         Returns:
             Two float32 scalars: the sum of the examples' losses, and the weight to divide it by once both
-            are summed over all replicas. The weight may be 0, where the sum is 0 too.
+            are summed over all replicas. Where the weight is 0, the sum is 0 too.
         """
         raise NotImplementedError
 
@@ -170,12 +170,15 @@ class EventObjective(Objective):
         self._events = make_examples(dataset, model.query_names, positives)
         self.num_examples, self.signature = self._events.num_examples, self._events.signature
         if not self.num_examples:
-            raise UserError("No interaction of the training part has a label above 0, so there is no positive.")
-        # What is asked in the end decides: a split in time asks to continue a history, any other to complete it.
+            raise UserError(
+                "No interaction of the training part has a label above 0, so there is no positive. "
+                "Check data.label_threshold."
+            )
+        # The test part decides: a split in time asks to continue a history, any other to complete it.
         self._completes = not dataset.is_split_in_time
 
     def epoch(self, seed: list[int], number: int) -> Iterator[ExampleTensors]:
-        """The interactions of an epoch; see `TrainingEvents.epoch`."""
+        """The interactions of an epoch, see `TrainingEvents.epoch`."""
         return self._events.epoch(seed, number)
 
     def _at(self, examples: ExampleTensors) -> Events:

@@ -1,4 +1,4 @@
-"""gBCE: pointwise, with the positives toned down by as much as sampling leaves negatives out."""
+"""gBCE: pointwise, with a smaller weight for positives that makes up for the negatives left out by sampling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.schema import FIRST_KNOWN
 class GBCE(Pointwise):
     """Generalised binary cross-entropy (Petrov and Macdonald, 2023, arXiv:2308.07192).
 
-    With few of many negatives, cross-entropy makes a model too sure of its positives. Here a positive of
+    Cross-entropy with few of many negatives makes a model too sure of its positives. Here a positive of
     score s gets `-log(sigmoid(s) ** beta)`, with `beta = 1 - t (1 - rate)`, where `rate` is the share of all
     negatives that is sampled.
 
@@ -24,8 +24,8 @@ class GBCE(Pointwise):
         model: The recommender to train.
         dataset: The prepared data; interactions with a label above 0 are positives.
         negatives: Uniform negatives a positive.
-        t: The calibration: 0 is cross-entropy, at 1 the scores tell how likely each item is, and between
-            them is a trade.
+        t: The calibration, from 0 to 1. At 0 the loss is cross-entropy. At 1 the scores tell how likely each item
+            is.
         shared: See `Pointwise`.
         avoid_seen: See `Pointwise`.
     """
@@ -47,11 +47,11 @@ class GBCE(Pointwise):
         others = self._events.num_items - FIRST_KNOWN - 1
         if negatives > others:
             raise UserError(
-                f"negatives must be at most {others}, one less than the items of the catalogue. Received: {negatives}."
+                f"negatives must be at most {others}, the items of the catalogue minus one. Received: {negatives}."
             )
         self._positive_factor = 1 - t * (1 - negatives / others)
 
     @classmethod
     def learns_labels(cls, options: Mapping[str, object], dataset: Dataset) -> bool:
-        """Never: interactions are positives whatever the labels of others."""
+        """Never, because interactions are positives whatever the labels of others."""
         return False

@@ -15,11 +15,11 @@ from zoo.objectives.seen import SeenItems
 
 @OBJECTIVES.register
 class InBatchSoftmax(EventObjective):
-    """Cross-entropy of a positive among the positives of the batch, popular ones handicapped.
+    """Cross-entropy of a positive among the positives of the batch, corrected for their popularity.
 
-    A popular item is in many batches, so from every score goes the logarithm of the item's share of all
-    positives (Yi et al., 2019, 10.1145/3298689.3346996). What the positives of a user and of the same
-    item would say against each other is left out.
+    A popular item is in many batches. Therefore the logarithm of the item's share of all positives is subtracted from
+    every score (Yi et al., 2019, 10.1145/3298689.3346996). Positives of the same user or of the same
+    item are not compared with each other.
 
     Args:
         model: The recommender to train.

@@ -1,4 +1,4 @@
-"""Item reconstruction: what users thought of an item goes in, and should come out again for every user."""
+"""Item reconstruction: the interactions of an item go in, and should come out again for every user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ItemReconstruction(Objective):
     """One example an item, scored for every user at once by one matrix product.
 
     Args:
-        model: The recommender to train: towers that know of a query no more than the user.
+        model: The recommender to train: towers whose query is the user and nothing else.
         dataset: The prepared data.
         feedback: `"implicit"`: cross-entropy over all users, those who have seen the item against all others.
             `"explicit"`: squared error of the item's ratings, without all other users (AutoRec,
@@ -40,7 +40,10 @@ class ItemReconstruction(Objective):
         if self._implicit:
             rows = rows[rows["label"] > 0].drop_duplicates(["user", "item"])
             if rows.empty:
-                raise UserError("No interaction of the training part has a label above 0, so there is no positive.")
+                raise UserError(
+                    "No interaction of the training part has a label above 0, so there is no positive. "
+                    "Check data.label_threshold."
+                )
         rows = rows.sort_values("item", kind="stable")
         counts = np.bincount(rows["item"], minlength=dataset.num_items)
         # The events of item index i are first[i]:first[i] + counts[i].
@@ -61,7 +64,7 @@ class ItemReconstruction(Objective):
         rows, events = self._events(items)
         rated = tf.gather_nd(scores, tf.stack([rows, tf.gather(self._columns, events)], axis=1))
         if self._implicit:
-            # The cross-entropy of score s is softplus(s), and s less for a positive.
+            # The cross-entropy of score s is softplus(s), and softplus(s) minus s for a positive.
             losses = tf.reduce_sum(tf.nn.softplus(scores)) - tf.reduce_sum(rated)
             return losses, tf.cast(tf.size(scores), tf.float32)
         labels = tf.gather(self._labels, events)

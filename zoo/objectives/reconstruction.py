@@ -17,11 +17,11 @@ class Reconstruction(Objective):
     """One example a user: its history is the input and the target.
 
     Args:
-        model: The recommender to train, of the catalogue family.
+        model: The recommender to train, of the family item logits.
         dataset: The prepared data.
         feedback: `"implicit"`: a multinomial likelihood of the items seen (Liang et al., 2018,
-            arXiv:1802.05814). `"explicit"`: squared error of the ratings of the items seen, without
-            all others (AutoRec, Sedhain et al., 2015), or cross-entropy if the labels are 0 and 1.
+            arXiv:1802.05814). `"explicit"`: squared error of the ratings of the items seen and of
+            no others (AutoRec, Sedhain et al., 2015), or cross-entropy if the labels are 0 and 1.
     """
 
     name = "reconstruction"

@@ -15,10 +15,10 @@ from zoo.objectives.scoring import NEVER, score
 class SampledSoftmax(EventObjective):
     """Cross-entropy of a positive among a sample that the whole batch shares.
 
-    An item of the sample stands for as many as were left out for it: from its score goes the logarithm of
-    how often it is expected in a sample (Bengio and Senecal, 2008, 10.1109/TNN.2007.912312; Jean et al.,
-    2015, arXiv:1412.2007). The positive is always there, so it stands for itself, and where it was drawn
-    as well it does not count twice. The sum of exponentials is then expected to be that over the catalogue.
+    An item of the sample stands for as many as were left out for it. Therefore the logarithm of how often it is
+    expected in a sample is subtracted from its score (Bengio and Senecal, 2008, 10.1109/TNN.2007.912312; Jean et al.,
+    2015, arXiv:1412.2007). The positive is always there, so it stands for itself. It does
+    not count twice where it was drawn as well. The sum of exponentials is then expected to be that over the catalogue.
 
     Args:
         model: The recommender to train.

@@ -1,4 +1,4 @@
-"""Negatives: items that a positive is told apart from. One sampler a class.
+"""Samplers of negatives, the items that a positive is told apart from. One sampler a class.
 
 Every sampler is called with the events of a batch and the `Batch`, and gives `Drawn`. What it draws does not depend
 on how many replicas share the batch.
@@ -26,7 +26,7 @@ ALPHA = 0.75
 # Items of which the hard sampler takes the best.
 CANDIDATES = 16
 
-# So that draws of one step differ.
+# Salts that make the draws of one step differ.
 OWN, SHARED = 1, 2
 
 
@@ -43,7 +43,7 @@ class Drawn(NamedTuple):
 
 
 class Sampler(Protocol):
-    """What draws negatives."""
+    """A function that draws negatives."""
 
     def __call__(self, events: Events, batch: Batch) -> Drawn:
         """Draws negatives for each event, as a graph operation."""
@@ -163,7 +163,7 @@ class Shared:
 
 
 class InBatch:
-    """Own negatives from the positives of the other examples of the batch, so by popularity.
+    """Own negatives from the positives of the other examples of the batch, and therefore by popularity.
 
     Args:
         events: The training events. What a user has seen weighs 0.
@@ -181,7 +181,7 @@ class InBatch:
         draws = batch.uniform(self._number, salt=OWN)
         steps = 1 + tf.cast(draws * tf.cast(others, tf.float32), tf.int32)
         items = tf.gather(positives, (own[:, None] + steps) % (others + 1))
-        # Of streamed events only the positive itself is known to be seen.
+        # Streamed events do not tell what is seen except the positive itself.
         is_unseen = ~self._seen.pairs(events.users, items) & (items != events.items[:, None])
         return Drawn(items, tf.cast(is_unseen, tf.float32))
 
@@ -288,7 +288,7 @@ def make_sampler(
         alpha: See `popularity_masses`.
         candidates: Items of which `"hard"` takes the best.
         shared: Negatives of a whole batch, or 0: each positive has its own.
-        avoid_seen: See `Shared`. Own negatives are never items that their user has seen.
+        avoid_seen: See `Shared`. Own negatives are always items that their user has not seen.
 
     Returns:
         A `Sampler`.

@@ -1,4 +1,4 @@
-"""Which items a user has seen, and the binary search that this and the samplers rest on."""
+"""Which items a user has seen, and the binary search that this and the samplers use."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ BITS = np.left_shift(1, np.arange(8)).astype(np.uint8)
 class SeenItems:
     """Answers whether users have seen items in training.
 
-    While it fits into 256 MB there is a table with one bit for every item and user; beyond that, every
-    pair takes a binary search among the items of its user.
+    A table has one bit for every item and user if it fits into 256 MB. Otherwise every pair takes a binary search
+    among the items of its user.
 
     Args:
         events: The training events, whatever their labels.
@@ -30,7 +30,7 @@ class SeenItems:
         # Items are the rows, because what is asked most is which of all users have seen a few shared items.
         self._row = -(-(events.first.shape[0] - 1) // 8)
         self._table: tf.Tensor | None = None
-        # Of streamed data nothing is known to be seen; a table of nothing would be a waste.
+        # Streamed data do not tell what is seen, and an empty table would be a waste.
         if len(users) and self._num_items * self._row <= MOST_BYTES:
             table = np.zeros((self._num_items, self._row), np.uint8)
             np.bitwise_or.at(table, (items, users // 8), BITS[users % 8])
@@ -84,7 +84,7 @@ class Sorted:
 
     def __init__(self, values: np.ndarray, longest: int | None = None) -> None:
         self._steps = int(len(values) if longest is None else longest).bit_length()
-        # So that no step of a search leaves the array.
+        # The padding keeps every step of a search within the array.
         padding = np.full(2**self._steps, np.iinfo(np.int64).max)
         self._values = tf.constant(np.concatenate([values, padding]), tf.int64)
 

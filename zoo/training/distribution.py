@@ -36,7 +36,8 @@ OWN_SETTINGS = {
     "train": {"worker", "workers", "worker_timeout", "pretrained"},
 }
 
-# Where training runs has no part in what is learnt, so it may change when a run is taken up again.
+# Settings of where training runs. They may change when a run is taken up again, because they do not change what is
+# learnt.
 PLACE = {"train": {"strategy", "workers", "worker", "worker_timeout"}}
 
 # What JSON can hold.
@@ -65,7 +66,10 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
     workers, index = cluster(config.train)
     if len(workers) > 1:
         if config.train.strategy == "mirrored":
-            raise UserError("train.strategy=mirrored is for one machine; several workers need no train.strategy.")
+            raise UserError(
+                "train.strategy=mirrored is given beside several workers, and it is about one machine. "
+                "Leave one of train.strategy and train.workers out."
+            )
         described = config.model_dump_json(exclude=OWN_SETTINGS)
         settings = hashlib.sha256(described.encode()).hexdigest()
         if (*workers, index) not in _joined:
@@ -109,7 +113,10 @@ def cluster(config: TrainConfig) -> tuple[list[str], int]:
         _check_addresses(workers)
         return workers, _place("train.worker", _own_place(workers) if index is None else index, workers)
     if config.worker is not None:
-        raise UserError("train.worker says which one of train.workers this is, but there are no train.workers.")
+        raise UserError(
+            f"train.worker={config.worker} is given, but there are no train.workers. "
+            "Give train.workers too, or leave it out."
+        )
     if CLUSTER not in os.environ:
         return [], 0
     try:
@@ -130,7 +137,9 @@ def cluster(config: TrainConfig) -> tuple[list[str], int]:
 
 def _place(name: str, index: int, workers: Sequence[str]) -> int:
     if not 0 <= index < len(workers):
-        raise UserError(f"{name} is {index}, but there are {len(workers)} workers, counted from 0.")
+        raise UserError(
+            f"{name} is {index}, but there are {len(workers)} workers, counted from 0. Give a number below that."
+        )
     return index
 
 
@@ -141,7 +150,9 @@ def _check_addresses(workers: Sequence[str]) -> None:
             raise UserError(f"Worker {worker!r} is not like host:port, e.g. 10.0.0.5:2222.")
     for worker in workers:
         if workers.count(worker) > 1:
-            raise UserError(f"Worker {worker!r} is listed {workers.count(worker)} times.")
+            raise UserError(
+                f"Worker {worker!r} is listed {workers.count(worker)} times in train.workers. Leave it out once."
+            )
 
 
 def _own_place(workers: Sequence[str]) -> int:
@@ -203,7 +214,7 @@ def meet(workers: Sequence[str], index: int, settings: str, timeout: float) -> N
 
 
 def _gather(own: socket.socket, workers: Sequence[str], settings: str, timeout: float) -> str:
-    """What the first worker does: tells the others when all are there. Gives what went wrong, if anything."""
+    """Tells the others that all are there, as the first worker does. Gives what went wrong, or an empty text."""
     deadline, problem = time.monotonic() + timeout, ""
     with contextlib.ExitStack() as connections:
         there: dict[int, socket.socket] = {}
@@ -230,7 +241,7 @@ def _gather(own: socket.socket, workers: Sequence[str], settings: str, timeout: 
 
 
 def _report(workers: Sequence[str], index: int, settings: str, timeout: float) -> str:
-    """What the others do: report to the first worker and wait for its answer. Gives what went wrong, if anything."""
+    """Reports to the first worker and waits for its answer, as the others do. Gives what went wrong, if anything."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(_address(workers[0]), timeout=1) as connection:
@@ -277,7 +288,7 @@ def is_chief() -> bool:
 
 
 def from_chief(value: Json) -> Json:
-    """What the chief gives here, on every worker; what the others give is ignored.
+    """The value that the chief gives here, on every worker. Those of the others are ignored.
 
     Args:
         value: A JSON-ready value.
@@ -293,11 +304,11 @@ def from_chief(value: Json) -> Json:
 
 
 def array_from_chief(values: np.ndarray) -> np.ndarray:
-    """The chief's values, on every worker; the others give an array of the same shape and type."""
+    """The values of the chief, on every worker. The others give an array of the same shape and type."""
     # TensorFlow crashes over a sum of nothing.
     if not _has_workers() or not values.size:
         return values
-    # Nothing but sums goes round among workers, so all but the chief add zeros. Sums of integers change no bit.
+    # Workers can only sum, so all except the chief add zeros. Sums of integers change no bit.
     content = values.tobytes() if is_chief() else bytes(values.nbytes)
     words = np.frombuffer(content + bytes(-len(content) % 4), np.int32)
     words = tf.distribute.get_strategy().reduce(tf.distribute.ReduceOp.SUM, tf.constant(words), axis=None).numpy()
@@ -310,7 +321,7 @@ def _has_workers() -> bool:
 
 @contextlib.contextmanager
 def losing_workers() -> Iterator[None]:
-    """Makes a `ZooError` of what TensorFlow says when a worker is gone in the middle of it all."""
+    """Raises a `ZooError` that names the worker, where TensorFlow says that one is lost."""
     try:
         yield
     except tf.errors.OpError as error:

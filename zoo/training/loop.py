@@ -113,7 +113,7 @@ class Trainer:
         """Raises a `UserError` unless XLA can compile the steps."""
         obstacles = {
             # It cannot tell which rows come twice.
-            "any but plain sgd (no train.l2, train.weight_decay=0)": not self.optimizer.takes_duplicates,
+            "any optimizer except plain sgd (no train.l2, train.weight_decay=0)": not self.optimizer.takes_duplicates,
             "train.global_clipnorm": bool(self.config.global_clipnorm),
             "several devices or workers": self.strategy.num_replicas_in_sync > 1,
         }
@@ -122,7 +122,7 @@ class Trainer:
                 raise UserError(f"train.jit_compile does not go with {obstacle}. Leave one of them out.")
 
     def _make_room(self) -> None:
-        """Makes what training keeps beside the weights, if there is memory for it."""
+        """Makes what training keeps beside the weights. Raises a `UserError` if memory is too small for it."""
         weights = self.model.trainable_variables
         # An average, and while that is validated the weights themselves; and the best weights so far.
         copies = self.optimizer.slots + 2 * bool(self.config.ema) + (self.monitor != "loss")
@@ -140,8 +140,8 @@ class Trainer:
     def fit(self) -> Progress:
         """Trains to the last epoch, or until the monitored metric stops rising.
 
-        With validation the weights of the best epoch are kept, else the last ones; of these the moving
-        averages, if `train.ema` asks for them.
+        With validation the weights of the best epoch are kept, else the last ones. Their moving averages are kept
+        instead if `train.ema` asks for them.
 
         Returns:
             The progress, with the history of every epoch.
@@ -248,7 +248,7 @@ class Trainer:
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             reason = error.message.strip().splitlines()[0]
             raise UserError(
-                f"XLA cannot compile this training; leave train.jit_compile out. It says: {reason}"
+                f"XLA cannot compile this training ({reason}). To train it, leave train.jit_compile out."
             ) from error
 
     def _not_finite(self, step: int) -> str:
@@ -360,7 +360,7 @@ class Trainer:
 
 
 def _part(examples: ExampleTensors, start: int | tf.Tensor, end: int | tf.Tensor) -> ExampleTensors:
-    """Some of the examples, which are a tensor or a dictionary of tensors."""
+    """Some of the examples. They are a tensor or a dictionary of tensors."""
     return tf.nest.map_structure(lambda one: one[start:end], examples)
 
 

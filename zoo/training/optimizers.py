@@ -16,7 +16,7 @@ SGD without either, and Adagrad, are the same for all rows. Keras' other optimiz
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import keras
 import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from zoo.config import TrainConfig
 
 
-# Of a table that a batch looked rows up in, the gradient of these rows.
+# The gradient of a weight; of a table, it may be that of the looked-up rows only.
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
@@ -45,7 +45,7 @@ class RowWise(GradientsSummedBefore):
     # Numbers kept beside each weight.
     slots = 2
 
-    def __init__(self, decay: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, decay: float = 0.0, l2: float = 0.0, **kwargs: object) -> None:
         # Some of Keras' have a weight decay that nobody asked for.
         super().__init__(weight_decay=None, **kwargs)
         self.decay, self.l2 = decay, l2
@@ -70,12 +70,12 @@ class RowWise(GradientsSummedBefore):
         variable.scatter_update(tf.IndexedSlices(weights - change, rows))
 
     def row_change(self, rows: tf.Tensor, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor) -> tf.Tensor:
-        """What is taken off rows of a table, `[n, dim]`; the optimizer's state of these rows is brought up to date."""
+        """The change that is subtracted from rows of a table, `[n, dim]`. The state of the rows is updated."""
         raise NotImplementedError
 
     @property
     def takes_duplicates(self) -> bool:
-        """Whether a row may come more than once in a sparse gradient; else `sum_duplicates` is to be called first."""
+        """Whether a row may come more than once in a sparse gradient. If not, `sum_duplicates` must be called first."""
         return False
 
 
@@ -155,7 +155,7 @@ def make_optimizer(config: TrainConfig, total_steps: int) -> RowWise:
         total_steps: Steps of the whole training, over which a schedule falls.
 
     Raises:
-        UserError: With the near names, for an unknown optimizer; or for an `epsilon` where it has none.
+        UserError: If the optimizer is unknown (the message has the near names), or has no `epsilon` and one is given.
     """
     kinds = {**_dense_optimizers(), **OPTIMIZERS}
     name = config.optimizer.lower()
@@ -176,7 +176,7 @@ def _dense_optimizers() -> dict[str, type[RowWise]]:
     return {
         name.lower(): type(name, (Dense, kind), {})
         for name, kind in kinds.items()
-        # What wraps other optimizers has no learning rate of its own.
+        # An optimizer that wraps another one has no learning rate of its own.
         if issubclass(kind, base) and kind is not base and "learning_rate" in inspect.signature(kind).parameters
     }
 

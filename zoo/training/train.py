@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -46,7 +46,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    **settings: Any,
+    **settings: object,
 ) -> Run:
     """Trains an architecture, evaluates it on the test part and gives the run.
 
@@ -68,7 +68,7 @@ def train(
         A `Run`.
 
     Raises:
-        UserError: For anything wrong in the names, settings or data. Nothing is written then.
+        UserError: If anything is wrong in the names, settings or data. Nothing is written then.
 
     Example:
 
@@ -81,7 +81,9 @@ def train(
     if isinstance(source, str | Path):
         config.data.source = str(source)
     elif isinstance(source, Dataset) and ("data" in settings or "split" in settings):
-        raise UserError("The settings 'data' and 'split' have no effect on a dataset that is prepared already.")
+        raise UserError(
+            "The settings 'data' and 'split' have no effect on a dataset that is prepared already. Leave them out."
+        )
     with make_strategy(config).scope(), losing_workers():
         if out is None or not is_chief():
             return _train(config, _dataset(config, source), None, progress and is_chief(), callbacks)
@@ -109,7 +111,7 @@ def _kept_if_resumable(unfinished: Path, overwrite: bool) -> Iterator[None]:
 
 
 def _dataset(config: Config, source: Source | None, scratch: Path | None = None) -> Dataset:
-    """The prepared data; what is streamed is written into a new folder in `scratch`."""
+    """The prepared data. Streamed data are written into a new folder in `scratch`."""
     if config.data.stream:
         _check_streamable(config)
     if isinstance(source, Dataset):
@@ -117,12 +119,17 @@ def _dataset(config: Config, source: Source | None, scratch: Path | None = None)
     else:
         source = config.data.source if source is None else source
         if source is None:
-            raise UserError("No data was given. Name a dataset or a file, e.g. --data movielens-sample.")
+            raise UserError(
+                "No data is given: setting 'data.source'. Name a dataset or a file, e.g. --data movielens-sample."
+            )
         options = config.data.model_dump(exclude={"source", "options"}, exclude_unset=True)
         if config.split.name:
             options["split"] = {"name": config.split.name, **config.split.options}
         elif config.split.options:
-            raise UserError("split.options were given without split.name.")
+            raise UserError(
+                "split.options are given without split.name, so they have no effect. "
+                "Give split.name too, or leave them out."
+            )
         dataset = load_dataset(source, scratch=scratch, **options, **config.data.options)
     if isinstance(dataset, StreamedDataset):
         _check_streamable(config)
@@ -136,7 +143,7 @@ def _dataset(config: Config, source: Source | None, scratch: Path | None = None)
 
 
 def _check_streamable(config: Config) -> None:
-    """Raises a `UserError` unless the architecture and its objective are content with single interactions."""
+    """Raises a `UserError` unless the architecture and its objective train on single interactions."""
     known = spec(config.model)
     if "history" in known.query or known.objective not in streamable_objectives():
         others = [one for one in specs().values() if "history" not in one.query]
@@ -153,7 +160,7 @@ def _dataset_of_folder(
 ) -> Dataset:
     """Prepares the data and an unfinished folder, or takes up the folder of an interrupted run."""
     described = config.model_dump(mode="json", exclude=PLACE)
-    # What was written last; without it there is nothing to take up.
+    # This file is written last. Without it there is nothing to take up.
     if (unfinished / "config.json").exists() and resume:
         if read_json(unfinished / "config.json", "run that was interrupted") != described:
             raise UserError(f"{unfinished}: the interrupted run has other settings. Repeat them, or --overwrite it.")
@@ -186,7 +193,10 @@ def _train(
     _check_ks(config, model, dataset)
     if model.solver is not None:
         if config.train.objective or config.train.options:
-            raise UserError(f"{config.model!r} is solved in closed form; it takes no train.objective or train.options.")
+            raise UserError(
+                f"{config.model!r} is solved in closed form, so train.objective and train.options have no effect. "
+                "Leave them out."
+            )
         started = time.perf_counter()
         model.solver(interaction_matrix(dataset, positive_only=False))
         history: list[dict[str, float]] = [{"seconds": time.perf_counter() - started}]
@@ -194,7 +204,7 @@ def _train(
         _start_from_pretrained(config, model, dataset)
         history = _fit(config, model, dataset, folder, progress, callbacks)
     if config.train.dtype_policy != "float32":
-        # What is evaluated, saved and exported computes as a caller would expect.
+        # The model that is evaluated, saved and exported computes in float32, as a caller expects.
         exact = _build(config, dataset, "float32")
         exact.set_weights(model.get_weights())
         model = exact
@@ -224,12 +234,16 @@ def _start_from_pretrained(config: Config, model: Recommender, dataset: Dataset)
     if not config.train.pretrained:
         return
     if model.pretrained is None:
-        raise UserError(f"{config.model!r} does not start from other runs; leave train.pretrained out.")
+        raise UserError(
+            f"{config.model!r} does not start from other runs, so train.pretrained has no effect. Leave it out."
+        )
     models = {}
     for name, folder in config.train.pretrained.items():
         run = Run.load(folder)
         if run.config.model != name:
-            raise UserError(f"train.pretrained: {folder} is a run of {run.config.model!r}, not of {name!r}.")
+            raise UserError(
+                f"train.pretrained: {folder} is a run of {run.config.model!r}, not of {name!r}. Name another folder."
+            )
         for kind in ("user", "item"):
             if run.dataset.vocabularies[kind].to_json() != dataset.vocabularies[kind].to_json():
                 raise UserError(
@@ -262,8 +276,8 @@ def _fit(
 
 
 def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[Callable[[], dict[str, float]], str]:
-    """What gives the validation metrics, and the one to watch."""
-    # What the test part lacks would be found out only after training.
+    """A function that gives the validation metrics, and the name of the one to watch."""
+    # Otherwise a fault of the test part would show only after training.
     for part in ("valid", "test"):
         _check_fit(_protocol(config, model, dataset, part), model, dataset, part)
     is_validated = not dataset.part("valid").empty
@@ -292,7 +306,12 @@ def _check_fit(protocol: Protocol, model: Recommender, dataset: Dataset, part: P
 
 
 def interaction_matrix(dataset: Dataset, positive_only: bool = True) -> scipy.sparse.csr_matrix:
-    """The training labels as a sparse `[num_users, num_items]` matrix; zeros are stored too, if they are wanted."""
+    """The training labels as a sparse `[num_users, num_items]` matrix.
+
+    Args:
+        dataset: The prepared data.
+        positive_only: Whether to leave out labels of 0 and below. Otherwise zeros are stored too.
+    """
     rows = dataset.part("train")
     if positive_only:
         rows = rows[rows["label"] > 0]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from export.endpoints import Endpoint, EndpointGraphs, TensorInfo
 from zoo.schema import PADDING, UNKNOWN, Vocabulary
+
+if TYPE_CHECKING:
+    from zoo.types import Tensor
 
 VERSION = "1"
 
@@ -19,14 +22,14 @@ def write(graphs: EndpointGraphs, vocabularies: dict[str, Vocabulary], folder: P
     Args:
         graphs: The endpoints over indices.
         vocabularies: What raw values are looked up in.
-        folder: The folder of versions; made if need be.
-        version: The version, a whole number; a server takes the largest.
+        folder: The folder of versions. It is made if need be.
+        version: The version, a whole number. A server takes the largest one.
     """
     module = tf.Module()
     edges = {name: _Edge(vocabulary) for name, vocabulary in vocabularies.items()}
     module.edges = list(edges.values())
     functions = {endpoint.name: _raw(graphs, endpoint, edges) for endpoint in graphs.endpoints}
-    # Only what an endpoint reads is stored, so not the item tower, whose vectors are in the catalogue.
+    # Only what an endpoint reads is stored. The item tower is not, because its vectors are in the catalogue.
     module.read = [variable for function in functions.values() for variable in function.graph.variables]
     functions["serving_default"] = functions["recommend"]
     tf.saved_model.save(module, str(folder / version), signatures=functions)
@@ -44,21 +47,23 @@ class _Edge(tf.Module):
         self.table = tf.lookup.StaticHashTable(initializer, default_value=UNKNOWN)
         self.raw = tf.constant(vocabulary.raw.tolist(), dtype)
 
-    def index(self, values: Any) -> Any:
+    def index(self, values: Tensor) -> Tensor:
         return tf.cast(self.table.lookup(values), tf.int32)
 
-    def lookup(self, indices: Any) -> Any:
+    def lookup(self, indices: Tensor) -> Tensor:
         return tf.gather(self.raw, indices)
 
 
-def _raw(graphs: EndpointGraphs, endpoint: Endpoint, edges: dict[str, _Edge]) -> Any:
-    def to_index(info: TensorInfo, values: Any) -> Any:
+def _raw(graphs: EndpointGraphs, endpoint: Endpoint, edges: dict[str, _Edge]) -> tf.types.experimental.ConcreteFunction:
+    """An endpoint as a concrete function of raw values."""
+
+    def to_index(info: TensorInfo, values: Tensor) -> Tensor:
         return edges[info.vocabulary].index(values) if info.vocabulary else values
 
-    def to_raw(info: TensorInfo, values: Any) -> Any:
+    def to_raw(info: TensorInfo, values: Tensor) -> Tensor:
         return edges[info.vocabulary].lookup(values) if info.vocabulary else values
 
-    def run(*values: Any) -> dict[str, Any]:
+    def run(*values: Tensor) -> dict[str, Tensor]:
         checked = _checked(endpoint, values)
         tensors = {i.name: to_index(i, value) for i, value in zip(endpoint.inputs, checked, strict=True)}
         answer = graphs.call(endpoint, tensors)
@@ -68,8 +73,8 @@ def _raw(graphs: EndpointGraphs, endpoint: Endpoint, edges: dict[str, _Edge]) ->
     return tf.function(run, input_signature=signature, autograph=False).get_concrete_function()
 
 
-def _checked(endpoint: Endpoint, values: tuple[Any, ...]) -> list[Any]:
-    """The inputs, once they have the shapes they must have: a server checks nothing, and ops would broadcast."""
+def _checked(endpoint: Endpoint, values: tuple[Tensor, ...]) -> list[Tensor]:
+    """The inputs, if they have the shapes they must have. A server checks nothing, and operators would broadcast."""
     shaped = [tf.ensure_shape(value, info.shape) for info, value in zip(endpoint.inputs, values, strict=True)]
     rows = tf.stack([tf.shape(value)[0] for value in shaped])
     names = ", ".join(info.name for info in endpoint.inputs)

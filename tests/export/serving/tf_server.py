@@ -82,7 +82,7 @@ class Served:
 
 
 def filled_up(tensors):
-    """What AddPadding in batching_util.cc does: all but the rows are filled up with the first value of the tensor."""
+    """What AddPadding in batching_util.cc does: it fills all axes except rows up with the first value of a tensor."""
     shape = np.max([tensor.shape for tensor in tensors], axis=0)[1:]
     filled = []
     for tensor in tensors:

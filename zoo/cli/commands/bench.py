@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,9 @@ from zoo.errors import ZooError
 from zoo.plugins import plugins
 
 if TYPE_CHECKING:
+    from zoo.bench.definition import Benchmark, Job
     from zoo.bench.margins import Margin
+    from zoo.bench.results import Row
     from zoo.bench.summary import Line
 
 
@@ -36,47 +38,86 @@ def bench(
     added = {point.name: point for point in plugins("zoo.benchmarks")}
     if name in added:
         quiet_tensorflow()
-        added[name].load()(out or Path("bench") / name, quick, check, as_json)
+        added[name].load()(_folder(name, out), quick, check, as_json)
         return
     from zoo.bench.definition import jobs, read_benchmark
+
+    name, benchmark = read_benchmark(name)
+    asked = jobs(benchmark, only or (), quick)
+    outcome = _run(name, benchmark, asked, _folder(name, out), data_root, not as_json)
+    if as_json:
+        print_json(outcome.to_json())
+    else:
+        _print_outcome(name, benchmark.about, outcome)
+    if record:
+        _record(name, benchmark, outcome)
+    _refuse("Failed", [str(job) for job in outcome.failed])
+    if check:
+        _refuse("Missed", outcome.missed())
+
+
+def _folder(name: str, out: Path | None) -> Path:
+    return out or Path("bench") / name
+
+
+def _refuse(what: str, names: list[str]) -> None:
+    """Raises a `ZooError` that has the names, if there are any."""
+    if names:
+        raise ZooError(f"{what}: {', '.join(names)}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    """The results of running a benchmark."""
+
+    file: Path
+    rows: list[Row]
+    failed: list[Job]
+    lines: list[Line]
+    margins: list[Margin]
+
+    def to_json(self) -> dict[str, object]:
+        """The figures and margins as JSON."""
+        return {"figures": [one.to_json() for one in self.lines], "margins": [one.to_json() for one in self.margins]}
+
+    def missed(self) -> list[str]:
+        """The targets and margins that were not reached."""
+        missed = [f"{line.figure.label} {line.figure.metric}" for line in self.lines if line.is_met is False]
+        return missed + [f"{one.label} {one.metric} over {one.other}" for one in self.margins if one.is_met is False]
+
+
+def _run(
+    name: str, benchmark: Benchmark, asked: list[Job], folder: Path, data_root: Path | None, is_talking: bool
+) -> _Outcome:
     from zoo.bench.margins import margins
-    from zoo.bench.results import record_rows, recorded_results
     from zoo.bench.running import RESULTS, RUNS, run_jobs
     from zoo.bench.summary import summarize
 
-    name, benchmark = read_benchmark(name)
-    folder = out or Path("bench") / name
-    asked = jobs(benchmark, only or (), quick)
     rows, failed = run_jobs(
         name,
         asked,
         folder,
         data_root,
-        progress=sys.stdout.isatty() and not as_json,
+        progress=sys.stdout.isatty() and is_talking,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    lines = summarize(benchmark, rows)
     compared = margins(benchmark, folder / RUNS, {job.label for job in asked})
-    if as_json:
-        print_json({"figures": [one.to_json() for one in lines], "margins": [one.to_json() for one in compared]})
-    else:
-        _print_results(name, benchmark.about, lines, compared)
-        print(f"All metrics with their intervals are in {folder / RESULTS}")
-    if record:
-        record_rows(recorded_results(), name, rows, {job.digest for job in jobs(benchmark)})
-    if failed:
-        raise ZooError(f"Failed: {', '.join(str(job) for job in failed)}.")
-    missed = [f"{line.figure.label} {line.figure.metric}" for line in lines if line.is_met is False]
-    missed += [f"{m.label} {m.metric} over {m.other}" for m in compared if m.is_met is False]
-    if check and missed:
-        raise ZooError(f"Missed: {', '.join(missed)}.")
+    return _Outcome(folder / RESULTS, rows, failed, summarize(benchmark, rows), compared)
 
 
-def _print_results(name: str, about: str, lines: Sequence[Line], compared: Sequence[Margin]) -> None:
-    print_table(f"{name}: {about}", COLUMNS, [_cells(line) for line in lines])
-    if compared:
-        rows = [_margin_cells(margin) for margin in compared]
+def _record(name: str, benchmark: Benchmark, outcome: _Outcome) -> None:
+    from zoo.bench.definition import jobs
+    from zoo.bench.results import record_rows, recorded_results
+
+    record_rows(recorded_results(), name, outcome.rows, {job.digest for job in jobs(benchmark)})
+
+
+def _print_outcome(name: str, about: str, outcome: _Outcome) -> None:
+    print_table(f"{name}: {about}", COLUMNS, [_cells(line) for line in outcome.lines])
+    if outcome.margins:
+        rows = [_margin_cells(margin) for margin in outcome.margins]
         print_table(f"{name}: margins, with 95% intervals over users", MARGIN_COLUMNS, rows)
+    print(f"All metrics with their intervals are in {outcome.file}")
 
 
 COLUMNS = ("label", "metric", "mean", "each", "target", "met", "train seconds", "source")

@@ -38,14 +38,17 @@ def compare(
 
 def _print_comparison(comparison: Comparison) -> None:
     print(f"Protocol {comparison.protocol}: {comparison.about}")
-    rows = [(metric, *(f"{one.mean:.4f}" for one in each)) for metric, each in comparison.metrics.items()]
-    print_table("", ["metric", *comparison.runs], rows)
+    print_table("", ["metric", *comparison.runs], _mean_cells(comparison))
     first, *others = comparison.runs
     for name in others:
         cells = [_difference_cells(one) for one in comparison.differences if one.run == name]
         print_table(f"{name} minus {first}", ["metric", "difference", "95% interval", "verdict"], cells)
     if comparison.settings:
         print_table("Settings that differ", ["setting", *comparison.runs], _setting_cells(comparison.settings))
+
+
+def _mean_cells(comparison: Comparison) -> list[tuple[str, ...]]:
+    return [(metric, *(f"{one.mean:.4f}" for one in each)) for metric, each in comparison.metrics.items()]
 
 
 def _difference_cells(one: Difference) -> tuple[str, ...]:

@@ -31,17 +31,26 @@ class Check(TypedDict):
 
 def doctor(as_json: AsJson = False) -> None:
     """Check the installation: versions, devices, and a tiny model trained and saved."""
-    checks = [_python(), *(_package(name) for name in PACKAGES)]
-    if all(check["ok"] for check in checks if check["name"] in ("tensorflow", "keras")):
-        quiet_tensorflow()
-        checks += [_devices(), _backend(), _tiny_run()]
+    checks = _checks()
     if as_json:
         print_json(checks)
     else:
-        for check in checks:
-            print(f"{'ok ' if check['ok'] else 'BAD'} {check['name']:15} {check['found']}")
+        print(*map(_line, checks), sep="\n")
     if not all(check["ok"] for check in checks):
         raise ZooError("This installation is not whole. The lines marked BAD say what is missing.")
+
+
+def _checks() -> list[Check]:
+    packages = {name: _package(name) for name in PACKAGES}
+    checks = [_python(), *packages.values()]
+    if packages["tensorflow"]["ok"] and packages["keras"]["ok"]:
+        quiet_tensorflow()
+        checks += [_devices(), _backend(), _tiny_run()]
+    return checks
+
+
+def _line(check: Check) -> str:
+    return f"{'ok ' if check['ok'] else 'BAD'} {check['name']:15} {check['found']}"
 
 
 def _check(name: str, ok: bool, found: object) -> Check:
@@ -79,22 +88,17 @@ def _backend() -> Check:
 
 def _tiny_run() -> Check:
     """Trains the first architecture there is on a tiny table, saves it and loads it again."""
+    import numpy as np
     import pandas as pd
 
     from zoo.registry import specs
     from zoo.run import Run
     from zoo.training.train import train
 
-    architecture = next(one for one in specs().values() if not one.ordered)
-    events = pd.DataFrame({"user": [u for u in range(8) for _ in range(6)], "item": [i * 5 % 13 for i in range(48)]})
-    run = train(
-        architecture.name,
-        events,
-        progress=False,
-        hparams=dict(architecture.tiny),
-        train={"epochs": 1},
-        evaluate={"ks": [1]},
-    )
+    name, tiny = next((one.name, dict(one.tiny)) for one in specs().values() if not one.ordered)
+    count = np.arange(48)
+    events = pd.DataFrame({"user": count // 6, "item": count * 5 % 13})
+    run = train(name, events, progress=False, hparams=tiny, train={"epochs": 1}, evaluate={"ks": [1]})
     with tempfile.TemporaryDirectory() as folder:
         again = Run.load(run.save(Path(folder) / "run"))
     same = again.recommend([1, 2], k=3).equals(run.recommend([1, 2], k=3))

@@ -2,63 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.architectures import hparam_meanings, spec_json
+from zoo.cli.architectures import family, hparam_meanings, spec_json
 from zoo.cli.console import AsJson, print_json, print_table
-from zoo.registry import spec
+from zoo.cli.settings import all_settings, yaml_text
+from zoo.config import preset
+from zoo.registry import Spec, spec
 
 if TYPE_CHECKING:
+    from zoo.bench.results import Row
     from zoo.bench.summary import Line
 
 
 def info(name: Annotated[str, typer.Argument(help="A registered architecture.")], as_json: AsJson = False) -> None:
-    """Show what is known of an architecture: hparams, preset, objective or solver, paper, results of benchmarks."""
-    from zoo.cli.settings import all_settings, yaml_text
-    from zoo.config import preset
-
+    """Show what is known of an architecture: family, objective or solver, paper, hparams, preset, recorded results."""
     one = spec(name)
-    settings = preset(name)
-    meanings = hparam_meanings(one)
-    results = _results(name)
+    settings, meanings, results = preset(name), hparam_meanings(one), _results(name)
     if as_json:
         more = {"hparam_meanings": meanings, "preset": settings, "results": [line.to_json() for line in results]}
-        print_json({**spec_json(one), **more})
+        print_json({**spec_json(one), "family": family(one), **more})
         return
-    print(f"{one.name}: {one.summary}")
-    print(f"  objective  {one.objective}" if one.objective else f"  solver     {one.solver}")
-    print(f"  query      {', '.join(one.query)}")
-    print(f"  paper      {one.paper or '-'}")
-    print(f"  file       {one.file}")
-    hparams = [(key, yaml_text(value), meanings.get(key, "")) for key, value in one.hparams.items()]
-    print_table("Hparams: --set NAME=VALUE", ["name", "default", "meaning"], hparams)
+    _print_summary(one)
+    _print_hparams(one, meanings)
     if settings:
-        known = {**{name: one.meaning for name, one in all_settings().items()}, **_hparam_settings(meanings)}
-        rows = [(name, yaml_text(value), known.get(name, "")) for name, value in _flat(settings)]
-        print_table("Preset: what is set unless you say otherwise", ["setting", "value", "meaning"], rows)
+        _print_preset(settings, meanings)
     if results:
         columns = ["benchmark", "label", "protocol", "metric", "mean", "seeds", "target", "met"]
         print_table("Recorded results", columns, [_result_cells(line) for line in results])
 
 
+def _print_summary(one: Spec) -> None:
+    print(f"{one.name}: {one.summary}")
+    print(f"  family     {family(one)}")
+    print(f"  objective  {one.objective}" if one.objective else f"  solver     {one.solver}")
+    print(f"  query      {', '.join(one.query)}")
+    print(f"  paper      {one.paper or '-'}")
+    print(f"  file       {one.file}")
+
+
+def _print_hparams(one: Spec, meanings: Mapping[str, str]) -> None:
+    rows = [(name, yaml_text(value), meanings.get(name, "")) for name, value in one.hparams.items()]
+    print_table("Hparams: --set NAME=VALUE", ["name", "default", "meaning"], rows)
+
+
+def _print_preset(settings: Mapping[str, object], hparams: Mapping[str, str]) -> None:
+    known = {name: setting.meaning for name, setting in all_settings().items()}
+    known |= {f"hparams.{name}": meaning for name, meaning in hparams.items()}
+    rows = [(name, yaml_text(value), known.get(name, "")) for name, value in _flat(settings)]
+    print_table("Preset: what is set unless you say otherwise", ["setting", "value", "meaning"], rows)
+
+
 def _results(name: str) -> list[Line]:
-    """What an architecture reached in the benchmarks, as recorded in the package."""
+    """The recorded results of an architecture in the benchmarks."""
     from zoo.bench.results import read_rows, recorded_results
 
-    rows = [row for row in read_rows(recorded_results()) if row.model == name]
-    if not rows:
-        return []
+    rows: dict[str, list[Row]] = {}
+    for row in read_rows(recorded_results()):
+        if row.model == name:
+            rows.setdefault(row.benchmark, []).append(row)
+    return [line for benchmark, of_benchmark in rows.items() for line in _summary(benchmark, of_benchmark)]
+
+
+def _summary(benchmark: str, rows: Sequence[Row]) -> list[Line]:
     from zoo.bench.definition import list_benchmarks, read_benchmark
     from zoo.bench.summary import summarize
 
-    lines: list[Line] = []
-    for benchmark in dict.fromkeys(row.benchmark for row in rows):
-        known = read_benchmark(benchmark)[1] if benchmark in list_benchmarks() else None
-        lines += summarize(known, [row for row in rows if row.benchmark == benchmark])
-    return lines
+    known = read_benchmark(benchmark)[1] if benchmark in list_benchmarks() else None
+    return summarize(known, rows)
 
 
 def _result_cells(line: Line) -> tuple[str, ...]:
@@ -67,10 +81,6 @@ def _result_cells(line: Line) -> tuple[str, ...]:
     number = str(len(figure.values))
     mean = f"{figure.mean:.4f}"
     return figure.benchmark, figure.label, figure.protocol, figure.metric, mean, number, target, line.verdict
-
-
-def _hparam_settings(meanings: Mapping[str, str]) -> dict[str, str]:
-    return {f"hparams.{name}": meaning for name, meaning in meanings.items()}
 
 
 def _flat(settings: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:

@@ -34,8 +34,7 @@ def recommend(
     if as_json:
         print_json(frame.to_dict("records"))
     else:
-        rows = [(*row[:3], f"{row[3]:.4f}", row[4]) for row in frame.itertuples(index=False)]
-        print_table("", list(frame.columns), rows)
+        print_table("", list(frame.columns), frame.assign(score=frame["score"].map("{:.4f}".format)).to_numpy())
 
 
 def _feature_record(text: str) -> dict[str, object]:

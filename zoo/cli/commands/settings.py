@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoo.cli.chosen import choices_of, default_text
 from zoo.cli.console import AsJson, print_json, print_table
-from zoo.errors import unknown_name
+from zoo.cli.settings import Setting, find_settings, yaml_text
+
+if TYPE_CHECKING:
+    from zoo.options import Option
+
+HINT = """The hparams of an architecture: zoo info NAME. Its preset replaces some defaults.
+The options of objectives, splits and datasets: zoo settings train.options, split.options or data.options."""
 
 
 def settings(
@@ -19,16 +26,29 @@ def settings(
     as_json: AsJson = False,
 ) -> None:
     """List the settings that `--set` and YAML files take, with their defaults and meanings."""
-    from zoo.cli.settings import all_settings, yaml_text
-
-    known = all_settings()
-    found = [one for name, one in known.items() if fnmatch.fnmatch(name, pattern) or name.startswith(f"{pattern}.")]
-    if not found:
-        raise unknown_name("setting", pattern, {*known, *(name.split(".")[0] for name in known)})
+    found = find_settings(pattern)
     if as_json:
-        print_json([dataclasses.asdict(one) for one in found])
+        print_json([_to_json(one, pattern) for one in found])
         return
-    print_table(
-        "", ["setting", "default", "meaning"], [(one.name, yaml_text(one.default), one.meaning) for one in found]
-    )
-    print("The hparams of an architecture: zoo info NAME. Its preset replaces some defaults.")
+    rows = [(one.name, yaml_text(one.default), one.meaning) for one in found]
+    print_table("", ["setting", "default", "meaning"], rows)
+    choices = choices_of(pattern)
+    if choices:
+        print_table("", ["name", "options and their defaults"], _choice_rows(choices))
+    print(HINT)
+
+
+def _to_json(one: Setting, pattern: str) -> dict[str, object]:
+    """A setting as JSON, with what it can name where it is the one that was asked for."""
+    choices = choices_of(pattern)
+    more = {"choices": {name: _defaults(options) for name, options in choices.items()}} if choices else {}
+    return {**dataclasses.asdict(one), **more}
+
+
+def _defaults(options: Mapping[str, Option]) -> dict[str, str]:
+    return {name: default_text(option) for name, option in options.items()}
+
+
+def _choice_rows(choices: Mapping[str, Mapping[str, Option]]) -> Sequence[tuple[str, str]]:
+    texts = {name: _defaults(options).items() for name, options in choices.items()}
+    return [(name, ", ".join(f"{one}={text}" for one, text in items) or "-") for name, items in texts.items()]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
 from zoo.cli.runs import print_evaluation
+from zoo.config import Config, make_config, parse_settings
 from zoo.errors import UserError
+from zoo.files import check_free
+from zoo.registry import spec
+
+if TYPE_CHECKING:
+    from zoo.run import Run
 
 
 def train(
@@ -33,22 +40,13 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train an architecture on data, evaluate it and save the run."""
-    from zoo.config import make_config, parse_settings
-    from zoo.files import check_free
-    from zoo.registry import spec
-
-    sections = parse_settings(settings or [])
-    given: dict[str, dict[str, object]] = {
-        "data": {"data_root": data_root},
-        "train": {"workers": workers and workers.split(","), "worker": worker},
-    }
-    for section, values in given.items():
-        sections.setdefault(section, {}).update({name: value for name, value in values.items() if value is not None})
-    config = make_config(model, sections)
-    spec(config.model).check_hparams(config.hparams)
+    sections = _sections(settings or [], data_root, workers, worker)
+    config = _checked_config(model, sections)
     source = data or config.data.source
     if source is None:
-        raise UserError("No data was given. Name a dataset or a file, e.g. --data movielens-sample.")
+        raise UserError(
+            "No data is given: setting 'data.source'. Name a dataset or a file, e.g. --data movielens-sample."
+        )
     folder = out or Path("runs") / f"{config.model}-{Path(source).stem}"
     check_free(folder, overwrite, "run.json")
     quiet_tensorflow()
@@ -56,10 +54,38 @@ def train(
 
     run = train_run(model, source, out=folder, overwrite=overwrite, resume=resume, progress=not as_json, **sections)
     if as_json:
-        folder_of_run = str(run.folder) if run.folder else None
-        about = {"run": folder_of_run, "epochs": len(run.history), "notes": run.dataset.notes, "metrics": run.metrics}
-        print_json(about)
-        return
+        print_json(_run_json(run))
+    else:
+        _print_run(run)
+
+
+def _sections(
+    settings: list[str], data_root: str | None, workers: str | None, worker: int | None
+) -> dict[str, dict[str, object]]:
+    """The settings of `--set` and of the options that are settings too, by section."""
+    sections = parse_settings(settings)
+    given: dict[str, dict[str, object]] = {
+        "data": {"data_root": data_root},
+        "train": {"workers": workers and workers.split(","), "worker": worker},
+    }
+    for section, values in given.items():
+        sections.setdefault(section, {}).update({name: value for name, value in values.items() if value is not None})
+    return sections
+
+
+def _checked_config(model: str, sections: Mapping[str, Mapping[str, object]]) -> Config:
+    """The config. A mistake in it is an error before TensorFlow is imported."""
+    config = make_config(model, sections)
+    spec(config.model).check_hparams(config.hparams)
+    return config
+
+
+def _run_json(run: Run) -> dict[str, object]:
+    folder = str(run.folder) if run.folder else None
+    return {"run": folder, "epochs": len(run.history), "notes": run.dataset.notes, "metrics": run.metrics}
+
+
+def _print_run(run: Run) -> None:
     for note in run.dataset.notes:
         print(f"  {note}")
     for evaluation in run.metrics.values():

@@ -34,9 +34,9 @@ class NamedDataset(abc.ABC):
     """
 
     name: ClassVar[str]
-    # Whoever uses the data or what was learnt from it is bound by these; a model card quotes them.
+    # These bind everyone who uses the data or what was learnt from it; a model card quotes them.
     terms: ClassVar[str]
-    # Where the terms are, for data that other people published.
+    # The page with the terms, if other people published the data.
     url: ClassVar[str] = ""
 
     @abc.abstractmethod

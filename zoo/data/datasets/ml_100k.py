@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
@@ -34,24 +35,33 @@ class Ml100k(NamedDataset):
             raise UserError(f"ml-100k: expected a fold from 1 to 5. Received: {fold!r}.")
         of_fold = (f"u{fold}.base", f"u{fold}.test") if fold else ()
         folder = ARCHIVE.folder(("u.data", "u.user", "u.item", *of_fold), data_root)
-        columns = ["user", "item", "rating", "timestamp"]
-        ratings = read_plain(folder / "u.data", "\t", columns)
+        ratings = _ratings(folder / "u.data")
         if fold:
-            frames = [read_plain(folder / file, "\t", columns).frame for file in of_fold]
-            train, test = (pairs_of(frame["user"], frame["item"]) for frame in frames)
+            train, test = (_pairs(folder / file) for file in of_fold)
             ratings = split_as_given(ratings, train, test, " and ".join(of_fold), options)
         users = read_plain(folder / "u.user", "|", ["user", "age", "gender", "occupation", "zip"])
-        columns = ["item", "title", "released", "video", "url"]
-        items = read_plain(folder / "u.item", "|", [*columns, *GENRES])
-        frame = items.frame
-        is_of_genre = (frame[list(GENRES)] == "1").to_numpy()
-        genres = np.array(GENRES)
-        frame = frame[["item", "title"]].assign(
-            year=frame["released"].str[-4:],
-            genres=["|".join(genres[row]) for row in is_of_genre],
-        )
-        items = Table(frame, items.name)
-        return prepare_movies(ratings, users, items, {"name": self.name, **options})
+        return prepare_movies(ratings, users, _movies(folder / "u.item"), {"name": self.name, **options})
+
+
+def _ratings(path: Path) -> Table:
+    return read_plain(path, "\t", ["user", "item", "rating", "timestamp"])
+
+
+def _pairs(path: Path) -> pd.Series:
+    frame = _ratings(path).frame
+    return pairs_of(frame["user"], frame["item"])
+
+
+def _movies(path: Path) -> Table:
+    """The movies with their year and genres, which the file has as a date and as columns of 0 and 1."""
+    table = read_plain(path, "|", ["item", "title", "released", "video", "url", *GENRES])
+    is_of_genre = (table.frame[list(GENRES)] == "1").to_numpy()
+    genres = np.array(GENRES)
+    frame = table.frame[["item", "title"]].assign(
+        year=table.frame["released"].str[-4:],
+        genres=["|".join(genres[row]) for row in is_of_genre],
+    )
+    return Table(frame, table.name)
 
 
 DATASETS.register(Ml100k())

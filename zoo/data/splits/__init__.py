@@ -108,7 +108,7 @@ def split_options(name: str) -> list[str]:
     return list(SPLITS[name].options)
 
 
-def split_and_options(asked: str | Mapping[str, object] | None, has_parts: bool) -> tuple[Split, dict[str, object]]:
+def split_and_options(asked: object, has_parts: bool) -> tuple[Split, dict[str, object]]:
     """The split that is asked for, and its options.
 
     Args:
@@ -136,7 +136,7 @@ def with_parts(frame: pd.DataFrame, parts: np.ndarray, rule: str) -> Divided:
     found = {part: int((parts == part).sum()) for part in PARTS}
     counts = ", ".join(f"{count} {part}" for part, count in found.items() if count or part != "query")
     if not found["train"]:
-        raise UserError(f"The split leaves nothing to train on: {rule}: {counts}.")
+        raise UserError(f"The split leaves nothing to train on: {rule}: {counts}. Leave some for train.")
     return frame.assign(part=pd.Series(parts, frame.index).astype(str)), f"Split: {rule}: {counts}."
 
 

@@ -11,8 +11,8 @@ from zoo.data.splits import SPLITS, Divided, Split, with_parts
 class LeaveLastOut(Split):
     """Every user's last interaction is for testing, the one before it for validation.
 
-    Users with two interactions have none for validation; the one of a user with a single
-    interaction is for training. Of equal times, that of the later row is later.
+    Users with two interactions have none for validation. The one of a user with a single interaction is for
+    training. If two times are equal, the later row is the later interaction.
     """
 
     name = "leave-last-out"

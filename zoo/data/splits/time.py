@@ -10,13 +10,13 @@ from zoo.errors import UserError
 
 
 class Time(Split):
-    """Two moments part the data, for everyone alike: training before, then validation, then testing.
+    """Two moments part the data of all users: training before, then validation, then testing.
 
     Args:
         valid: The share for validation.
         test: The share for testing.
-        warm_up: How many first interactions of every user only stand in histories: they are neither trained
-            on nor asked about, and the shares are of the others.
+        warm_up: How many first interactions of every user stand only in histories. They are neither trained on nor
+            asked about, and the shares are of the others.
     """
 
     name = "time"

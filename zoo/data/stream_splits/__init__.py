@@ -45,7 +45,7 @@ class StreamSplit(abc.ABC):
 
     @abc.abstractmethod
     def about(self, is_kept: np.ndarray) -> str:
-        """What is done, for a note."""
+        """The rule in words, for a note."""
 
     @classmethod
     def is_default(cls, has_parts: bool) -> bool:
@@ -71,15 +71,20 @@ def make_split(asked: str | Mapping[str, object] | None, is_given: bool, seed: i
     Raises:
         UserError: If a stream cannot be split like that, or an option is unknown or out of range.
     """
-    if asked is None:
-        asked = next(name for name, one in SPLITS.items() if one.is_default(is_given))
-    options = dict(asked) if isinstance(asked, Mapping) else {"name": asked}
-    name = options.pop("name", None)
-    if not isinstance(name, str) or name not in SPLITS:
-        raise UserError(f"A stream is split by {' or '.join(map(repr, SPLITS))}. Received: split={name!r}.")
+    name, options = _name_and_options(asked, is_given)
     chosen = SPLITS[name]
     if chosen.keeps_parts and not is_given:
-        raise UserError(f"The split {name!r} needs a column 'split' in the interactions.")
+        raise UserError(f"The split {name!r} needs a column 'split' in the interactions. Add it, or choose another.")
     known = options_of(chosen)
     check_options(options, known, of=f"split {name!r} of a stream")
     return chosen(**({"seed": seed, **options} if "seed" in known else options))
+
+
+def _name_and_options(asked: str | Mapping[str, object] | None, is_given: bool) -> tuple[str, dict[str, object]]:
+    if asked is None:
+        return next(name for name, one in SPLITS.items() if one.is_default(is_given)), {}
+    options: dict[str, object] = dict(asked) if isinstance(asked, Mapping) else {"name": asked}
+    name = options.pop("name", None)
+    if not isinstance(name, str) or name not in SPLITS:
+        raise UserError(f"A stream is split by {' or '.join(map(repr, SPLITS))}. Received: split={name!r}.")
+    return name, options

@@ -33,5 +33,5 @@ class Given(StreamSplit):
         return has_parts
 
     def about(self, is_kept: np.ndarray) -> str:
-        """What is done, for a note."""
+        """The rule in words, for a note."""
         return f"as given by column 'split', which holds something out of {is_kept.sum()} users"

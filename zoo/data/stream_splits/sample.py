@@ -58,6 +58,6 @@ class Sample(StreamSplit):
         return not has_parts
 
     def about(self, is_kept: np.ndarray) -> str:
-        """What is done, for a note."""
+        """The rule in words, for a note."""
         shares = f"valid={self._valid}, test={self._test}, seed={self._seed}"
         return f"sample of {is_kept.sum()} of {len(is_kept) - FIRST_KNOWN} users, random over what they did ({shares})"

@@ -1,4 +1,4 @@
-"""Text features: what turns a text into a vector, and does it again from its stored state."""
+"""Text encoders: they turn texts into vectors, and do it again from their stored state."""
 
 from __future__ import annotations
 

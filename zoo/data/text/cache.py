@@ -38,12 +38,10 @@ class VectorCache:
     def read(self, texts: Iterable[str]) -> dict[str, np.ndarray]:
         """The vectors of those of the texts that were kept."""
         wanted = {digest(text): text for text in texts}
-        known = {}
-        for path in sorted(self.folder.glob("*.npz")) if wanted else ():
-            for key, vector in self._entries(path):
-                if key in wanted:
-                    known[wanted[key]] = vector
-        return known
+        if not wanted:
+            return {}
+        entries = (entry for path in sorted(self.folder.glob("*.npz")) for entry in self._entries(path))
+        return {wanted[key]: vector for key, vector in entries if key in wanted}
 
     def write(self, texts: Sequence[str], vectors: np.ndarray) -> None:
         """Keeps the vectors of texts, float32 `[texts, width]`; a warning says so if they cannot be written."""

@@ -1,14 +1,20 @@
-"""What every text encoder is, and the reduction they share."""
+"""The base of text encoders, and the reduction that they share."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 
 from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+# The state of a fitted encoder, as arrays and JSON-ready values.
+Fitted: TypeAlias = dict[str, object]
 
 
 class TextEncoder(abc.ABC):
@@ -22,15 +28,15 @@ class TextEncoder(abc.ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, dim: int | None = None, *, model: str = "", fitted: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, dim: int | None = None, *, model: str = "", fitted: Mapping[str, object] | None = None) -> None:
         if dim is not None and dim < 1:
-            raise UserError(f"A text encoder needs dim of at least 1. Received: {dim}.")
+            raise UserError(f"A text encoder needs dim of at least 1. Received: {dim}. Give more, or leave it out.")
         self.dim = dim
         self.model = model
-        self.fitted: dict[str, Any] = dict(fitted or {})
+        self.fitted: Fitted = dict(fitted or {})
 
     @abc.abstractmethod
-    def fit(self, texts: Iterable[str]) -> dict[str, Any]:
+    def fit(self, texts: Iterable[str]) -> Fitted:
         """Learns from the texts.
 
         Args:
@@ -46,7 +52,7 @@ class TextEncoder(abc.ABC):
         """The vectors of the texts, float32 `[texts, width]`; an empty text is all zeros."""
 
 
-def principal_components(vectors: Any, width: int) -> np.ndarray:
+def principal_components(vectors: np.ndarray | scipy.sparse.spmatrix, width: int) -> np.ndarray:
     """The directions that keep the most of the dot products of vectors (a truncated SVD).
 
     Args:

@@ -1,4 +1,4 @@
-"""What encoders with a pretrained model share: the cache, the reduction, and their errors."""
+"""The base of encoders with a pretrained model: the cache, the reduction, and their errors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from zoo.data.text.cache import VectorCache, digest
-from zoo.data.text.encoder import TextEncoder, principal_components
+from zoo.data.text.encoder import Fitted, TextEncoder, principal_components
 from zoo.errors import UserError
 from zoo.files import describe_files
 
@@ -26,7 +26,7 @@ BATCH = 1024
 class PretrainedEncoder(TextEncoder):
     """Vectors of a pretrained model, of length one.
 
-    They are kept on disk (see `VectorCache`), so the model is loaded only for texts that it has not met yet.
+    They are kept on disk (see `VectorCache`), so the model is loaded only for texts that it has not seen yet.
 
     Args:
         dim: The largest width of a vector; wider ones are reduced to it by a truncated SVD of the vectors of the
@@ -39,13 +39,13 @@ class PretrainedEncoder(TextEncoder):
     """
 
     package: ClassVar[str]
-    # What may be given as the model.
+    # The models that may be given, in words.
     takes: ClassVar[str]
 
-    def __init__(self, dim: int | None = None, *, model: str = "", fitted: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, dim: int | None = None, *, model: str = "", fitted: Mapping[str, object] | None = None) -> None:
         super().__init__(dim, model=model, fitted=fitted)
         if fitted:
-            self.model = fitted["model"]
+            self.model = str(fitted["model"])
         elif not model.strip():
             raise UserError(f"The text encoder {self.name!r} needs {self.takes}: '{self.name}:...'.")
         elif Path(model).expanduser().is_dir():
@@ -56,53 +56,67 @@ class PretrainedEncoder(TextEncoder):
     def _open(self) -> contextlib.AbstractContextManager[Encode]:
         """The loaded model, as a function from texts to vectors."""
 
-    def fit(self, texts: Iterable[str]) -> dict[str, Any]:
+    def fit(self, texts: Iterable[str]) -> Fitted:
         """Notes the model, and learns the reduction if its vectors are wider than `dim`."""
-        texts = [text for text in texts if text.strip()]
+        texts = list(filter(str.strip, texts))
         self.fitted = {"encoder": self.name, "model": self.model, "identity": self._identity()}
-        if not texts:
+        if texts:
+            self._fit_reduction(self._vectors(texts))
+        else:
             self.fitted["components"] = np.zeros((1, 0), np.float32)
-            return self.fitted
-        vectors = self._vectors(texts)
+        return self.fitted
+
+    def _fit_reduction(self, vectors: np.ndarray) -> None:
         self.fitted["width"] = vectors.shape[1]
         if self.dim is not None and self.dim < vectors.shape[1]:
             self.fitted["components"] = principal_components(vectors, min(self.dim, len(vectors)))
-        return self.fitted
 
     def encode(self, texts: Iterable[str]) -> np.ndarray:
         """The vectors of the texts, from the cache where it has them."""
         texts = list(texts)
-        components = self.fitted.get("components")
-        if components is None:
+        if "components" not in self.fitted:
             return self._vectors(texts)
+        components = np.asarray(self.fitted["components"])
         if not components.size:  # there was no text to fit
             return np.zeros((len(texts), 1), np.float32)
         return _unit(self._vectors(texts) @ components.T)
 
     def _vectors(self, texts: list[str]) -> np.ndarray:
-        """What the model gives for the texts, float32 `[texts, width of the model]`."""
+        """The model's vectors of the texts, float32 `[texts, width of the model]`."""
         # Half a surrogate pair is no text that a model could read.
         texts = [text.encode("utf-8", "replace").decode() for text in texts]
-        cache = VectorCache(self.name, self.fitted["identity"])
-        unknown = [text for text in dict.fromkeys(texts) if text.strip() and text not in self._known]
-        self._known |= cache.read(unknown)
-        unknown = [text for text in unknown if text not in self._known]
+        cache = VectorCache(self.name, str(self.fitted["identity"]))
+        self._known |= cache.read(self._unknown(texts))
+        unknown = self._unknown(texts)
         if unknown:
-            self._check_model()
-            with self._open() as encode:
-                for start in range(0, len(unknown), BATCH):
-                    batch = unknown[start : start + BATCH]
-                    vectors = _unit(encode(batch))
-                    if not np.isfinite(vectors).all():
-                        raise UserError(f"The model {self.model!r} gives vectors that are not finite. Choose another.")
-                    cache.write(batch, vectors)
-                    self._known.update(zip(batch, vectors, strict=True))
-        width = self.fitted.get("width") or len(next(iter(self._known.values())))
-        nothing = np.zeros(width, np.float32)
-        return np.array([self._known.get(text, nothing) for text in texts], np.float32).reshape(-1, width)
+            self._ask_model(unknown, cache)
+        nothing = np.zeros(self._width, np.float32)
+        return np.array([self._known.get(text, nothing) for text in texts], np.float32).reshape(-1, len(nothing))
+
+    @property
+    def _width(self) -> int:
+        """The width of the model's vectors: the fitted one, else that of the vectors that are there."""
+        width = self.fitted.get("width")
+        return width if isinstance(width, int) and width else len(next(iter(self._known.values())))
+
+    def _unknown(self, texts: Iterable[str]) -> list[str]:
+        """The distinct texts that say something and have no vector yet."""
+        return [text for text in dict.fromkeys(texts) if text.strip() and text not in self._known]
+
+    def _ask_model(self, texts: list[str], cache: VectorCache) -> None:
+        """Loads the model and keeps what it gives for texts."""
+        self._check_model()
+        with self._open() as encode:
+            for start in range(0, len(texts), BATCH):
+                batch = texts[start : start + BATCH]
+                vectors = _unit(encode(batch))
+                if not np.isfinite(vectors).all():
+                    raise UserError(f"The model {self.model!r} gives vectors that are not finite. Choose another.")
+                cache.write(batch, vectors)
+                self._known.update(zip(batch, vectors, strict=True))
 
     def _identity(self) -> str:
-        """What tells the model from others: the content of its folder, or else its name."""
+        """A text that tells the model from others: the content of its folder, or else its name."""
         folder = Path(self.model)
         if folder.is_dir():
             return digest(json.dumps(describe_files(folder, but="")))
@@ -113,7 +127,7 @@ class PretrainedEncoder(TextEncoder):
     def _check_model(self) -> None:
         if self._identity() != self.fitted["identity"]:
             raise UserError(
-                f"{self.model}: not the model that the texts were encoded with by {self.name!r}, since its files "
+                f"{self.model}: not the model that the texts were encoded with by {self.name!r}, because its files "
                 "differ. Put that one there, or train anew."
             )
         if importlib.util.find_spec(self.package) is None:

@@ -10,14 +10,17 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 
 def main() -> None:
     """Answers until there is no more to read."""
-    # Standard output carries answers alone; what libraries print goes where errors go.
+    # Standard output carries only answers; what libraries print goes where errors go.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
@@ -31,7 +34,7 @@ def main() -> None:
         _answer(answers, {"reason": str(error) or type(error).__name__})
 
 
-def _load(name: str) -> Any:
+def _load(name: str) -> SentenceTransformer:
     from huggingface_hub import constants, get_session
     from sentence_transformers import SentenceTransformer
 
@@ -40,7 +43,7 @@ def _load(name: str) -> Any:
     except Exception as error:
         if Path(name).is_dir() or isinstance(error, ImportError):
             raise
-        # Without a network this fails at once, and loading only after a minute of attempts.
+        # This fails at once without a network, and loading only after a minute of attempts.
         try:
             get_session().head(constants.ENDPOINT, timeout=10)
         except Exception as error:
@@ -48,7 +51,7 @@ def _load(name: str) -> Any:
         return SentenceTransformer(name)
 
 
-def _answer(answers: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
+def _answer(answers: BinaryIO, head: dict[str, object], body: bytes = b"") -> None:
     answers.write(json.dumps(head).encode() + b"\n" + body)
     answers.flush()
 

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO
 
 import numpy as np
@@ -22,8 +22,8 @@ from zoo.errors import ZooError
 class SentenceTransformersEncoder(PretrainedEncoder):
     """Vectors of a sentence-transformers model (Reimers and Gurevych, 2019, arXiv:1908.10084), of length one.
 
-    The model runs in a process of its own: PyTorch cannot always be loaded into one that TensorFlow is in, as both
-    may carry an LLVM.
+    The model runs in a process of its own: PyTorch cannot always be loaded into one that TensorFlow is in, because
+    both may carry an LLVM.
 
     Example:
 
@@ -56,13 +56,17 @@ class SentenceTransformersEncoder(PretrainedEncoder):
         head = json.loads(process.stdout.readline() or "{}")
         if "shape" in head:
             return np.frombuffer(process.stdout.read(head["size"]), np.float32).reshape(head["shape"])
+        raise self._failure(process, noise, head)
+
+    def _failure(self, process: subprocess.Popen[bytes], noise: IO[bytes], head: Mapping[str, str]) -> ZooError:
+        """The error of a process, from its answer, or from what it printed last if it gave none."""
         if "package" in head:
-            raise self._not_installed(head["package"])
+            return self._not_installed(head["package"])
         if "reason" in head:
-            raise self._not_loaded(head["reason"])
+            return self._not_loaded(head["reason"])
         noise.seek(0)
         last = noise.read().decode(errors="replace").strip().splitlines()[-1:]
-        raise ZooError(
+        return ZooError(
             f"The text encoder {self.name!r}: the process of {self.model!r} ended with code {process.wait()}. "
             f"{''.join(last)}".strip()
         )

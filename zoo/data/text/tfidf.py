@@ -1,15 +1,18 @@
-"""Text vectors from the words of the catalogue alone."""
+"""Text vectors from the words of the catalogue only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo.data.text import TEXT_ENCODERS
-from zoo.data.text.encoder import TextEncoder, principal_components
+from zoo.data.text.encoder import Fitted, TextEncoder, principal_components
 from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 
 @TEXT_ENCODERS.register
@@ -26,12 +29,12 @@ class TfidfEncoder(TextEncoder):
     DIM = 64
     MAX_TERMS = 20_000
 
-    def __init__(self, dim: int | None = None, *, model: str = "", fitted: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, dim: int | None = None, *, model: str = "", fitted: Mapping[str, object] | None = None) -> None:
         super().__init__(self.DIM if dim is None else dim, model=model, fitted=fitted)
         if model:
-            raise UserError(f"The text encoder 'tfidf' takes no model. Received: 'tfidf:{model}'.")
+            raise UserError(f"The text encoder 'tfidf' takes no model. Received: 'tfidf:{model}'. Write 'tfidf'.")
 
-    def fit(self, texts: Iterable[str]) -> dict[str, Any]:
+    def fit(self, texts: Iterable[str]) -> Fitted:
         """Learns terms, their weights and the reduction."""
         texts = list(texts)
         vectorizer = self._vectorizer(max_features=self.MAX_TERMS)
@@ -57,15 +60,15 @@ class TfidfEncoder(TextEncoder):
         from sklearn.preprocessing import normalize
 
         texts = list(texts)
-        components = self.fitted["components"]
-        if not self.fitted["terms"] or not texts:
+        components, terms = np.asarray(self.fitted["components"]), self.fitted["terms"]
+        if not terms or not texts:
             return np.zeros((len(texts), len(components)), np.float32)
-        vectorizer = self._vectorizer(vocabulary=self.fitted["terms"])
+        vectorizer = self._vectorizer(vocabulary=terms)
         vectorizer.idf_ = self.fitted["idf"]
         return normalize(vectorizer.transform(texts) @ components.T.astype(np.float64)).astype(np.float32)
 
     @staticmethod
-    def _vectorizer(**options: Any) -> Any:
+    def _vectorizer(**options: object) -> TfidfVectorizer:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         # Words of one letter count: they are all there is of some titles.

@@ -1,6 +1,6 @@
 """Metrics by name: what each is, whether a rise of it is good, and the function that computes it."""
 
-# The usual metrics are listed before those of anybody else, so their files are imported first.
+# These files are imported first, because the metrics of the zoo are listed before those of plugins.
 from zoo.evaluation.metrics import labels, ranking, ratings
 from zoo.evaluation.metrics.base import (
     LOSS,

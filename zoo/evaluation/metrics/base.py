@@ -34,10 +34,10 @@ class Metric:
     """One metric. Its name and its docstring are those of its function.
 
     Args:
-        function: It computes the metric. The docstring of the function says the formula.
+        function: The function that computes the metric. Its docstring says the formula.
         kind: The kind of data it is computed from: `"ranking"`, `"labels"` or `"ratings"`.
         is_rising: Whether more is better.
-        is_of_order: Whether it reads only the order of the scores, so that any monotone change of them leaves it.
+        is_of_order: Whether it reads only the order of the scores. A monotone change of the scores does not change it.
     """
 
     def __init__(self, function: Callable[..., object], kind: str, is_rising: bool, is_of_order: bool) -> None:
@@ -80,7 +80,7 @@ class RowMetric(Metric):
         kind: The kind of the labels, `"labels"` (0 or 1, the scores are logits) or `"ratings"`.
         is_rising: Whether more is better.
         is_of_order: Whether it reads only the order of the scores.
-        columns: Columns that it reads besides; only protocols that give them have this metric.
+        columns: Further columns that it reads. Only protocols that give them have this metric.
     """
 
     def __init__(
@@ -99,7 +99,10 @@ METRICS: Registry[Metric] = Registry("metric", "zoo.evaluation.metrics", "zoo.me
 
 
 def ranking_metric(*, is_rising: bool = True) -> Callable[[AnyRankingFunction], AnyRankingFunction]:
-    """Registers a function as a `RankingMetric` of its own name; for its arguments see there.
+    """Registers a function as a `RankingMetric` of its own name.
+
+    Args:
+        is_rising: Whether more is better.
 
     Example:
 
@@ -121,7 +124,13 @@ def ranking_metric(*, is_rising: bool = True) -> Callable[[AnyRankingFunction], 
 def row_metric(
     kind: str, *, is_rising: bool, is_of_order: bool = False, columns: tuple[str, ...] = ()
 ) -> Callable[[AnyRowFunction], AnyRowFunction]:
-    """Registers a function as a `RowMetric` of its own name; for the arguments see there.
+    """Registers a function as a `RowMetric` of its own name.
+
+    Args:
+        kind: The kind of the labels, `"labels"` (0 or 1, the scores are logits) or `"ratings"`.
+        is_rising: Whether more is better.
+        is_of_order: Whether the metric reads only the order of the scores.
+        columns: Columns that it reads in addition to `label` and `score`.
 
     Example:
 
@@ -146,8 +155,8 @@ def metrics_of(kind: str, columns: Collection[str] = ()) -> list[Metric]:
 
     Args:
         kind: The kind, `"ranking"`, `"labels"` or `"ratings"`.
-        columns: The columns of rows that there are besides `label` and `score`; a metric that needs another one is
-            left out.
+        columns: The columns of rows that there are in addition to `label` and `score`. A metric that needs another one
+            is left out.
 
     Returns:
         The metrics.
@@ -168,7 +177,7 @@ def base_name(metric: str) -> str:
 
 
 def gain(metric: str, value: float, other: float) -> float:
-    """By how much a value of a metric is better than another one; negative where it is worse.
+    """The gain of a value of a metric over another one, which is negative where it is worse.
 
     Args:
         metric: A metric such as `"ndcg@10"`, or the training `"loss"`.

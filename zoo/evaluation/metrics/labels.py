@@ -1,4 +1,4 @@
-"""Metrics of labels of 0 and 1 beside logits, over rows and not over users."""
+"""Metrics of logits against labels of 0 and 1, over rows and not over users."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KIND = "labels"
 def log_loss(rows: Mapping[str, np.ndarray]) -> MeanStatistic:
     """Log loss: the mean of `-log sigmoid(logit)` over positive and `-log sigmoid(-logit)` over negative rows.
 
-    It is in nats and nowhere clipped.
+    It is in nats. No probability is clipped.
     """
     import numpy as np
 

@@ -1,7 +1,8 @@
 """Metrics of a user's ranking, cut at rank k.
 
-For one user, `hit[r]` is 1 if the item at rank r (from 1) is held out and 0 otherwise, and R is the number of items
-that are held out. All of them are read from the sums of `Hits`, which are taken once for all metrics and cuts.
+The formulas are those of one user: `hit[r]` is 1 if the item at rank r (from 1) is held out and 0 otherwise, and R is
+the number of items that are held out. All metrics read the sums of `Hits`, which are taken once for all metrics and
+cuts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def recall(hits: Hits, num_relevant: np.ndarray, k: int) -> np.ndarray:
 
 @ranking_metric()
 def precision(hits: Hits, num_relevant: np.ndarray, k: int) -> np.ndarray:
-    """Precision: hits in the top k / k, also where fewer than k items could be hits."""
+    """Precision: hits in the top k / k. It stays below 1 where fewer than k items are held out."""
     return hits.found[:, k - 1] / k
 
 

@@ -1,4 +1,4 @@
-"""Metrics of ratings beside predicted ratings on the same scale, over rows and not over users."""
+"""Metrics of predicted ratings against ratings on the same scale, over rows and not over users."""
 
 from __future__ import annotations
 

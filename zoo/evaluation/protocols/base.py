@@ -36,9 +36,9 @@ class Protocol(abc.ABC):
         headline: The metric that stands for it where there is room for one.
         monitored: The metric that early stopping watches by default.
         is_of_rows: Whether it asks about single interactions, so that its metrics are cut nowhere.
-        columns: Columns that its rows have besides label and score, for the metrics that read them.
-        precedence: Several protocols may ask what a model was trained for; the one of the highest precedence is the
-            default.
+        columns: Columns that its rows have in addition to label and score, because some metrics read them.
+        precedence: Which of several protocols is the default, if all ask what a model was trained for: the one of the
+            highest precedence.
     """
 
     name: ClassVar[str]
@@ -64,7 +64,7 @@ class Protocol(abc.ABC):
         return self._cut([metric.name for metric in metrics_of(self.kind)], ks)
 
     def popularity_names(self, ks: Sequence[int]) -> list[str]:
-        """The metrics that tell what popularity is worth: popularity orders items, and its scores mean nothing else."""
+        """The metrics of a ranking by popularity that mean something: those that read only the order of the scores."""
         return self._cut([metric.name for metric in self.metrics if metric.is_of_order], ks)
 
     def monitored_name(self, ks: Sequence[int]) -> str:
@@ -84,9 +84,10 @@ class Protocol(abc.ABC):
         return None
 
     def difference(self, dataset: Dataset, other: Dataset, part: Part) -> str | None:
-        """In what two datasets differ that runs must share to be compared by it; `None` if they differ in nothing.
+        """The difference between two datasets that keeps runs from being compared by it; `None` if there is none.
 
-        Users, items, held-out interactions and what was known before are compared for every protocol.
+        Users, items, held-out interactions and what was known before need not be looked at, because they are compared
+        for every protocol.
         """
         return None
 
@@ -174,7 +175,7 @@ class RankingProtocol(Protocol):
         if max(ks) <= known:
             return None
         return (
-            f"evaluate.ks has {max(ks)}, but the catalogue has {known} items. "
+            f"evaluate.ks has {max(ks)}, and the catalogue has only {known} items. "
             f"Choose a smaller one, e.g. --set evaluate.ks=[{min(known, 5)}]."
         )
 
@@ -227,7 +228,7 @@ class RowProtocol(Protocol):
         return Evaluation(self.name, about, metrics, np.unique(users), statistics=statistics, rows=rows)
 
     def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
-        """The metrics of label and score; further columns are not looked at between epochs."""
+        """The metrics of label and score. Further columns are not read between epochs."""
         from zoo.evaluation.figures import row_metrics
 
         rows = dataset.part("valid")
@@ -315,7 +316,7 @@ def evaluate(
         An `Evaluation`.
 
     Raises:
-        UserError: For an unknown protocol, or one that the data or the model cannot answer.
+        UserError: If the protocol is unknown, or the data or the model does not fit it.
 
     Example:
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ClickThroughRate(Labels):
-    """The labels of held-out interactions, each from all that its user did before that very interaction."""
+    """The labels of held-out interactions, each from all that its user did before it."""
 
     name = "ctr"
     question = "How well do the scores tell labels of 1 from those of 0, asked in the order of time?"
@@ -26,7 +26,7 @@ class ClickThroughRate(Labels):
     precedence = 3
 
     def is_default(self, model: Recommender, config: Config, dataset: Dataset, part: Part) -> bool:
-        """It asks what was learned where the labels are split in time and the model reads histories."""
+        """It is the default if the labels were the targets, they are split in time, and the model reads histories."""
         reads_histories = "history" in model.query_names
         return reads_histories and dataset.is_split_in_time and super().is_default(model, config, dataset, part)
 

@@ -25,7 +25,7 @@ class FullRanking(RankingProtocol):
     monitored = "ndcg"
 
     def is_default(self, model: Recommender, config: Config, dataset: Dataset, part: Part) -> bool:
-        """Every model ranks, so this is the default of those that no other protocol claims."""
+        """It is the default of every model that no other protocol claims, because every model ranks."""
         return True
 
     def per_user(

@@ -27,7 +27,7 @@ class Labels(RowProtocol):
     precedence = 2
 
     def is_default(self, model: Recommender, config: Config, dataset: Dataset, part: Part) -> bool:
-        """It asks what was learned where the labels were the targets."""
+        """It is the default if the labels were the targets of training."""
         return not model.scores_are_ratings and learns_labels(config, dataset)
 
     def misfit(self, model: Recommender, dataset: Dataset, part: Part) -> str | None:

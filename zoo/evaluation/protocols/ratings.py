@@ -27,7 +27,7 @@ class Ratings(RowProtocol):
     precedence = 4
 
     def is_default(self, model: Recommender, config: Config, dataset: Dataset, part: Part) -> bool:
-        """It asks what was learned where the ratings were the targets."""
+        """It is the default if the ratings were the targets of training."""
         return model.scores_are_ratings
 
     def misfit(self, model: Recommender, dataset: Dataset, part: Part) -> str | None:

@@ -1,7 +1,7 @@
 """The ranking against candidates that the data lists, to reproduce papers that sample negatives.
 
 Such figures say little about the ranking of the whole catalogue (Krichene and Rendle, 2020,
-doi:10.1145/3394486.3403226). They serve to compare with papers, and nothing else.
+doi:10.1145/3394486.3403226). They serve only to compare with papers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SampledRanking(RankingProtocol):
     precedence = 1
 
     def is_default(self, model: Recommender, config: Config, dataset: Dataset, part: Part) -> bool:
-        """Where the data lists candidates for the part, the paper that it is from ranks these."""
+        """It is the default if the data lists candidates for the part, because its paper ranks these."""
         return part in dataset.candidates
 
     def misfit(self, model: Recommender, dataset: Dataset, part: Part) -> str | None:
@@ -46,7 +46,7 @@ class SampledRanking(RankingProtocol):
         import numpy as np
 
         candidates, other_candidates = (one.candidates.get(part) for one in (dataset, other))
-        # Data without candidates does not fit, which is another fault and said elsewhere.
+        # Data without candidates is refused elsewhere, because the protocol does not fit it.
         if candidates is None or other_candidates is None:
             is_alike = candidates is other_candidates
         else:
@@ -66,8 +66,8 @@ class SampledRanking(RankingProtocol):
         number = dataset.candidates[part].shape[1]
         return (
             f"{len(users):,} users; each one's new items of the {part} part against {number} candidates listed in the "
-            "data, a new item last among equal scores. A sampled protocol: it only serves to reproduce papers, and its "
-            "figures do not tell how the whole catalogue is ranked."
+            "data, a new item last among equal scores. This protocol is sampled: it serves only to reproduce papers, "
+            "and its figures do not tell how the whole catalogue is ranked."
         )
 
 
