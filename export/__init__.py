@@ -1,6 +1,6 @@
 """Exports a trained recommender to SavedModel, ONNX and TFLite, and proves that each says the same thing.
 
-Importing this package imports nothing heavy; that happens when something needs it.
+Importing this package imports nothing heavy. That happens when something needs it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from export.verification.comparison import Check
+    from export.verification.check import Check
 
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print every check, not one line for each artefact.")]
 
@@ -53,16 +53,19 @@ class CheckPrinter:
             print(f"\r  {check.artefact}: {len(self._checks)} checks ...", end="", flush=True)
 
     def _finish(self) -> None:
-        if not self._checks:
-            return
-        if sys.stdout.isatty():
+        if self._checks and sys.stdout.isatty():
             print("\r\033[K", end="")
-        if all(check.passed for check in self._checks):
-            print(f"✓ {summary(self._checks)}", flush=True)
-        else:
-            for check in self._checks:
-                print_check(check)
+        print_artefact(self._checks)
         self._checks = []
+
+
+def print_artefact(checks: list[Check]) -> None:
+    """Prints one line of an artefact whose checks all hold, and every check of one that fails."""
+    if checks and all(check.passed for check in checks):
+        print(f"✓ {summary(checks)}", flush=True)
+        return
+    for check in checks:
+        print_check(check)
 
 
 def summary(checks: list[Check]) -> str:

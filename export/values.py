@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from export.endpoints import Endpoint
+    from export.endpoints import Endpoint, TensorInfo
     from zoo.schema import Feature, Vocabulary
 
     Vocabularies = Mapping[str, Vocabulary]
@@ -35,6 +35,11 @@ def encoded_numbers(feature: Feature, values: np.ndarray) -> np.ndarray:
     return np.nan_to_num((values - feature.mean) / feature.std, nan=0.0).astype(np.float32)
 
 
+def output_of(endpoint: Endpoint, name: str) -> TensorInfo:
+    """The output of an endpoint that has a name."""
+    return next(info for info in endpoint.outputs if info.name == name)
+
+
 def indexed(endpoint: Endpoint, values: Values, vocabularies: Vocabularies) -> Values:
     """Raw inputs of an endpoint, with indices in place of what is looked up in a vocabulary."""
     return {
@@ -46,10 +51,13 @@ def indexed(endpoint: Endpoint, values: Values, vocabularies: Vocabularies) -> V
 
 
 def vocabularies_of(endpoints: Iterable[Endpoint], vocabularies: Vocabularies) -> dict[str, Vocabulary]:
-    """The vocabularies that some input or output of an endpoint is looked up in."""
-    infos = (info for endpoint in endpoints for info in (*endpoint.inputs, *endpoint.outputs))
-    used = {info.vocabulary for info in infos}
+    """The vocabularies that an input or output of an endpoint is looked up in."""
+    used = {name for endpoint in endpoints for name in _vocabularies_of(endpoint)}
     return {name: vocabulary for name, vocabulary in vocabularies.items() if name in used}
+
+
+def _vocabularies_of(endpoint: Endpoint) -> set[str | None]:
+    return {info.vocabulary for info in (*endpoint.inputs, *endpoint.outputs)}
 
 
 def storable(values: np.ndarray) -> np.ndarray:

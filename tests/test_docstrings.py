@@ -14,16 +14,11 @@ import export
 import zoo
 from zoo.registries import Registry
 
-# Modules whose examples do not run yet.
-NOT_YET = (
-    *("zoo.layers.basic", "zoo.layers.features", "zoo.layers.frozen", "zoo.layers.prompts"),
-    "export.bundle.refresh",
-)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def module_names() -> list[str]:
-    """Every module of the two packages but the one that runs the command when it is imported."""
+    """Every module of the two packages except the one that runs the command when it is imported."""
     packages = [(package.__path__, package.__name__) for package in (zoo, export)]
     found = [module.name for path, name in packages for module in pkgutil.walk_packages(path, f"{name}.")]
     return ["zoo", "export", *(name for name in found if name != "zoo.__main__")]
@@ -47,8 +42,6 @@ def registered():
 
 @pytest.mark.parametrize("name", module_names())
 def test_the_examples_of_a_module_run(name, registered, monkeypatch, tmp_path):
-    if name in NOT_YET:
-        pytest.skip("its examples do not run yet")
     # What an example writes goes into an empty folder.
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from export import markdown
@@ -10,7 +11,7 @@ from export.bundle.manifest import Manifest, edited, read
 from export.bundle.options import Options
 from export.endpoints import Endpoint
 from export.formats.base import FORMATS, find_artefact
-from export.verification.comparison import Check
+from export.verification.check import Check
 from zoo.errors import UserError
 
 # The trained model itself, which a refresh of the catalogue starts from.
@@ -65,15 +66,15 @@ class Bundle:
 
     def __str__(self) -> str:
         architecture, data = self.manifest["recipe"]["name"], self.manifest["data"]["name"]
-        lines = [f"{self.folder}: {architecture} on {data}, version {self.version}"]
-        checks = self.checks
-        for name in self.artefacts:
-            size = markdown.size(find_artefact(name)[1].size(self.folder, self.version))
-            lines.append(f"  {name}: {size}, {worst_figures([c for c in checks if c.artefact == name])}")
-        return "\n".join(lines)
+        first = f"{self.folder}: {architecture} on {data}, version {self.version}"
+        return "\n".join([first, *map(self._line, self.artefacts)])
+
+    def _line(self, artefact: str) -> str:
+        size = markdown.size(find_artefact(artefact)[1].size(self.folder, self.version))
+        return f"  {artefact}: {size}, {worst_figures(check for check in self.checks if check.artefact == artefact)}"
 
 
-def worst_figures(checks: list[Check]) -> str:
+def worst_figures(checks: Iterable[Check]) -> str:
     """The worst figure of every kind of check, e.g. `largest difference 4.8e-07`."""
     worst: dict[str, Check] = {}
     for check in checks:
@@ -93,7 +94,7 @@ def open_bundle(folder: str | Path) -> Bundle:
 
     Raises:
         UserError: If there is none, it is of another format, or a file of it is missing, truncated, edited or was
-            added.
+            added by somebody.
     """
     opened = Bundle(Path(folder), read(Path(folder)))
     for name in opened.formats:
@@ -102,10 +103,14 @@ def open_bundle(folder: str | Path) -> Bundle:
                 f"{folder}: holds the format {name!r}, which is not registered. Name the file that registers it in "
                 "ZOO_PLUGINS, or install its package."
             )
-    try:
-        is_sound = opened.endpoints and opened.artefacts == opened.options.artefacts
-    except (UserError, KeyError, TypeError, ValueError, AttributeError, AssertionError):
-        is_sound = False
-    if not is_sound:
+    if not _is_sound(opened):
         raise edited(Path(folder))
     return opened
+
+
+def _is_sound(bundle: Bundle) -> bool:
+    """Whether the parts of a manifest have the form that they were written in, and agree."""
+    try:
+        return bool(bundle.endpoints) and bundle.artefacts == bundle.options.artefacts
+    except (UserError, KeyError, TypeError, ValueError, AttributeError, AssertionError):
+        return False

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from export.bundle.bundle import worst_figures
-from export.bundle.manifest import Manifest
+from export.bundle.manifest import Manifest, Measured
 from export.bundle.measurements import BASELINE
 from export.bundle.options import Options
-from export.endpoints import Endpoint
+from export.endpoints import Endpoint, TensorInfo
 from export.formats.base import FORMATS, Call, Format, find_artefact
 from export.markdown import size, table
 from export.rendering import render
 from export.serving.signatures import HISTORY
-from export.values import Values
-from export.verification.comparison import Check
-from zoo.data.datasets import DATASETS
+from export.values import Values, output_of
+from export.verification.check import Check
+from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.errors import UserError
 from zoo.evaluation.evaluation import EvaluationJson
 from zoo.evaluation.interval import IntervalJson
@@ -33,6 +35,64 @@ TEMPLATE = Path(__file__).parent / "templates" / "card.md.jinja"
 SHOWN = 3
 
 
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What a manifest says of a bundle, as objects.
+
+    Args:
+        name: The name of the bundle's folder.
+        manifest: The manifest, without the files.
+        formats: The formats.
+        endpoints: The endpoints by name.
+        checks: The checks that the bundle passed.
+        options: How it was written.
+    """
+
+    name: str
+    manifest: Manifest
+    formats: Sequence[Format]
+    endpoints: Mapping[str, Endpoint]
+    checks: Sequence[Check]
+    options: Options
+
+    @classmethod
+    def of(cls, manifest: Manifest, name: str) -> Contents:
+        """The contents of a bundle of some name."""
+        return cls(
+            name,
+            manifest,
+            [FORMATS[chosen] for chosen in manifest["formats"]],
+            {key: Endpoint.from_json(key, values) for key, values in manifest["endpoints"].items()},
+            [Check.from_json(check) for check in manifest["checks"]],
+            Options.from_json(manifest["options"]),
+        )
+
+    @property
+    def architecture(self) -> str:
+        """The name of the architecture."""
+        return self.manifest["recipe"]["name"]
+
+    @property
+    def dataset(self) -> NamedDataset | None:
+        """The public dataset that the model was trained on, if it was one."""
+        source = self.manifest.get("source")
+        return DATASETS[source] if source and source in DATASETS else None
+
+    @property
+    def published_at(self) -> str:
+        """Where that dataset is described. It is empty where nobody else published it."""
+        return self.dataset.url if self.dataset else ""
+
+    @property
+    def baseline(self) -> Mapping[str, EvaluationJson]:
+        """The metrics of popularity by protocol and part. It is empty where there are none."""
+        return self.manifest.get("baseline") or {}
+
+    def checks_of(self, artefact: str) -> list[Check]:
+        """The checks of an artefact."""
+        return [check for check in self.checks if check.artefact == artefact]
+
+
 def model_card(manifest: Manifest, requests: Mapping[str, Values], name: str) -> str:
     """The `README.md` of a bundle.
 
@@ -44,94 +104,81 @@ def model_card(manifest: Manifest, requests: Mapping[str, Values], name: str) ->
     Returns:
         Markdown with a YAML header.
     """
-    formats = [FORMATS[chosen] for chosen in manifest["formats"]]
-    endpoints = {key: Endpoint.from_json(key, values) for key, values in manifest["endpoints"].items()}
-    checks = [Check.from_json(check) for check in manifest["checks"]]
-    baseline = manifest.get("baseline") or {}
-    recipe, source = manifest["recipe"], manifest.get("source") or ""
-    architecture = recipe["name"]
-    items = next(info for info in endpoints["recommend"].outputs if info.name == "items")
-    options = Options.from_json(manifest["options"])
-    call = Call(
-        name,
-        architecture,
-        endpoints,
-        {key: _example(endpoint, requests[key]) for key, endpoint in endpoints.items()},
-        {key: value for made in formats for key, value in options.of(made).items()},
-    )
+    contents = Contents.of(manifest, name)
     return render(
         TEMPLATE,
-        header=_header(manifest, formats, name),
-        architecture=architecture,
-        family=manifest["family"],
-        hparams=json.dumps(recipe["hparams"]),
-        version=manifest["version"],
-        recozoo=manifest["versions"]["recozoo"],
-        artefact_titles=[find_artefact(artefact)[1].title for artefact in manifest["artefacts"]],
-        summary=_summary(architecture),
-        data=manifest["data"],
-        counts=_counts(manifest),
-        terms=DATASETS[source].terms if source in DATASETS else "not stated",
-        evaluations=[_evaluation(value, baseline.get(key)) for key, value in manifest["metrics"].items()],
-        is_refreshed=bool(manifest.get("refreshed")),
-        is_baseline=architecture == BASELINE,
-        has_baseline=bool(baseline),
-        baseline=BASELINE,
-        formats_table=_formats(manifest, checks),
-        machine=manifest["artefact_facts"]["machine"],
-        about_latency=[made.about_latency for made in formats if made.about_latency],
-        about_ids=[made.about_ids for made in formats if made.about_ids],
-        k=manifest["k"],
-        kind_of_ids="strings" if items.dtype == "string" else "64-bit integers",
-        no_item=json.dumps(items.padding),
-        no_score=f"{NO_ITEM_SCORE:.4g}",
-        endpoints=[{"name": key, "table": _endpoint(endpoint)} for key, endpoint in endpoints.items()],
-        how_to_call=[part for made in sorted(formats, key=lambda made: made.name) for part in made.how_to_call(call)],
-        wrong_requests=_wrong_requests(formats),
-        checks=_checks(checks),
-        limits=_limits(manifest, endpoints["recommend"], formats, options, checks),
+        header=_header(contents),
+        **_about_model(contents),
+        **_about_metrics(contents),
+        **_about_formats(contents),
+        **_about_endpoints(contents),
+        how_to_call=_how_to_call(contents, requests),
+        wrong_requests=_wrong_requests(contents.formats),
+        checks=_checks(contents.checks),
+        limits=_limits(contents),
     )
 
 
-# The header, whose keys are those that https://huggingface.co/docs/hub/model-cards documents. There is no pipeline tag
-# for recommenders, so none is given. Nor can a licence be given: it depends on the data and on whoever publishes.
+# The header. Its keys are those that https://huggingface.co/docs/hub/model-cards documents. There is no pipeline tag
+# for recommenders, so none is given. No licence is given either, because it depends on the data and on the publisher.
 
 
-def _header(manifest: Manifest, formats: Sequence[Format], name: str) -> str:
-    source = manifest.get("source") or ""
-    published_at = DATASETS[source].url if source in DATASETS else ""
-    tags = ["recommender-systems", "recozoo", "keras", *(tag for made in formats for tag in made.tags)]
+def _header(contents: Contents) -> str:
+    published_at, results = contents.published_at, _results(contents.manifest)
     header: dict[str, object] = {
         "license": "other",
         "license_name": "data-dependent",
-        **({"license_link": published_at} if published_at else {}),
+        "license_link": published_at,
         "library_name": "keras",
-        "tags": [*tags, manifest["recipe"]["name"]],
-        **({"datasets": [source]} if published_at else {}),
-        "model-index": [{"name": name, "results": _results(manifest)}],
+        "tags": _tags(contents),
+        "datasets": [contents.manifest["source"]] if published_at else [],
+        "model-index": [{"name": contents.name, "results": results}] if results else [],
     }
-    if not manifest["metrics"]:
-        del header["model-index"]
-    return yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump({key: value for key, value in header.items() if value}, sort_keys=False, allow_unicode=True)
+
+
+def _tags(contents: Contents) -> list[str]:
+    of_formats = [tag for made in contents.formats for tag in made.tags]
+    return ["recommender-systems", "recozoo", "keras", *of_formats, contents.architecture]
 
 
 def _results(manifest: Manifest) -> list[dict[str, object]]:
-    data = manifest["data"]["name"]
-    return [
-        {
-            "task": {"type": "recommendation", "name": f"Recommendation ({evaluation['protocol']})"},
-            "dataset": {"type": manifest.get("source") or "private", "name": data, "split": key.split("/")[1]},
-            "metrics": [
-                {"type": metric, "name": metric, "value": round(value["mean"], 6)}
-                for metric, value in evaluation["metrics"].items()
-            ],
-        }
-        for key, evaluation in manifest["metrics"].items()
-    ]
+    return [_result(manifest, key, evaluation) for key, evaluation in manifest["metrics"].items()]
+
+
+def _result(manifest: Manifest, key: str, evaluation: EvaluationJson) -> dict[str, object]:
+    data, part = manifest["data"]["name"], key.split("/")[1]
+    return {
+        "task": {"type": "recommendation", "name": f"Recommendation ({evaluation['protocol']})"},
+        "dataset": {"type": manifest.get("source") or "private", "name": data, "split": part},
+        "metrics": [
+            {"type": metric, "name": metric, "value": round(value["mean"], 6)}
+            for metric, value in evaluation["metrics"].items()
+        ],
+    }
+
+
+# What it is and how good it is
+
+
+def _about_model(contents: Contents) -> dict[str, object]:
+    manifest, dataset = contents.manifest, contents.dataset
+    return {
+        "architecture": contents.architecture,
+        "family": manifest["family"],
+        "hparams": json.dumps(manifest["recipe"]["hparams"]),
+        "version": manifest["version"],
+        "recozoo": manifest["versions"]["recozoo"],
+        "artefact_titles": [find_artefact(artefact)[1].title for artefact in manifest["artefacts"]],
+        "summary": _summary(contents.architecture),
+        "data": manifest["data"],
+        "counts": _counts(manifest),
+        "terms": dataset.terms if dataset else "not stated",
+    }
 
 
 def _summary(architecture: str) -> str:
-    """What an architecture is, if it is known: it may be one that its author did not publish."""
+    """What an architecture is, if it is registered. Its author may not have published it."""
     try:
         known = spec(architecture)
     except UserError:
@@ -145,6 +192,17 @@ def _counts(manifest: Manifest) -> list[str]:
     return counts + ([f"{interactions:,} interactions"] if interactions else [])
 
 
+def _about_metrics(contents: Contents) -> dict[str, object]:
+    metrics, baseline = contents.manifest["metrics"], contents.baseline
+    return {
+        "evaluations": [_evaluation(value, baseline.get(key)) for key, value in metrics.items()],
+        "is_refreshed": bool(contents.manifest.get("refreshed")),
+        "is_baseline": contents.architecture == BASELINE,
+        "has_baseline": bool(baseline),
+        "baseline": BASELINE,
+    }
+
+
 def _evaluation(evaluation: EvaluationJson, baseline: EvaluationJson | None) -> dict[str, str]:
     second = evaluation.get("without_context")
     return {
@@ -156,28 +214,53 @@ def _evaluation(evaluation: EvaluationJson, baseline: EvaluationJson | None) -> 
 
 
 def _metrics(metrics: Mapping[str, IntervalJson], beside: Mapping[str, IntervalJson]) -> str:
-    columns = ["metric", "this model", "95% interval", *([BASELINE, "95% interval"] if beside else [])]
-    rows = [
-        [metric, *_interval(value), *(_interval(beside.get(metric)) if beside else [])]
-        for metric, value in metrics.items()
-    ]
-    return table(columns, rows)
+    if not beside:
+        return table(["metric", "this model", "95% interval"], ([name, *_cells(own)] for name, own in metrics.items()))
+    rows = ([name, *_cells(own), *_cells(beside.get(name))] for name, own in metrics.items())
+    return table(["metric", "this model", "95% interval", BASELINE, "95% interval"], rows)
 
 
-def _interval(value: IntervalJson | None) -> list[str]:
+def _cells(value: IntervalJson | None) -> list[str]:
     return [f"{value['mean']:.4f}", f"{value['low']:.4f} to {value['high']:.4f}"] if value else ["-", "-"]
 
 
-def _formats(manifest: Manifest, checks: Sequence[Check]) -> str:
-    rows = []
-    for name, measured in manifest["artefact_facts"]["artefacts"].items():
-        artefact = find_artefact(name)[1]
-        own = [check for check in checks if check.artefact == name]
-        path = f"`{artefact.shown_path(manifest['version'])}`"
-        rows.append(
-            [artefact.title, path, size(measured["bytes"]), f"{measured['milliseconds']:.3g} ms", worst_figures(own)]
-        )
-    return table(["format", "path", "size", "latency", "parity with the trained model"], rows)
+# What it holds and how it is asked
+
+
+def _about_formats(contents: Contents) -> dict[str, object]:
+    measured = contents.manifest["artefact_facts"]
+    return {
+        "formats_table": table(
+            ["format", "path", "size", "latency", "parity with the trained model"],
+            [_artefact(contents, name, figures) for name, figures in measured["artefacts"].items()],
+        ),
+        "machine": measured["machine"],
+        "about_latency": _given(made.about_latency for made in contents.formats),
+        "about_ids": _given(made.about_ids for made in contents.formats),
+        "k": contents.manifest["k"],
+    }
+
+
+def _artefact(contents: Contents, name: str, measured: Measured) -> list[str]:
+    artefact = find_artefact(name)[1]
+    path, latency = artefact.shown_path(contents.manifest["version"]), measured["milliseconds"]
+    parity = worst_figures(contents.checks_of(name))
+    return [artefact.title, f"`{path}`", size(measured["bytes"]), f"{latency:.3g} ms", parity]
+
+
+def _given(sentences: Iterable[str]) -> list[str]:
+    """The sentences that are not empty."""
+    return [sentence for sentence in sentences if sentence]
+
+
+def _about_endpoints(contents: Contents) -> dict[str, object]:
+    items = output_of(contents.endpoints["recommend"], "items")
+    return {
+        "kind_of_ids": "strings" if items.dtype == "string" else "64-bit integers",
+        "no_item": json.dumps(items.padding),
+        "no_score": f"{NO_ITEM_SCORE:.4g}",
+        "endpoints": [{"name": key, "table": _endpoint(endpoint)} for key, endpoint in contents.endpoints.items()],
+    }
 
 
 def _endpoint(endpoint: Endpoint) -> str:
@@ -193,19 +276,27 @@ def _shape(shape: Sequence[int | None]) -> str:
     return ", ".join(["rows", *("any" if size is None else str(size) for size in shape[1:])])
 
 
+def _how_to_call(contents: Contents, requests: Mapping[str, Values]) -> list[str]:
+    """Paragraphs on every format, in the order of the names of formats."""
+    examples = {key: _example(endpoint, requests[key]) for key, endpoint in contents.endpoints.items()}
+    call = Call(contents.name, contents.architecture, contents.endpoints, examples, contents.options.values)
+    ordered = sorted(contents.formats, key=lambda made: made.name)
+    return [paragraph for made in ordered for paragraph in made.how_to_call(call)]
+
+
 def _example(endpoint: Endpoint, requests: Values) -> Values:
     """A real query, `[1, ...]`. Only the last few ids of its lists are kept, so that it can be read."""
-    example = {}
-    for info in endpoint.inputs:
-        values = requests[info.name][:1]
-        if info.name in HISTORY:
-            values = values.copy()
-            values[:, :-SHOWN] = info.padding
-        elif info.shape[1:] == (None,):
-            known = values[values != info.padding][-SHOWN:]
-            values = known[None] if len(known) else values[:, :1]
-        example[info.name] = values
-    return example
+    return {info.name: _shortened(info, requests[info.name][:1]) for info in endpoint.inputs}
+
+
+def _shortened(info: TensorInfo, values: np.ndarray) -> np.ndarray:
+    if info.name in HISTORY:
+        values = values.copy()
+        values[:, :-SHOWN] = info.padding
+    elif info.shape[1:] == (None,):
+        known = values[values != info.padding][-SHOWN:]
+        return known[None] if len(known) else values[:, :1]
+    return values
 
 
 def _wrong_requests(formats: Iterable[Format]) -> str:
@@ -213,49 +304,65 @@ def _wrong_requests(formats: Iterable[Format]) -> str:
     return table(["runtime", "an input is missing", "an input has another dtype"], rows)
 
 
+# What was proved, and what it cannot do
+
+
 def _checks(checks: Iterable[Check]) -> str:
-    rows = [
-        [
-            "✓" if check.passed else "✗",
-            find_artefact(check.artefact)[1].title,
-            check.endpoint,
-            str(check.batch_size),
-            f"{check.queries:,}",
-            check.what,
-            check.shown_figure,
-            check.bound,
-        ]
-        for check in checks
+    return table(
+        ["", "format", "endpoint", "batch", "queries", "what", "figure", "limit"], (_check(check) for check in checks)
+    )
+
+
+def _check(check: Check) -> list[str]:
+    return [
+        "✓" if check.passed else "✗",
+        find_artefact(check.artefact)[1].title,
+        check.endpoint,
+        str(check.batch_size),
+        f"{check.queries:,}",
+        check.what,
+        check.shown_figure,
+        check.bound,
     ]
-    return table(["", "format", "endpoint", "batch", "queries", "what", "figure", "limit"], rows)
 
 
-def _limits(
-    manifest: Manifest, recommend: Endpoint, formats: Iterable[Format], options: Options, checks: Sequence[Check]
-) -> list[str]:
-    quantized = [name for name in manifest["artefacts"] if find_artefact(name)[1].is_quantized]
-    losses = {name: worst_figures([check for check in checks if check.artefact == name]) for name in quantized}
-    histories = [info for info in recommend.inputs if info.name == "history"]
-    limits = [
-        *(f"A history has {info.shape[1]} places: the last items seen, padded in front." for info in histories),
-        *_limits_of_metrics(manifest),
-        *(limit for made in formats for limit in made.limits(options.of(made), losses)),
+def _limits(contents: Contents) -> list[str]:
+    return [
+        *_limits_of_histories(contents.endpoints["recommend"]),
+        *_limits_of_metrics(contents),
+        *_limits_of_formats(contents),
+        *_limits_of_items(contents.manifest["withdrawn"]),
     ]
-    if manifest["withdrawn"]:
-        limits.append(f"{len(manifest['withdrawn'])} items are withdrawn: known, and never recommended.")
-    return limits
 
 
-def _limits_of_metrics(manifest: Manifest) -> Iterable[str]:
+def _limits_of_histories(recommend: Endpoint) -> list[str]:
+    lengths = [info.shape[1] for info in recommend.inputs if info.name == "history"]
+    return [f"A history has {length} places: the last items seen, padded in front." for length in lengths]
+
+
+def _limits_of_metrics(contents: Contents) -> Iterator[str]:
     """Sentences on a model that is not better than recommending what is popular."""
-    for key, popular in (manifest.get("baseline") or {}).items():
-        evaluation = manifest["metrics"][key]
+    for key, popular in contents.baseline.items():
+        evaluation = contents.manifest["metrics"][key]
         for metric, other in popular["metrics"].items():
-            own = evaluation["metrics"][metric]
-            if not is_headline(evaluation["protocol"], metric):
-                continue
-            figures = f"{metric} {own['mean']:.4f} against {other['mean']:.4f}, {key.replace('/', ', ')} part"
-            if gain(metric, own["mean"], other["mean"]) <= 0:
-                yield f"**This model is no better than recommending what is popular**: {figures}."
-            elif own["low"] <= other["high"]:
-                yield f"It is not certain that this model is better than what is popular: {figures}, intervals overlap."
+            if is_headline(evaluation["protocol"], metric):
+                yield from _limit_of_metric(metric, evaluation["metrics"][metric], other, key.replace("/", ", "))
+
+
+def _limit_of_metric(metric: str, own: IntervalJson, other: IntervalJson, part: str) -> Iterator[str]:
+    figures = f"{metric} {own['mean']:.4f} against {other['mean']:.4f}, {part} part"
+    if gain(metric, own["mean"], other["mean"]) <= 0:
+        yield f"**This model is no better than recommending what is popular**: {figures}."
+    elif own["low"] <= other["high"]:
+        yield f"It is not certain that this model is better than what is popular: {figures}, intervals overlap."
+
+
+def _limits_of_formats(contents: Contents) -> Iterator[str]:
+    quantized = [name for name in contents.manifest["artefacts"] if find_artefact(name)[1].is_quantized]
+    losses = {name: worst_figures(contents.checks_of(name)) for name in quantized}
+    for made in contents.formats:
+        yield from made.limits(contents.options.of(made), losses)
+
+
+def _limits_of_items(withdrawn: Sequence[str | int]) -> list[str]:
+    return [f"{len(withdrawn)} items are withdrawn: known, and never recommended."] if withdrawn else []

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NotRequired, cast
+from typing import NotRequired, TypedDict, cast
 
 from pydantic import JsonValue
-from typing_extensions import TypedDict
 
 from export.endpoints import EndpointJson
-from export.verification.comparison import CheckJson
+from export.verification.check import CheckJson
 from zoo.errors import UserError
 from zoo.evaluation.evaluation import EvaluationJson
 from zoo.families.base import Recipe
@@ -48,7 +47,7 @@ class ArtefactFacts(TypedDict):
 
 
 class RunFacts(TypedDict):
-    """What the model card says of a run besides its metrics."""
+    """What the model card says of a run, except its metrics."""
 
     source: str | None
     interactions: dict[str, int]
@@ -75,7 +74,7 @@ class Manifest(TypedDict):
     k: int
     formats: list[str]
     artefacts: list[str]
-    options: dict[str, JsonValue]
+    options: Mapping[str, JsonValue]
     endpoints: dict[str, EndpointJson]
     withdrawn: list[str] | list[int]
     data: Data

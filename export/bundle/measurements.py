@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from export.endpoints import Endpoint
 from export.formats.base import Runtime, find_artefact, open_runtime
 from export.values import Values, batches
 from zoo.bench.worker import machine
-from zoo.data.dataset import PARTS, Dataset
+from zoo.data.dataset import PARTS, Dataset, Part
 from zoo.data.named import list_datasets
 from zoo.data.streamed import StreamedDataset
 from zoo.evaluation.evaluation import EvaluationJson
@@ -22,6 +23,7 @@ from zoo.evaluation.protocols import PROTOCOLS, evaluate
 from zoo.training.train import interaction_matrix
 
 if TYPE_CHECKING:
+    from zoo.families import Recommender
     from zoo.run import Run
 
 BASELINE = "popularity"
@@ -30,7 +32,7 @@ WARM_UP, LEAST_CALLS, SECONDS = 3, 5, 0.3
 
 
 def run_facts(run: Run) -> RunFacts:
-    """What the model card says of a run besides its metrics.
+    """What the model card says of a run, except its metrics.
 
     Args:
         run: The run.
@@ -60,21 +62,34 @@ def baseline_metrics(run: Run) -> dict[str, EvaluationJson]:
     Returns:
         Metrics by protocol and part, in the form of `Run.metrics`.
     """
-    settings = run.config.evaluate
-    found: dict[str, EvaluationJson] = {}
-    told = {key: PROTOCOLS[key.split("/")[0]].popularity_names(settings.ks) for key in run.metrics}
-    named = {key: names for key, names in told.items() if names}
-    if not named or run.config.model == BASELINE or isinstance(run.dataset, StreamedDataset):
+    asked = _names_by_protocol(run)
+    if not asked or run.config.model == BASELINE or isinstance(run.dataset, StreamedDataset):
         return {}
-    model: Any = zoo.build(BASELINE, run.dataset.schema)
-    model.solver(interaction_matrix(run.dataset, positive_only=False))
-    for key, names in named.items():
-        protocol, part = key.split("/")
-        evaluation = evaluate(model, run.dataset, protocol, part, settings.ks, settings.resamples)  # type: ignore[arg-type]
-        described = evaluation.to_json()
-        metrics = {name: interval for name, interval in described["metrics"].items() if name in names}
-        found[key] = {**described, "metrics": metrics}
-    return found
+    model = _popularity(run.dataset)
+    return {key: _evaluation(run, model, key, names) for key, names in asked.items()}
+
+
+def _names_by_protocol(run: Run) -> dict[str, list[str]]:
+    """The metrics that tell what popularity is worth, by protocol and part, where there are any."""
+    told = {key: PROTOCOLS[key.split("/")[0]].popularity_names(run.config.evaluate.ks) for key in run.metrics}
+    return {key: names for key, names in told.items() if names}
+
+
+def _popularity(dataset: Dataset) -> Recommender:
+    """The baseline, trained."""
+    model = zoo.build(BASELINE, dataset.schema)
+    assert model.solver is not None
+    model.solver(interaction_matrix(dataset, positive_only=False))
+    return model
+
+
+def _evaluation(run: Run, model: Recommender, key: str, names: Sequence[str]) -> EvaluationJson:
+    """Some metrics of a model, on the data and by the protocol of a run's own metrics."""
+    settings = run.config.evaluate
+    protocol, part = key.split("/")
+    evaluation = evaluate(model, run.dataset, protocol, cast(Part, part), settings.ks, settings.resamples).to_json()
+    metrics = {name: interval for name, interval in evaluation["metrics"].items() if name in names}
+    return {**evaluation, "metrics": metrics}
 
 
 def artefact_facts(
@@ -87,7 +102,7 @@ def artefact_facts(
         endpoints: Its endpoints.
         artefacts: Its artefacts.
         version: The version of the bundle.
-        requests: Raw requests to `recommend`; each is a call of its own.
+        requests: Raw requests to `recommend`. Each is a call of its own.
 
     Returns:
         For the manifest: `"machine"` in words, and by artefact `"bytes"`, `"milliseconds"` (the median of the

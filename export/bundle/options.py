@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from pydantic import BaseModel, JsonValue
+
 from export.formats.base import FORMATS, Format, Option, OptionValue
 from zoo.config import ExportConfig
 from zoo.errors import UserError, unknown_name
@@ -15,8 +17,8 @@ class Options:
     """How a bundle is written.
 
     Args:
-        formats: Names of registered formats; by default all of them.
-        k: How many items `recommend` gives; by default 100, or the whole of a smaller catalogue.
+        formats: Names of registered formats. By default these are all of them.
+        k: How many items `recommend` gives. By default it is 100, or the whole of a smaller catalogue.
         of_formats: The options of formats by name, e.g. `{"quantize": ("int8",), "opset": 18}`. One that is left out
             has the default of its format.
         limits: What quantized artefacts may lose.
@@ -31,55 +33,60 @@ class Options:
     limits: ExportConfig = dataclasses.field(default_factory=ExportConfig)
 
     def __post_init__(self) -> None:
-        if not self.formats:
-            raise UserError(f"No format was asked for. Valid: {', '.join(FORMATS)}.")
-        for name in self.formats:
-            if name not in FORMATS:
-                raise unknown_name("format", name, FORMATS)
-        known = _known_options()
-        given = {name: v for name, v in self.of_formats.items() if name not in known or v != known[name].default}
-        object.__setattr__(self, "of_formats", given)
-        _check_owners(given, [FORMATS[name] for name in self.formats])
-        for name in self.formats:
-            FORMATS[name].check(self.of(FORMATS[name]))
+        _check_formats(self.formats)
+        object.__setattr__(self, "of_formats", _changed(self.of_formats))
+        _check_owners(self.of_formats, self.chosen)
+        for made in self.chosen:
+            made.check(self.of(made))
+
+    @property
+    def chosen(self) -> list[Format]:
+        """The formats themselves."""
+        return [FORMATS[name] for name in self.formats]
+
+    @property
+    def values(self) -> dict[str, OptionValue]:
+        """The value of every option of every format, by name."""
+        return {name: value for made in self.chosen for name, value in self.of(made).items()}
+
+    @property
+    def artefacts(self) -> tuple[str, ...]:
+        """The names of what a bundle holds, e.g. its formats and the quantized TFLite files."""
+        return tuple(name for made in self.chosen for name in made.written(self.of(made)))
 
     def of(self, made: Format) -> dict[str, OptionValue]:
         """The value of every option of a format."""
         return {option.name: self.of_formats.get(option.name, option.default) for option in made.options}
 
-    @property
-    def artefacts(self) -> tuple[str, ...]:
-        """The names of what a bundle holds, e.g. its formats and the quantized TFLite files."""
-        return tuple(name for chosen in self.formats for name in FORMATS[chosen].written(self.of(FORMATS[chosen])))
-
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, JsonValue]:
         """The options for the manifest."""
-        of_formats = {name: value for chosen in self.formats for name, value in self.of(FORMATS[chosen]).items()}
-        shown = {name: list(value) if isinstance(value, tuple) else value for name, value in of_formats.items()}
-        return {"formats": list(self.formats), "k": self.k, **shown, "limits": self.limits.model_dump()}
+        return {
+            "formats": list(self.formats),
+            "k": self.k,
+            **{name: _json(value) for name, value in self.values.items()},
+            "limits": self.limits.model_dump(),
+        }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, object]) -> Options:
+    def from_json(cls, values: Mapping[str, JsonValue]) -> Options:
         """The options that `to_json` described."""
-        rest = {name: value for name, value in values.items() if name not in ("formats", "k", "limits")}
-        limits, k, formats = values["limits"], values["k"], values["formats"]
-        assert isinstance(limits, dict)
-        assert k is None or isinstance(k, int)
-        assert isinstance(formats, list)
-        return cls(tuple(formats), k, option_values(rest), ExportConfig(**limits))
+        shared = _Shared.model_validate(values)
+        rest = {name: value for name, value in values.items() if name not in _Shared.model_fields}
+        return cls(tuple(shared.formats), shared.k, option_values(rest), shared.limits)
+
+
+class _Shared(BaseModel):
+    """What a manifest says of the options that no format owns."""
+
+    formats: list[str]
+    k: int | None
+    limits: ExportConfig
 
 
 def option_values(given: Mapping[str, object]) -> dict[str, OptionValue]:
     """Values of options as formats take them: several values as a tuple without repetitions, a single one as one."""
-    found: dict[str, OptionValue] = {}
-    for name, value in given.items():
-        option = _known_options().get(name)
-        if option is not None and option.is_list:
-            found[name] = names_of(value)
-        else:
-            assert value is None or isinstance(value, (str, int))
-            found[name] = value
-    return found
+    lists = {name for name, option in _known_options().items() if option.is_list}
+    return {name: names_of(value) if name in lists else _single(value) for name, value in given.items()}
 
 
 def names_of(names: object) -> tuple[str, ...]:
@@ -90,18 +97,45 @@ def names_of(names: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _single(value: object) -> OptionValue:
+    assert value is None or isinstance(value, (str, int))
+    return value
+
+
+def _json(value: OptionValue) -> JsonValue:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _known_options() -> dict[str, Option]:
     return {option.name: option for made in FORMATS.values() for option in made.options}
 
 
-def _check_owners(given: Mapping[str, OptionValue], chosen: list[Format]) -> None:
+def _changed(given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """The options whose value is not the default, and those that nobody knows."""
+    known = _known_options()
+    return {name: value for name, value in given.items() if name not in known or value != known[name].default}
+
+
+def _check_formats(names: Iterable[str]) -> None:
+    """Raises a `UserError` unless there are formats, and all are registered."""
+    if not names:
+        raise UserError(f"No format was asked for. Valid: {', '.join(FORMATS)}.")
+    for name in names:
+        if name not in FORMATS:
+            raise unknown_name("format", name, FORMATS)
+
+
+def _check_owners(given: Mapping[str, OptionValue], chosen: Iterable[Format]) -> None:
     """Raises a `UserError` if an option belongs to no chosen format."""
     known = _known_options()
     for name in given:
         if name not in known:
             raise unknown_name("option", name, known)
     taken = {option.name for made in chosen for option in made.options}
-    for name in given:
-        if name not in taken:
-            owners = [made.title for made in FORMATS.values() if known[name] in made.options]
-            raise UserError(f"{name}: only for {' and '.join(owners)}, which was not asked for.")
+    for name in (name for name in given if name not in taken):
+        raise UserError(f"{name}: only for {_owners(known[name])}, which was not asked for. Leave it out.")
+
+
+def _owners(option: Option) -> str:
+    """The titles of the formats that take an option."""
+    return " and ".join(made.title for made in FORMATS.values() if option in made.options)

@@ -21,9 +21,11 @@ from export.bundle.manifest import Manifest, RunFacts
 from export.bundle.measurements import artefact_facts, run_facts
 from export.bundle.options import Options, names_of, option_values
 from export.endpoints import EndpointGraphs
-from export.formats.base import FORMATS, OptionValue, Source, ask
+from export.formats.base import FORMATS, Format, OptionValue, Source, ask
 from export.values import Values, vocabularies_of
-from export.verification.comparison import TOP, Check, Report, raise_if_failed, verify_artefacts
+from export.verification.artefacts import verify_artefacts
+from export.verification.check import Check, Report, raise_if_failed
+from export.verification.comparison import TOP
 from export.verification.queries import sample_queries, sample_requests, verification_queries
 from export.verification.reference import LARGEST_BATCH, KerasRuntime, save_sample, write_reference
 from zoo.config import change_export
@@ -36,7 +38,7 @@ from zoo.run import Run
 from zoo.saving import write_recommender
 from zoo.schema import FIRST_KNOWN, Vocabulary
 
-# Packages whose versions every manifest notes, besides those of its formats.
+# Packages whose versions every manifest notes. It also notes those of its formats.
 PACKAGES = ("recozoo", "tensorflow", "keras", "numpy")
 
 
@@ -60,18 +62,18 @@ def export(
     Args:
         run: The run, or the folder of one.
         out: The folder of the bundle, which appears whole or not at all.
-        formats: Names of formats, e.g. `"saved_model"`, `"onnx"`, `"tflite"`; by default all that are registered.
-        k: How many items `recommend` gives; by default 100, or the whole of a smaller catalogue.
+        formats: Names of formats, e.g. `"saved_model"`, `"onnx"`, `"tflite"`. By default these are all registered ones.
+        k: How many items `recommend` gives. By default it is 100, or the whole of a smaller catalogue.
         quantize: Some of `"float16"`, `"dynamic"` (8-bit weights), `"int8"` (8-bit weights and layers): the smaller
             TFLite files to write too.
-        batch: The batch size of TFLite files, for delegates and runtimes that need fixed sizes; lists then have
+        batch: The batch size of TFLite files, for delegates and runtimes that need fixed sizes. Lists then have
             the fixed length `export.formats.tflite.LIST_LENGTH`. By default any size goes.
         allow_flex: Whether TFLite files may need the Flex delegate, if an operator is not built in.
         opset: The operator set of ONNX files, from 16 to 21.
-        limits: What quantized artefacts may lose, by the names of `zoo.config.ExportConfig`; by default what the
-            config of the run says.
-        overwrite: Whether a bundle that is there may be replaced. The new one's version is one more, and the former
-            SavedModel stays beside it for servers that still read it.
+        limits: What quantized artefacts may lose, by the names of `zoo.config.ExportConfig`. By default the config of
+            the run says it.
+        overwrite: Whether a bundle that is there may be replaced. The version of the new one is one more, and the
+            former SavedModel stays beside it, because servers may still read it.
         report: Called with each check of the verification as it is done.
         others: Options of formats of your own.
 
@@ -79,8 +81,8 @@ def export(
         The `Bundle`.
 
     Raises:
-        UserError: For an unknown format or quantization, an option out of range, an output folder that exists, or
-            a folder that holds no finished run.
+        UserError: If a format or quantization is unknown, an option is out of range, the output folder exists, or
+            the folder of the run holds no finished run.
         ZooError: If an artefact disagrees with the trained model, or cannot be written. Nothing is published then.
 
     Example:
@@ -131,50 +133,39 @@ def publish_bundle(
         sample: What `sample_queries` gave.
         options: How it is written.
         metrics: The metrics of the run, for the model card.
-        facts: What `run_facts` says of the run, for the model card; left out if nothing is known.
+        facts: What `run_facts` says of the run, for the model card. It is left out if nothing is known.
         withdrawn: Item indices that are never recommended.
-        refreshed: For the manifest, if another catalogue was put into a bundle: how many items changed and how,
-            and `from_version`, the version of that bundle, which the new one's is above.
+        refreshed: If another catalogue was put into a bundle, how many items changed and how, for the manifest, and
+            `from_version`, the version of that bundle. The version of the new one is above it.
         overwrite: Whether a bundle that is there may be replaced.
         report: Called with each check.
 
     Returns:
         The `Bundle`.
     """
-    try:
-        with published_folder(out, overwrite, manifests.NAME) as folder:
-            former = max(FORMATS[name].last_version(out / name) for name in FORMATS)
-            version = str(max(former, int(refreshed["from_version"]) if refreshed else 0) + 1)
-            graphs = EndpointGraphs(model, dataset.vocabularies, options.k, withdrawn)
-            vocabularies = vocabularies_of(graphs.endpoints, dataset.vocabularies)
-            requests = {e.name: sample_requests(e, vocabularies["item"], sample) for e in graphs.endpoints}
-            source = Source(graphs, vocabularies, requests, out.name, version, out)
-            for name in options.formats:
-                with _named(name):
-                    FORMATS[name].write(folder / name, source, options.of(FORMATS[name]))
-            _write_model(model, dataset, folder)
-            truth = KerasRuntime(model, dataset.vocabularies, graphs.k, withdrawn)
-            sample = {**sample, "recommended": _recommended(truth, sample, vocabularies["item"])}
-            save_sample(sample, folder)
-            queries = {e.name: verification_queries(model, vocabularies, e, sample) for e in graphs.endpoints}
-            write_reference(truth, queries, folder)
-            manifest = _manifest(model, dataset, graphs, options, metrics, withdrawn, version)
-            made = Bundle(folder, manifest)
-            checks = _verify(made, report)
-            raise_if_failed(checks, "Nothing was published.")
-            if refreshed:
-                manifest["refreshed"] = dict(refreshed)
-            manifest["checks"] = [check.to_json() for check in checks]
-            if facts:
-                manifest.update(facts)  # type: ignore[typeddict-item]
-            manifest["artefact_facts"] = artefact_facts(
-                folder, made.endpoints, made.artefacts, version, requests["recommend"]
-            )
-            (folder / "README.md").write_text(model_card(manifest, requests, out.name), encoding="utf-8")
-            manifest["files"] = describe_files(folder, but=manifests.NAME)  # type: ignore[typeddict-item]
-            manifest = manifests.write(manifest, folder)
-    except OSError as error:
-        raise ZooError(f"{out}: cannot be written ({error.strerror or error}). Nothing was published.") from error
+    with _as_one_error(out), published_folder(out, overwrite, manifests.NAME) as folder:
+        version = _next_version(out, refreshed or {})
+        graphs = EndpointGraphs(model, dataset.vocabularies, options.k, withdrawn)
+        vocabularies = vocabularies_of(graphs.endpoints, dataset.vocabularies)
+        requests = {e.name: sample_requests(e, vocabularies["item"], sample) for e in graphs.endpoints}
+        _write_formats(folder, Source(graphs, vocabularies, requests, out.name, version, out), options)
+        _write_model(model, dataset, folder)
+        _write_reference(model, dataset, graphs, sample, withdrawn, folder)
+        manifest = _manifest(model, dataset, graphs, options, metrics, withdrawn, version)
+        made = Bundle(folder, manifest)
+        checks = _verify(made, report)
+        raise_if_failed(checks, "Nothing was published.")
+        if refreshed:
+            manifest["refreshed"] = dict(refreshed)
+        manifest["checks"] = [check.to_json() for check in checks]
+        if facts:
+            manifest.update(facts)  # type: ignore[typeddict-item]
+        manifest["artefact_facts"] = artefact_facts(
+            folder, made.endpoints, made.artefacts, version, requests["recommend"]
+        )
+        (folder / "README.md").write_text(model_card(manifest, requests, out.name), encoding="utf-8")
+        manifest["files"] = describe_files(folder, but=manifests.NAME)  # type: ignore[typeddict-item]
+        manifest = manifests.write(manifest, folder)
     return Bundle(out, manifest)
 
 
@@ -199,6 +190,27 @@ def verify(bundle: Bundle | str | Path, report: Report = lambda check: None) -> 
 
 
 @contextlib.contextmanager
+def _as_one_error(out: Path) -> Iterator[None]:
+    """Says which bundle could not be written, if the disk is full or closed to us."""
+    try:
+        yield
+    except OSError as error:
+        raise ZooError(f"{out}: cannot be written ({error.strerror or error}). Nothing was published.") from error
+
+
+def _next_version(out: Path, refreshed: Mapping[str, int | str]) -> str:
+    """The version above those in the output folder and above that of the bundle that is refreshed."""
+    former = [made.last_version(out / name) for name, made in FORMATS.items()]
+    return str(max(*former, int(refreshed.get("from_version", 0))) + 1)
+
+
+def _write_formats(folder: Path, source: Source, options: Options) -> None:
+    for made in options.chosen:
+        with _named(made.name):
+            made.write(folder / made.name, source, options.of(made))
+
+
+@contextlib.contextmanager
 def _named(format_name: str) -> Iterator[None]:
     """Says which format could not be written, because converters fail with errors of any kind."""
     try:
@@ -206,13 +218,14 @@ def _named(format_name: str) -> Iterator[None]:
     except (ZooError, OSError):
         raise
     except Exception as error:
-        if os.strerror(errno.ENOSPC) in str(error):  # TensorFlow has errors of its own for this
+        # TensorFlow has errors of its own when a disk is full.
+        if os.strerror(errno.ENOSPC) in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise ZooError(f"Cannot write {format_name}: {error}. Nothing was published.") from error
 
 
 def _write_model(model: Recommender, dataset: Dataset, folder: Path) -> None:
-    """The trained model, what encodes raw values, and titles."""
+    """Writes the trained model, what encodes raw values, and titles."""
     (folder / MODEL).mkdir()
     write_recommender(model, folder / MODEL)
     (folder / PREPROCESSING).mkdir()
@@ -220,6 +233,22 @@ def _write_model(model: Recommender, dataset: Dataset, folder: Path) -> None:
     titles = [str(title) for title in dataset.titles[FIRST_KNOWN:]]
     if titles and titles != [str(raw) for raw in dataset.vocabularies["item"].values]:
         (folder / TITLES).write_text(json.dumps(titles, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_reference(
+    model: Recommender,
+    dataset: Dataset,
+    graphs: EndpointGraphs,
+    sample: Values,
+    withdrawn: Sequence[int],
+    folder: Path,
+) -> None:
+    """Writes the queries of the verification and what the trained model answers."""
+    truth = KerasRuntime(model, dataset.vocabularies, graphs.k, withdrawn)
+    sample = {**sample, "recommended": _recommended(truth, sample, dataset.vocabularies["item"])}
+    save_sample(sample, folder)
+    queries = {e.name: verification_queries(model, dataset.vocabularies, e, sample) for e in graphs.endpoints}
+    write_reference(truth, queries, folder)
 
 
 def _recommended(truth: KerasRuntime, sample: Values, item: Vocabulary) -> np.ndarray:
@@ -236,7 +265,7 @@ def _verify(bundle: Bundle, report: Report) -> list[Check]:
         bundle.artefacts,
         options.limits,
         bundle.version,
-        {name: FORMATS[name].longest_list(options.of(FORMATS[name])) for name in bundle.formats},
+        {made.name: made.longest_list(options.of(made)) for made in options.chosen},
         report,
     )
 
@@ -250,8 +279,7 @@ def _manifest(
     withdrawn: Sequence[int],
     version: str,
 ) -> Manifest:
-    formats = [FORMATS[name] for name in options.formats]
-    packages = dict.fromkeys((*PACKAGES, *(package for made in formats for package in made.packages)))
+    item = dataset.vocabularies["item"]
     manifest: Manifest = {
         "format": manifests.FORMAT,
         "version": version,
@@ -260,19 +288,30 @@ def _manifest(
         "k": graphs.k,
         "formats": list(options.formats),
         "artefacts": list(options.artefacts),
-        "options": options.to_json(),  # type: ignore[typeddict-item]
+        "options": options.to_json(),
         "endpoints": {endpoint.name: endpoint.to_json() for endpoint in graphs.endpoints},
-        "withdrawn": dataset.vocabularies["item"].lookup(np.array(withdrawn, np.int32)).tolist(),
+        "withdrawn": item.lookup(np.array(withdrawn, np.int32)).tolist(),
         "data": {
             "name": dataset.name,
             "notes": dataset.notes,
             "facts": dataset.facts,
             "users": len(dataset.vocabularies["user"]),
-            "items": len(dataset.vocabularies["item"]),
+            "items": len(item),
         },
         "metrics": dict(metrics),
-        "versions": {"python": platform.python_version(), **{name: version_of(name) for name in packages}},
+        "versions": {"python": platform.python_version(), **_versions(options.chosen)},
     }
-    noted = {made.name: made.noted(options.of(made)) for made in formats}
-    manifest.update({name: dict(values) for name, values in noted.items() if values})  # type: ignore[typeddict-item]
+    manifest.update(_noted(options))  # type: ignore[typeddict-item]
     return manifest
+
+
+def _versions(formats: Iterable[Format]) -> dict[str, str]:
+    """The versions of all packages that a bundle depends on."""
+    packages = dict.fromkeys((*PACKAGES, *(package for made in formats for package in made.packages)))
+    return {name: version_of(name) for name in packages}
+
+
+def _noted(options: Options) -> dict[str, dict[str, OptionValue]]:
+    """What formats say under their own names."""
+    noted = {made.name: made.noted(options.of(made)) for made in options.chosen}
+    return {name: dict(values) for name, values in noted.items() if values}

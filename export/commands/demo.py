@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from export.console import CheckPrinter, Verbose
 from zoo.cli.console import Overwrite, print_table, quiet_tensorflow
 
 if TYPE_CHECKING:
+    from zoo.evaluation.interval import Interval
     from zoo.evaluation.protocols import Evaluation
     from zoo.run import Run
 
@@ -51,7 +52,7 @@ def demo(
 
 
 def print_next(out: Path, best: str, user: object) -> None:
-    """Prints what to do next, in the order in which it is of use."""
+    """Prints what to do next, in the order of use."""
     run, bundle = out / "runs" / best, out / "bundle"
     steps = [
         ("recommend to a user", f"zoo recommend {run} --user {user}"),
@@ -68,7 +69,7 @@ def print_next(out: Path, best: str, user: object) -> None:
 
 
 def _train_all(source: str, names: Sequence[str], folder: Path) -> dict[str, Evaluation]:
-    """Trains and saves a run of each architecture on the same split; gives their evaluations."""
+    """Trains and saves a run of each architecture on the same split, and gives their evaluations."""
     from zoo.config import make_config
     from zoo.data import load_dataset
     from zoo.training.train import train
@@ -86,51 +87,61 @@ def _train_all(source: str, names: Sequence[str], folder: Path) -> dict[str, Eva
 
 
 def _compare(evaluations: dict[str, Evaluation], metric: str, baseline: str, source: str) -> str:
-    """Prints the table of all runs, best last, and why one is not better than the baseline; gives the best."""
-    from zoo.evaluation.bootstrap import difference_interval
-    from zoo.registry import spec
-
+    """Prints the table of all runs, best last, and why one is not better than the baseline. It gives the best."""
     ordered = sorted(evaluations, key=lambda name: evaluations[name].metrics[metric].mean)
+    gains = {name: _gain(evaluations[name], evaluations[baseline], metric) for name in ordered if name != baseline}
     print(f"\nProtocol {evaluations[baseline].protocol}: {evaluations[baseline].about}")
-    rows: list[list[Any]] = []
-    reasons = []
-    for name in ordered:
-        metrics = evaluations[name].metrics
-        row = [name, *(f"{metrics[shown].mean:.4f}" for shown in metrics)]
-        if name == baseline:
-            rows.append([*row, "", "the baseline"])
-            continue
-        gain = difference_interval(evaluations[name].per_user[metric], evaluations[baseline].per_user[metric])
-        verdict = "better" if gain.low > 0 else "worse" if gain.high < 0 else "not told apart"
-        rows.append([*row, f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})", verdict])
-        if gain.low <= 0 and spec(name).ordered:
-            reasons.append(
-                f"{name} predicts what comes next, while this split holds out items from anywhere in a history, so "
-                "what it learns of their order does not help here. A split in time asks the question it answers:\n"
-                f"  zoo train {name} --data {source} --set split.name=leave-last-out"
-            )
-        elif gain.low <= 0:
-            reasons.append(f"{name} is not better: the interval of the difference from {baseline} reaches below 0.")
-    columns = [
-        "model",
-        *evaluations[baseline].metrics,
-        f"{metric} less {baseline}'s",
-        "paired bootstrap, 95%",
-    ]
-    print_table("", columns, rows)
-    for reason in reasons:
-        print(reason)
+    print_table(
+        "",
+        ["model", *evaluations[baseline].metrics, f"{metric} minus {baseline}'s", "paired bootstrap, 95%"],
+        [[name, *_figures(evaluations[name]), *_verdict(gains.get(name))] for name in ordered],
+    )
+    for name, gain in gains.items():
+        if gain.low <= 0:
+            print(_reason(name, baseline, source))
     return ordered[-1]
 
 
-def _recommend(run: Run, name: str, users: int, k: int) -> list[Any]:
-    """Prints what some users liked and what they would get; gives the users."""
+def _gain(own: Evaluation, other: Evaluation, metric: str) -> Interval:
+    """How much better an evaluation is than another of the same users."""
+    from zoo.evaluation.bootstrap import difference_interval
+
+    return difference_interval(own.per_user[metric], other.per_user[metric])
+
+
+def _figures(evaluation: Evaluation) -> list[str]:
+    return [f"{interval.mean:.4f}" for interval in evaluation.metrics.values()]
+
+
+def _verdict(gain: Interval | None) -> tuple[str, str]:
+    """The difference from the baseline and what it says. The baseline has none."""
+    if gain is None:
+        return "", "the baseline"
+    verdict = "better" if gain.low > 0 else "worse" if gain.high < 0 else "not told apart"
+    return f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})", verdict
+
+
+def _reason(name: str, baseline: str, source: str) -> str:
+    """Why an architecture is not better than the baseline."""
+    from zoo.registry import spec
+
+    if spec(name).ordered:
+        return (
+            f"{name} predicts what comes next, while this split holds out items from anywhere in a history, so "
+            "what it learns of their order does not help here. A split in time asks the question it answers:\n"
+            f"  zoo train {name} --data {source} --set split.name=leave-last-out"
+        )
+    return f"{name} is not better: the interval of the difference from {baseline} reaches below 0."
+
+
+def _recommend(run: Run, name: str, users: int, k: int) -> list[int | str]:
+    """Prints what some users liked and what they would get, and gives the users."""
     data = run.dataset
     known = data.sequences("train", "valid", "test")
-    # Users with a short history, for it can be read at a glance.
+    # The users with the shortest histories are shown, because those can be read at a glance.
     shown = known.counts.argsort(kind="stable")
     shown = shown[known.counts[shown] >= k][:users]
-    raw = data.vocabularies["user"].lookup(shown).tolist()
+    raw: list[int | str] = data.vocabularies["user"].lookup(shown).tolist()
     frame = run.recommend(raw, k)
     for user, index in zip(raw, shown, strict=True):
         print(f"\nUser {user} rated {known.counts[index]} items, the last ones:")

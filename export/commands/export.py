@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -19,12 +19,15 @@ from zoo.files import check_free, check_run
 def _with_options_of_formats(command: Callable[..., None]) -> Callable[..., None]:
     """The command with an option on the command line for every option of a registered format."""
     signature = inspect.signature(command, eval_str=True)
-    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-    options = {option.name: option for made in FORMATS.values() for option in made.options}
-    made = [*own, *(_parameter(option) for option in options.values())]
+    made = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    made += map(_parameter, _options_of_formats().values())
     command.__signature__ = signature.replace(parameters=made)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in made}
     return command
+
+
+def _options_of_formats() -> dict[str, Option]:
+    return {option.name: option for made in FORMATS.values() for option in made.options}
 
 
 def _parameter(option: Option) -> inspect.Parameter:
@@ -42,9 +45,11 @@ def export(
     out: Annotated[Path, typer.Option(help="The folder of the bundle.")],
     formats: Annotated[
         str,
-        typer.Option("--format", help=f"Formats, separated by commas, of {', '.join(FORMATS)}; by default all."),
+        typer.Option(
+            "--format", help=f"Formats, separated by commas, of {', '.join(FORMATS)}. By default all are written."
+        ),
     ] = "",
-    k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives; by default up to 100.")] = None,
+    k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives, by default up to 100.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="What quantized files may lose, e.g. export.overlap=0.8.")
     ] = None,
@@ -54,29 +59,22 @@ def export(
     **options: object,
 ) -> None:
     """Export a run and verify every artefact against the trained model."""
-    from zoo.config import parse_settings
-
-    limits = parse_settings(settings or ())
-    if set(limits) - {"export"}:
-        raise UserError(f"--set: only settings of export can be given here. Received: {', '.join(settings or ())}.")
+    limits = _limits(settings or ())
     check_free(out, overwrite, "manifest.json")
     check_run(run)
     quiet_tensorflow()
     from export.bundle.options import Options, option_values
     from export.bundle.publishing import export as export_run
 
-    known = {option.name: option for made in FORMATS.values() for option in made.options}
-    given = {name: _names(str(value)) if known[name].is_list else value for name, value in options.items()}
-    chosen = _names(formats) or list(FORMATS)
     # Wrong options are told before the run is read.
-    checked = Options(tuple(chosen), k, option_values(given))
+    checked = Options(tuple(_names(formats) or FORMATS), k, option_values(_split(options)))
     with CheckPrinter(verbose) as print_line:
         bundle = export_run(
             run,
             out,
             checked.formats,
             k=k,
-            limits=limits.get("export"),
+            limits=limits,
             overwrite=overwrite,
             report=silent if as_json else print_line,
             **checked.of_formats,  # type: ignore[arg-type]
@@ -85,6 +83,25 @@ def export(
         print_json({"bundle": str(bundle.folder), **bundle.manifest})
     else:
         print(f"Published {bundle.folder}, version {bundle.version}")
+
+
+def _limits(settings: Sequence[str]) -> Mapping[str, float] | None:
+    """What quantized artefacts may lose."""
+    from zoo.config import parse_settings
+
+    sections = parse_settings(settings)
+    if sections.keys() - {"export"}:
+        raise UserError(
+            f"--set: received {', '.join(settings)}, and only settings of export can be given here. "
+            "Give the others to zoo train."
+        )
+    return cast("Mapping[str, float] | None", sections.get("export"))
+
+
+def _split(options: Mapping[str, object]) -> dict[str, object]:
+    """The values of options, with several values that commas separate as a list."""
+    lists = {name for name, option in _options_of_formats().items() if option.is_list}
+    return {name: _names(str(value)) if name in lists else value for name, value in options.items()}
 
 
 def _names(listed: str) -> list[str]:

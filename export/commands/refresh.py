@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,15 +14,22 @@ from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
 from zoo.errors import UserError
 from zoo.files import read_json
 
+if TYPE_CHECKING:
+    from export.bundle.refresh import Refreshed
+
 
 def refresh(
     bundle: Annotated[Path, typer.Argument(help="The folder of a bundle.")],
     items: Annotated[Path, typer.Option(help="The whole new catalogue: a CSV, TSV or Parquet file.")],
-    out: Annotated[Path | None, typer.Option(help="The folder of the new bundle; by default the old one's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of the new bundle, by default that of the old one.")
+    ] = None,
     columns: Annotated[
         list[str] | None, typer.Option("--columns", help="Names for columns, name in the file=name here: sku=item.")
     ] = None,
-    k: Annotated[int | None, typer.Option("-k", help="Items that recommend gives; by default as before.")] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", help="Items that recommend gives, by default as many as before.")
+    ] = None,
     overwrite: Overwrite = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
@@ -38,25 +45,29 @@ def refresh(
         done = refresh_bundle(bundle, items, out, columns=named, k=k, overwrite=overwrite, report=report)
     if not done.changes:
         print(f"Warning: {items} is the catalogue that {bundle} has already. Nothing was published.", file=sys.stderr)
+    folder = out if out and done.changes else bundle
     if as_json:
-        print_json(
-            {
-                "bundle": str(out or bundle) if done.changes else str(bundle),
-                "version": done.bundle.version,
-                "published": bool(done.changes),
-                "items": done.changes.counts,
-                "checks": done.bundle.manifest["checks"] if done.changes else [],
-            }
-        )
-    else:
-        print(f"Items: {done.changes}")
-        if done.changes:
-            print(f"Published {out or bundle}, version {done.bundle.version}")
+        print_json(_described(done, folder))
+        return
+    print(f"Items: {done.changes}")
+    if done.changes:
+        print(f"Published {folder}, version {done.bundle.version}")
+
+
+def _described(done: Refreshed, folder: Path) -> dict[str, object]:
+    """What happened, in a form that programs read."""
+    return {
+        "bundle": str(folder),
+        "version": done.bundle.version,
+        "published": bool(done.changes),
+        "items": done.changes.counts,
+        "checks": done.bundle.manifest["checks"] if done.changes else [],
+    }
 
 
 def _renames(columns: Sequence[str]) -> dict[str, str]:
     renames = dict(column.rpartition("=")[::2] for column in columns)
     for column, name in renames.items():
-        if not column or not name:
+        if not (column and name):
             raise UserError(f"--columns: expected name in the file=name here. Received: {column or name!r}.")
     return renames

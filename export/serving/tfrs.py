@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from export.bundle.bundle import Bundle
     from export.endpoints import Endpoint
     from export.values import Values
-    from export.verification.comparison import Check
+    from export.verification.check import Check
     from zoo.families import Recommender
     from zoo.run import Run
     from zoo.schema import Vocabulary
@@ -108,7 +108,7 @@ def write(
     answer = tf.saved_model.load("indexes/mf").signatures["recommend"](user=tf.constant([15]))
     ```
     """
-    from export.bundle.refresh import load_trained
+    from export.bundle.catalogue import load_trained
     from export.formats import saved_model
     from export.verification.reference import load_reference
     from zoo.files import check_free, published_folder

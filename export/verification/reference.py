@@ -13,7 +13,7 @@ from export.values import Values, encoded_ids, encoded_numbers, storable, stored
 from zoo.arrays import load_arrays, save_arrays
 from zoo.families import Recommender, Towers
 from zoo.families.top_k import NO_ITEM_SCORE
-from zoo.schema import PADDING, UNKNOWN, Vocabulary
+from zoo.schema import PADDING, UNKNOWN, Feature, Vocabulary
 
 REFERENCE = "reference.npz"
 SAMPLE = "sample.npz"
@@ -48,28 +48,25 @@ class KerasRuntime:
     def run(self, endpoint: str, inputs: Values) -> Values:
         """The outputs of an endpoint by name."""
         infos = self._endpoints[endpoint].inputs
-        indices = {
-            info.name: encoded_ids(inputs[info.name], self._vocabularies[info.vocabulary])
-            for info in infos
-            if info.vocabulary
-        }
+        vocabularies = {info.name: self._vocabularies[info.vocabulary] for info in infos if info.vocabulary}
+        indices = {name: encoded_ids(inputs[name], vocabulary) for name, vocabulary in vocabularies.items()}
         answer = self._answer(endpoint, inputs, indices)
         unknown = {f"{UNKNOWN_PREFIX}{name}": (index == UNKNOWN).astype(np.int32) for name, index in indices.items()}
         return {**answer, **unknown}
 
     def _answer(self, endpoint: str, inputs: Values, indices: Values) -> Values:
-        model = self._model
         if endpoint == "embed_items":
-            assert isinstance(model, Towers)
-            return {"vectors": np.asarray(model.encode_items(indices["items"]))}
-        features = [model.schema[name] for name in model.query_names]
-        query = {f.name: indices[f.name] if f.is_indexed else encoded_numbers(f, inputs[f.name]) for f in features}
+            return {"vectors": np.asarray(_towers(self._model).encode_items(indices["items"]))}
+        query = {name: self._encoded(self._model.schema[name], inputs, indices) for name in self._model.query_names}
         if endpoint == "embed_query":
-            assert isinstance(model, Towers)
-            return {"vectors": np.asarray(model.encode_query(query))}
+            return {"vectors": np.asarray(_towers(self._model).encode_query(query))}
         if endpoint == "score":
-            return {"scores": model.score(query, indices["items"])}
+            return {"scores": self._model.score(query, indices["items"])}
         return self._recommend(query, indices["exclude"], indices["candidates"])
+
+    @staticmethod
+    def _encoded(feature: Feature, inputs: Values, indices: Values) -> np.ndarray:
+        return indices[feature.name] if feature.is_indexed else encoded_numbers(feature, inputs[feature.name])
 
     def _recommend(self, query: Values, exclude: np.ndarray, candidates: np.ndarray) -> Values:
         import tensorflow as tf
@@ -86,6 +83,12 @@ class KerasRuntime:
         return {"items": self._vocabularies["item"].lookup(items), "scores": best}
 
 
+def _towers(model: Recommender) -> Towers:
+    """The model, whose endpoints only towers have."""
+    assert isinstance(model, Towers)
+    return model
+
+
 def write_reference(model: Runtime, queries: Mapping[str, list[Values]], folder: Path) -> None:
     """Asks the trained model and stores queries and answers, in raw values, as `reference.npz`.
 
@@ -97,9 +100,9 @@ def write_reference(model: Runtime, queries: Mapping[str, list[Values]], folder:
     arrays: dict[str, np.ndarray] = {}
     for endpoint, groups in queries.items():
         for number, inputs in enumerate(groups):
-            parts = {"inputs": inputs, "outputs": ask(model, endpoint, inputs, LARGEST_BATCH)}
-            for part, values in parts.items():
-                arrays |= {f"{endpoint}/{number}/{part}/{name}": storable(value) for name, value in values.items()}
+            answer = ask(model, endpoint, inputs, LARGEST_BATCH)
+            arrays |= {f"{endpoint}/{number}/inputs/{name}": storable(value) for name, value in inputs.items()}
+            arrays |= {f"{endpoint}/{number}/outputs/{name}": storable(value) for name, value in answer.items()}
     save_arrays(folder / REFERENCE, arrays)
 
 

@@ -46,7 +46,7 @@ def assert_user_error(answer: tuple[int, str, str], *parts: str) -> None:
         assert part in err
 
 
-# What it says
+# Output
 
 
 def test_list_shows_every_architecture_and_filters_by_pattern(zoo_command):
@@ -61,7 +61,7 @@ def test_list_shows_every_architecture_and_filters_by_pattern(zoo_command):
 
 
 def test_list_neither_imports_tensorflow_nor_takes_long():
-    """By the processor's clock, for this may run beside other tests."""
+    """The time is that of the processor, because other tests may run at the same time."""
     code = "import sys; sys.argv = ['zoo', 'list']; import zoo.cli; zoo.cli.main()"
     watched = f"import atexit, sys\natexit.register(lambda: print('tensorflow' in sys.modules))\n{code}"
     before = os.times()
@@ -264,7 +264,7 @@ def test_ids_with_commas_quotes_emoji_and_leading_zeros_stay_as_they_are(zoo_com
     assert sorted(listed) == sorted(raw)
 
 
-def test_what_is_odd_in_the_data_is_counted_and_printed(zoo_command):
+def test_oddities_of_the_data_are_counted_and_printed(zoo_command):
     rows = ["a,x,3", "a,y,2", "a,x,1", "b,x,1", "b,z,2", "b,y,3", "c,x,1"]
     Path("events.csv").write_text("\n".join(["user,item,timestamp", *rows]) + "\n")
     Path("items.csv").write_text("item,price,colour\nx,1,red\nz,2,blue\n")

@@ -1,4 +1,4 @@
-"""Subcommands: they are found by name, imported alone, and come from packages and files of a user's own too."""
+"""Subcommands: they are found by name, imported singly, and come from packages and files of a user's own too."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_it_says_what_changed_and_ticks_every_check(zoo_command, tmp_path):
     assert export.open_bundle("shop").manifest["withdrawn"] == [100]
 
 
-def test_with_json_it_says_the_same_to_a_program(zoo_command, tmp_path):
+def test_json_says_the_same_to_a_program(zoo_command, tmp_path):
     change(tmp_path)
     code, out, _ = zoo_command("refresh", "shop", *USED, "--out", "new", "--json")
     said = json.loads(out)
@@ -77,7 +77,7 @@ def test_with_json_it_says_the_same_to_a_program(zoo_command, tmp_path):
     assert export.open_bundle("shop").version == "1"
 
 
-def test_where_nothing_changed_it_warns_and_publishes_nothing(zoo_command, tmp_path):
+def test_it_warns_and_publishes_nothing_where_nothing_changed(zoo_command, tmp_path):
     before = list_files(tmp_path, but="")
     code, out, err = zoo_command("refresh", "shop", *USED, "--out", "new")
     assert code == 0

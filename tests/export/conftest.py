@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from shops import K, catalogue, row_of
 
 import export
 import zoo
+from export.bundle.card import model_card
+from export.bundle.refresh import Refreshed, refresh
 from export.formats import open_runtime
+from export.verification.queries import sample_requests
+from export.verification.reference import load_sample
 from zoo.data import prepare
 from zoo.data.dataset import Dataset
 from zoo.run import Run
+from zoo.schema import Vocabulary
 
 AWKWARD_IDS = ("a,b", 'say "hi"', "it's", "😀", "007", "7", "1e5", "NA", "日本", "é", "back\\slash", "{}")
 
@@ -73,3 +83,58 @@ def features_runtimes(features_bundle):
 def damaged(bundle, tmp_path):
     """A copy of `bundle` for a test to damage."""
     return shutil.copytree(bundle.folder, tmp_path / "damaged")
+
+
+@pytest.fixture
+def changed_card(bundle) -> Callable[..., str]:
+    """The card of a bundle whose manifest says something else."""
+    raw = json.loads((bundle.folder / "preprocessing" / "dataset.json").read_text())["vocabularies"]["item"]
+    sample = load_sample(bundle.folder)
+    requests = {e.name: sample_requests(e, Vocabulary(raw), sample) for e in bundle.endpoints}
+
+    def make(**changes: Any) -> str:
+        return model_card(copy.deepcopy(bundle.manifest) | changes, requests, "mf")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def towers_run(make_run, datasets) -> Run:
+    """Two towers that read every feature, of which the small data has all kinds."""
+    return make_run("two_tower", datasets["text"], temperature=1.0)
+
+
+@pytest.fixture(scope="session")
+def shop(towers_run, tmp_path_factory) -> export.Bundle:
+    return export.export(towers_run, tmp_path_factory.mktemp("shop") / "bundle", ("tflite",), k=K)
+
+
+@pytest.fixture(scope="session")
+def items(datasets) -> pd.DataFrame:
+    return catalogue(datasets["text"])
+
+
+@pytest.fixture(scope="session")
+def refreshed(shop, items, tmp_path_factory) -> Refreshed:
+    """100 and 101 are withdrawn, 105 has the features of 106, 500 is new with those of 103, 501 with unknown ones."""
+    like_106 = row_of(items, 106, item=105)
+    like_103 = row_of(items, 103, item=500)
+    unlike_any = row_of(items, 103, item=501, genres="never seen|neither", title="", year=None)
+    rest = items[~items["item"].isin([100, 101, 105])]
+    return refresh(
+        shop, pd.concat([unlike_any, rest, like_106, like_103]), tmp_path_factory.mktemp("refreshed") / "bundle"
+    )
+
+
+@pytest.fixture(scope="session")
+def ids_shop(make_run, datasets, tmp_path_factory) -> export.Bundle:
+    """A matrix factorization, which knows items by their ids."""
+    return export.export(
+        make_run("mf", datasets["ids"]), tmp_path_factory.mktemp("ids") / "bundle", ("saved_model",), k=K
+    )
+
+
+@pytest.fixture(scope="session")
+def run_folder(run, tmp_path_factory) -> Path:
+    """`run` as a folder."""
+    return run.save(tmp_path_factory.mktemp("runs") / "mf")

@@ -17,7 +17,7 @@ from export.bundle.publishing import verify
 from export.endpoints import DEFAULT_K, Endpoint, EndpointGraphs
 from export.formats.onnx import writer as onnx
 from export.formats.tflite import writer as tflite
-from export.verification.comparison import BATCH_SIZES
+from export.verification.artefacts import BATCH_SIZES
 from zoo.config import ExportConfig
 from zoo.data import prepare
 from zoo.data.dataset import Dataset
@@ -47,7 +47,7 @@ def wrong_onnx(monkeypatch):
 
 
 def test_a_bundle_holds_the_files_that_its_formats_promise(bundle):
-    assert bundle.formats == ("saved_model", "onnx", "tflite")
+    assert bundle.formats == ("onnx", "saved_model", "tflite")
     assert listed(bundle.folder) >= {
         "README.md",
         "manifest.json",

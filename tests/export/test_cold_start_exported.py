@@ -1,4 +1,4 @@
-"""Users and items that training never saw, known by their features alone, in every format of a bundle."""
+"""Users and items that training never saw, known only by their features, in every format of a bundle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.cold_start import read_records
 
 FORMATS = ("saved_model", "onnx", "tflite")
 ITEMS = np.arange(100, 130)
-# Of users, as a caller sends them; each differs from the one before in one thing.
+# Users as a caller sends them. Each differs from the one before in one thing.
 PEOPLE = (
     {"age": 25.0, "group": "even"},
     {"age": 70.0, "group": "even"},
@@ -29,10 +29,10 @@ def described(bundle, endpoint: str):
 
 
 def ask(runtime, bundle, endpoint: str, people, **inputs: Any) -> dict[str, np.ndarray]:
-    """Asks for users who are unknown but for what is said of them; what is not said is sent as nothing."""
+    """Asks for unknown users, of whom only some features are given. What is not given is sent as nothing."""
     sent = {}
     for info in described(bundle, endpoint).inputs:
-        # Numbers that are not known are NaN, those of events that there are not are 0.
+        # Numbers that are not known are NaN, and 0 where there is no event.
         nothing = np.nan if info.dtype == "float32" and len(info.shape) == 1 else info.padding
         shape = [len(people), *(size or 1 for size in info.shape[1:])]
         sent[info.name] = np.full(shape, nothing, object if info.dtype == "string" else info.dtype)
@@ -43,14 +43,14 @@ def ask(runtime, bundle, endpoint: str, people, **inputs: Any) -> dict[str, np.n
                 sent[name][row, -len(value) :] = value
             else:
                 sent[name][row] = value
-        if met := len(person.get("history", [])):
-            # As records without ratings are understood.
-            sent["history_rating"][row, -met:] = 5
+        if seen := len(person.get("history", [])):
+            # Records without ratings are understood so.
+            sent["history_rating"][row, -seen:] = 5
     return runtime.run(endpoint, sent | {name: np.array(value) for name, value in inputs.items()})
 
 
 def scores_of_model(run, people) -> np.ndarray:
-    """The scores of the Keras model for the same users, asked as `recommend` asks it for feature records."""
+    """The scores of the Keras model for the same users, asked as `recommend` asks it about feature records."""
     users = read_records(people, run.dataset)
     query = run.dataset.queries(run.model.query_names, np.ones(len(people), np.int32))
     for row, user in enumerate(users):
@@ -92,7 +92,7 @@ def test_a_new_user_is_recommended_the_same_by_the_run_and_by_the_bundle(
 
 @pytest.fixture(scope="module")
 def refreshed(features_bundle, datasets, tmp_path_factory):
-    """The bundle with the new items 500 and 501, of which no more is known than their features."""
+    """The bundle with the new items 500 and 501, which are known only by their features."""
     dataset = datasets["text"]
     year, genres = dataset.schema["year"], dataset.vocabularies["genres"]
     known = pd.DataFrame(
@@ -124,7 +124,7 @@ def test_a_new_item_is_scored_by_its_features_for_known_and_new_users(refreshed,
     answer = ask(runtime, bundle, "score", PEOPLE, items=items)
     assert not answer["unknown_items"].any()
     assert np.isfinite(answer["scores"]).all()
-    # Two items of unknown id differ in nothing but their features.
+    # Two items of unknown id differ only in their features.
     assert (np.abs(answer["scores"][:, 0] - answer["scores"][:, 1]) > 1e-4).all()
     nothing = [[-1]] * len(PEOPLE)
     best = ask(runtime, bundle, "recommend", PEOPLE, exclude=nothing, candidates=[[500, 501]] * len(PEOPLE))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from export.console import CheckPrinter
-from export.verification.comparison import Check
+from export.verification.check import Check
 
 GOOD = [Check("onnx", "recommend", size, 100, "largest difference", size * 1e-8, 1e-5) for size in (1, 3, 64)]
 BAD = [Check("tflite", "score", 1, 50, "largest difference", figure, 1e-5) for figure in (1e-7, 1e-2)]

@@ -11,7 +11,8 @@ import pytest
 
 from export.bundle.bundle import open_bundle
 from export.bundle.publishing import verify
-from export.verification.comparison import BATCH_SIZES, Check
+from export.verification.artefacts import BATCH_SIZES
+from export.verification.check import Check
 from zoo.errors import UserError, ZooError
 
 # Opening and verifying
@@ -100,7 +101,7 @@ def swapped_users(content: bytes) -> bytes:
 
 def test_a_failed_verification_does_not_speak_of_publishing(damaged, monkeypatch):
     monkeypatch.setattr(
-        "export.verification.comparison.compare", lambda *given: Check("onnx", "score", 1, 1, "error", 1.0, 0.5)
+        "export.verification.artefacts.compare", lambda *given: Check("onnx", "score", 1, 1, "error", 1.0, 0.5)
     )
     with pytest.raises(ZooError) as raised:
         verify(damaged)

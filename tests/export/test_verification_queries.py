@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from export.values import encoded_ids
-from export.verification.comparison import BATCH_SIZES
+from export.verification.artefacts import BATCH_SIZES
 from export.verification.queries import sample_queries, verification_queries
 from export.verification.reference import load_reference
 from zoo.data import prepare
@@ -122,14 +122,14 @@ def test_the_queries_are_the_same_every_time(features_run, features_bundle, quer
         np.testing.assert_array_equal(again[name], values)
 
 
-def test_the_sample_is_of_users_with_what_they_met_and_what_they_should_find(run):
+def test_the_sample_is_of_users_with_what_they_have_seen_and_what_they_should_find(run):
     sample, data = sample_queries(run.model, run.dataset), run.dataset
     users, items = (data.vocabularies[name] for name in ("user", "item"))
     assert len(sample["user"]) > 10
-    for user, met, relevant in zip(*(sample[name] for name in ("user", "exclude", "relevant")), strict=True):
+    for user, seen, relevant in zip(*(sample[name] for name in ("user", "exclude", "relevant")), strict=True):
         (index,) = users.index([user])
         known = set(items.lookup(data.sequences("train", "valid").of(index)))
-        assert {*met} - {""} == known
+        assert {*seen} - {""} == known
         assert {*relevant} - {""} == set(items.lookup(data.sequences("test").of(index))) - known
 
 
@@ -155,4 +155,4 @@ def test_the_reference_holds_what_the_trained_model_recommends(run, bundle):
         items, scores = run.model.recommend(query, bundle.manifest["k"], *lists)
         np.testing.assert_array_equal(expected["items"], vocabularies["item"].lookup(items))
         np.testing.assert_allclose(expected["scores"], scores, rtol=0, atol=1e-6)
-    assert (np.count_nonzero(expected["items"] != "", axis=1) == 3).all(), "all but three items are excluded"
+    assert (np.count_nonzero(expected["items"] != "", axis=1) == 3).all(), "every item except three is excluded"

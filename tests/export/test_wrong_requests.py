@@ -1,4 +1,4 @@
-"""What runtimes answer to wrong requests is what the model card tells."""
+"""Runtimes answer wrong requests as the model card tells."""
 
 from __future__ import annotations
 

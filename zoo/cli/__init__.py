@@ -40,7 +40,7 @@ def main() -> None:
     except KeyboardInterrupt:
         fail("Interrupted.", 130)
     except BrokenPipeError:
-        # Whoever read the output, e.g. `head`, has enough.
+        # The reader of the output, e.g. `head`, has enough.
         sys.stderr.close()
         sys.exit(0)
 

@@ -1,4 +1,4 @@
-"""What `zoo list` and `zoo info` say of architectures."""
+"""The texts of `zoo list` and `zoo info` on architectures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def spec_json(one: Spec) -> dict[str, object]:
 
 
 def hparam_meanings(one: Spec) -> dict[str, str]:
-    """What each hparam of an architecture means, by the section `Hparams:` of the docstring in its file.
+    """The meaning of each hparam of an architecture, from the section `Hparams:` of the docstring in its file.
 
     Args:
         one: The architecture.

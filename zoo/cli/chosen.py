@@ -1,4 +1,4 @@
-"""What a setting such as `train.objective` can name, and the options of each, which `train.options` takes."""
+"""The names that a setting such as `train.objective` can have, and the options that each of them takes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CHOICES: Mapping[str, Callable[[], Options]] = {
 
 
 def choices_of(setting: str) -> Options:
-    """What a setting can name, or whose options it holds.
+    """The names that a setting can have, or whose options it holds.
 
     Args:
         setting: The name of the setting, e.g. `"split.name"` or `"split.options"`.

@@ -1,4 +1,4 @@
-"""What commands share: tables, JSON, errors, and a TensorFlow that does not chat."""
+"""Parts that commands share: tables, JSON, errors, and a TensorFlow that does not chat."""
 
 from __future__ import annotations
 

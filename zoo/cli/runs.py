@@ -1,4 +1,4 @@
-"""What commands on runs share."""
+"""Parts that commands on runs share."""
 
 from __future__ import annotations
 

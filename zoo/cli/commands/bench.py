@@ -68,7 +68,7 @@ def _refuse(what: str, names: list[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Outcome:
-    """What running a benchmark gave."""
+    """The results of running a benchmark."""
 
     file: Path
     rows: list[Row]

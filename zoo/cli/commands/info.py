@@ -57,7 +57,7 @@ def _print_preset(settings: Mapping[str, object], hparams: Mapping[str, str]) ->
 
 
 def _results(name: str) -> list[Line]:
-    """What an architecture reached in the benchmarks, as recorded in the package."""
+    """The recorded results of an architecture in the benchmarks."""
     from zoo.bench.results import read_rows, recorded_results
 
     rows: dict[str, list[Row]] = {}
