@@ -112,7 +112,7 @@ def test_ncf_takes_no_other_split(tmp_path, how, write_ncf):
 )
 def test_ncf_of_other_ratings_is_an_error(tmp_path, how, changes, write_ncf):
     write_ncf(tmp_path / "ml-1m", how, **changes)
-    with pytest.raises(UserError, match=r"ratings\.dat: its ratings are not those of .*Are both the original files"):
+    with pytest.raises(UserError, match=r"ratings\.dat: its ratings are not those of .*Put the original files there"):
         load_dataset("ml-1m-ncf", data_root=tmp_path)
 
 

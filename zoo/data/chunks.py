@@ -77,7 +77,7 @@ def column_names(path: Path) -> list[str]:
     names = _parquet_columns(path) if _is_parquet(path) else list(_feature_kinds(path))
     twice = repeated(names)
     if twice:
-        raise UserError(f"{path}: has the column {twice[0]!r} more than once.")
+        raise UserError(f"{path}: has the column {twice[0]!r} more than once. Rename or drop one.")
     return names
 
 
@@ -146,7 +146,7 @@ def _decoded(values: pyarrow.Array) -> pyarrow.Array:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: not readable as Parquet ({error}). It may be cut short.")
+    return UserError(f"{path}: not readable as Parquet ({error}). It may be cut short, so write it anew.")
 
 
 def _feature_kinds(path: Path) -> dict[str, str]:
@@ -214,7 +214,7 @@ def _records(path: Path, skip: int = 0, limit: int = -1) -> Iterator[tuple[int, 
     except tf.errors.DataLossError as error:
         raise UserError(f"{path}: is damaged after row {number}, or no TFRecord file. Write it anew.") from error
     except tf.errors.OpError as error:
-        raise UserError(f"{path}: cannot be read ({error.message}).") from error
+        raise UserError(f"{path}: cannot be read ({error.message}). Write it anew.") from error
 
 
 def _bad_record(path: Path, done: int, kinds: dict[str, str]) -> UserError:
@@ -235,7 +235,7 @@ def _parsed(path: Path, number: int, record: bytes) -> tf.train.Example:
     try:
         return tf.train.Example.FromString(record)
     except DecodeError:
-        raise UserError(f"{path}, row {number}: is no tf.train.Example.") from None
+        raise UserError(f"{path}, row {number}: is no tf.train.Example. Write it anew.") from None
 
 
 def _kinds(example: tf.train.Example) -> dict[str, str]:

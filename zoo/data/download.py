@@ -93,7 +93,7 @@ class Archive:
         with zipfile.ZipFile(archive) as opened:
             for file in files:
                 if f"{self.name}/{file}" not in opened.namelist():
-                    raise UserError(f"{self.name}: the archive lacks {self.name}/{file}.")
+                    raise UserError(f"{self.name}: the archive lacks {self.name}/{file}. {self._how_to_get(files)}")
                 with opened.open(f"{self.name}/{file}") as packed, (folder / file).open("wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked)
 

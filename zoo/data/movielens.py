@@ -44,7 +44,7 @@ def split_as_given(
     is_test = pairs.isin(test)
     others = pairs[~is_test]
     if is_test.sum() != len(test) or not (train is None or set(train) == set(others)):
-        raise UserError(f"{ratings.name}: its ratings are not those of {source}. Are both the original files?")
+        raise UserError(f"{ratings.name}: its ratings are not those of {source}. Put the original files there.")
     order = np.argsort(is_test.to_numpy(), kind="stable")
     frame = ratings.frame.assign(split=np.where(is_test, "test", "train")).iloc[order]
     return dataclasses.replace(ratings, frame=frame)
@@ -88,5 +88,5 @@ def read_plain(path: Path, delimiter: str, columns: list[str]) -> Table:
             quoting=3,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: {str(error).strip()}.") from error
+        raise UserError(f"{path}: {str(error).strip()}. Put the original file there.") from error
     return Table(frame.set_axis(np.arange(1, len(frame) + 1), axis=0), str(path))

@@ -42,6 +42,6 @@ def _with_abstracts(movies: pd.DataFrame, folder: Path) -> pd.DataFrame:
         if file.is_file():
             abstracts = read_json(file, "folder of abstracts")
             if not isinstance(abstracts, dict):
-                raise UserError(f"{file}: expected a mapping of movie ids to abstracts.")
+                raise UserError(f"{file}: expected a mapping of movie ids to abstracts. Put the original file there.")
             return movies.assign(abstract=[abstracts.get(str(item), "") for item in movies["item"]])
     return movies

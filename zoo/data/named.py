@@ -12,7 +12,7 @@ from zoo.config import read_yaml
 from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.data.preparation import prepare
-from zoo.data.readers import SUFFIXES, Source, Table
+from zoo.data.readers import SUFFIXES, Source, Table, missing_file
 from zoo.data.stream_preparation import prepare_stream
 from zoo.errors import UserError, unknown_name
 from zoo.options import check_options, options_of
@@ -154,10 +154,10 @@ def _from_yaml(path: Path, scratch: Path | None, options: Settings) -> Dataset:
 def _read_settings(path: Path, known: list[str]) -> Settings:
     """The settings in a YAML file, with its tables as paths."""
     if not path.exists():
-        raise UserError(f"{path}: no such file.")
+        raise missing_file(path)
     said = read_yaml(path)
     if "interactions" not in said:
-        raise UserError(f"{path}: needs the key 'interactions', the path of a table.")
+        raise UserError(f"{path}: needs the key 'interactions', the path of a table. Add it.")
     _check_keys(said, known, f"key in {path}:")
     tables = {table: path.parent / str(said[table]) for table in _TABLES if said.get(table) is not None}
     return {**said, **tables}

@@ -199,7 +199,10 @@ def labels_of(events: Table, label_threshold: float | None) -> np.ndarray:
         rating = numbers(events, "label", "rating")
         return (rating if label_threshold is None else rating > label_threshold).astype(np.float32)
     if label_threshold is not None:
-        raise UserError(f"label_threshold={label_threshold} needs a rating column, which {events.name} lacks.")
+        raise UserError(
+            f"label_threshold={label_threshold} needs a rating column, which {events.name} lacks. "
+            "Add the column, or leave label_threshold out."
+        )
     return np.ones(len(events.frame), np.float32)
 
 

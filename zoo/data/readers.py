@@ -70,7 +70,8 @@ class Table:
         names = [columns.get(name, name) for name in self.frame.columns]
         twice = repeated(names)
         if twice:
-            raise UserError(f"{self.name}: more than one column would be called {', '.join(map(repr, twice))}.")
+            both = ", ".join(map(repr, twice))
+            raise UserError(f"{self.name}: more than one column would be called {both}. Rename or drop one.")
         written_as = {new: self.written_as.get(old, old) for old, new in columns.items()}
         return dataclasses.replace(
             self, frame=self.frame.set_axis(names, axis=1), written_as={**self.written_as, **written_as}
@@ -156,12 +157,13 @@ def _as_table(source: Source, name: str) -> Table:
 def _check_content(table: Table) -> None:
     """Raises a `UserError` unless there are columns of different names, and rows."""
     if not len(table.frame.columns):
-        raise UserError(f"{table.name}: has no columns.")
+        raise UserError(f"{table.name}: has no columns. Give a table with a header.")
     if not len(table.frame):
-        raise UserError(f"{table.name}: has a header but no rows." if table.path else f"{table.name}: has no rows.")
+        what = "has a header but no rows" if table.path else "has no rows"
+        raise UserError(f"{table.name}: {what}. Give a table with some.")
     twice = table.frame.columns[table.frame.columns.duplicated()]
     if len(twice):
-        raise UserError(f"{table.name}: has the column {twice[0]!r} more than once.")
+        raise UserError(f"{table.name}: has the column {twice[0]!r} more than once. Rename or drop one.")
 
 
 def missing_column(source: str, column: str, known: Iterable[str]) -> UserError:
@@ -181,9 +183,9 @@ def _read_file(path: Path) -> Table:
     if not path.exists():
         raise missing_file(path)
     if not path.is_file():
-        raise UserError(f"{path}: is not a file.")
+        raise UserError(f"{path}: is not a file. Give the path of one.")
     if not path.stat().st_size:
-        raise UserError(f"{path}: is empty.")
+        raise UserError(f"{path}: is empty. Write it anew.")
     return _read_parquet(path) if suffix == ".parquet" else _read_text(path)
 
 
@@ -200,7 +202,7 @@ def _read_parquet(path: Path) -> Table:
     try:
         frame = pd.read_parquet(path)
     except Exception as error:  # what a damaged file raises depends on where the damage is
-        raise UserError(f"{path}: not readable as Parquet ({error}). It may be cut short.") from error
+        raise UserError(f"{path}: not readable as Parquet ({error}). It may be cut short, so write it anew.") from error
     return _of_frame(frame, str(path))
 
 
@@ -230,7 +232,7 @@ def _read_text(path: Path) -> Table:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
     except pd.errors.EmptyDataError as error:
-        raise UserError(f"{path}: is empty.") from error
+        raise UserError(f"{path}: is empty. Write it anew.") from error
     except pd.errors.ParserError as error:
         raise UserError(f"{path}: {str(error).strip()}. Fields with a {delimiter!r} need quotes.") from error
     header = [name.strip() for name in frame.iloc[0]]

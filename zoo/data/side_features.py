@@ -129,7 +129,7 @@ def _rows_of(table: Table, role: Role, vocabulary: Vocabulary, notes: list[str])
     }
     notes += [note.format(count) for note, count in counts.items() if count]
     if not is_kept.any():
-        raise UserError(f"{table.name}: none of its {role}s has interactions. Are these the same ids?")
+        raise UserError(f"{table.name}: none of its {role}s has interactions. Use the same ids in both tables.")
     kept = dataclasses.replace(table, frame=table.frame[is_kept].drop(columns=role))
     return Side(role, kept, positions[is_kept] + FIRST_KNOWN)
 

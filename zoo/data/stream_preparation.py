@@ -93,7 +93,7 @@ def prepare_stream(
     """
     check_arguments(columns, label_threshold, seed)
     if duplicates != "keep":
-        raise UserError(f"A stream keeps repeated interactions. Received: duplicates={duplicates!r}.")
+        raise UserError(f"A stream keeps repeated interactions. Received: duplicates={duplicates!r}. Leave it out.")
     options = read_options(features)
     names = _column_names(list_files(interactions))
     first, *_ = names
@@ -137,7 +137,7 @@ def _column_names(paths: list[Path]) -> dict[Path, list[str]]:
     """The columns of each file, without files that have no rows and so no columns."""
     names = {path: columns for path in paths if (columns := column_names(path))}
     if not names:
-        raise UserError(f"{paths[0]}: has no rows.")
+        raise UserError(f"{paths[0]}: has no rows. Give a file with some.")
     return names
 
 
@@ -237,7 +237,7 @@ class Coded:
             for table in files.chunks():
                 file.write(_coded_rows(table, codes, label_threshold, has_parts).tobytes())
         if not len(self):
-            raise UserError(f"{files.first}: has no rows.")
+            raise UserError(f"{files.first}: has no rows. Give a file with some.")
         self.vocabularies: dict[str, Vocabulary] = {}
         self._indices: dict[str, np.ndarray] = {}
         for role, of_role in codes.items():
@@ -319,7 +319,9 @@ def _deal(
     held_out = interactions["part"].value_counts()
     counts = f"{moments.number} train, {held_out.get('valid', 0)} valid, {held_out.get('test', 0)} test"
     if not moments.number:
-        raise UserError(f"The split leaves nothing to train on: {split.about(is_kept)}: {counts}.")
+        raise UserError(
+            f"The split leaves nothing to train on: {split.about(is_kept)}: {counts}. Leave some for train."
+        )
     notes.append(f"Split: {split.about(is_kept)}: {counts}.")
     return StreamedDataset(
         name=name,

@@ -55,7 +55,10 @@ def _ncf_split(folder: Path, movies: np.ndarray) -> tuple[str, dict[str, np.ndar
     split = _read_ncf_archive(archive) if file == archive else {**_read_ncf(original), "item_to_movieid": movies}
     highest = max(int(split[name].max(initial=0)) for name in split if name.endswith(("_item", "_negative")))
     if highest >= len(split["item_to_movieid"]):
-        raise UserError(f"{file}: names item {highest}, but there are {len(split['item_to_movieid'])} rated movies.")
+        rated = len(split["item_to_movieid"])
+        raise UserError(
+            f"{file}: names item {highest}, but there are {rated} rated movies. Put the original file there."
+        )
     return file.name, split
 
 
@@ -63,7 +66,7 @@ def _read_ncf_archive(path: Path) -> dict[str, np.ndarray]:
     split = {name: values.astype(np.int64) for name, values in load_arrays(path).items()}
     lacking = [name for name in NCF_ARRAYS if name not in split]
     if lacking:
-        raise UserError(f"{path}: lacks {', '.join(lacking)}.")
+        raise UserError(f"{path}: lacks {', '.join(lacking)}. Put the original file there.")
     return split
 
 
@@ -74,7 +77,9 @@ def _read_ncf(path: Path) -> dict[str, np.ndarray]:
         numbers = np.array([re.findall(r"\d+", line) for line in lines if line], np.int64)
         return {"test_user": numbers[:, 0], "test_item": numbers[:, 1], "test_negative": numbers[:, 2:]}
     except (ValueError, IndexError) as error:
-        raise UserError(f"{path}: expected lines of (user,item) and as many items on each.") from error
+        raise UserError(
+            f"{path}: expected lines of (user,item) and as many items on each. Put the original file there."
+        ) from error
 
 
 DATASETS.register(Ml1mNcf())

@@ -136,7 +136,7 @@ def with_parts(frame: pd.DataFrame, parts: np.ndarray, rule: str) -> Divided:
     found = {part: int((parts == part).sum()) for part in PARTS}
     counts = ", ".join(f"{count} {part}" for part, count in found.items() if count or part != "query")
     if not found["train"]:
-        raise UserError(f"The split leaves nothing to train on: {rule}: {counts}.")
+        raise UserError(f"The split leaves nothing to train on: {rule}: {counts}. Leave some for train.")
     return frame.assign(part=pd.Series(parts, frame.index).astype(str)), f"Split: {rule}: {counts}."
 
 

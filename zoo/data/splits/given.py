@@ -26,7 +26,7 @@ class Given(Split):
     def divide(self, frame: pd.DataFrame, column: str = "split") -> Divided:
         """See `Split.divide`."""
         if column not in frame.columns:
-            raise UserError(f"The split 'given' needs a column {column!r} in the interactions.")
+            raise UserError(f"The split 'given' needs a column {column!r} in the interactions. Add it.")
         parts = frame[column].astype(str).str.lower()
         wrong = parts[~parts.isin(PARTS)]
         if len(wrong):

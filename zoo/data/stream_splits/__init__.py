@@ -74,7 +74,7 @@ def make_split(asked: str | Mapping[str, object] | None, is_given: bool, seed: i
     name, options = _name_and_options(asked, is_given)
     chosen = SPLITS[name]
     if chosen.keeps_parts and not is_given:
-        raise UserError(f"The split {name!r} needs a column 'split' in the interactions.")
+        raise UserError(f"The split {name!r} needs a column 'split' in the interactions. Add it, or choose another.")
     known = options_of(chosen)
     check_options(options, known, of=f"split {name!r} of a stream")
     return chosen(**({"seed": seed, **options} if "seed" in known else options))

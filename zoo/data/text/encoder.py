@@ -30,7 +30,7 @@ class TextEncoder(abc.ABC):
 
     def __init__(self, dim: int | None = None, *, model: str = "", fitted: Mapping[str, object] | None = None) -> None:
         if dim is not None and dim < 1:
-            raise UserError(f"A text encoder needs dim of at least 1. Received: {dim}.")
+            raise UserError(f"A text encoder needs dim of at least 1. Received: {dim}. Give more, or leave it out.")
         self.dim = dim
         self.model = model
         self.fitted: Fitted = dict(fitted or {})

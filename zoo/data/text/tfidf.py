@@ -32,7 +32,7 @@ class TfidfEncoder(TextEncoder):
     def __init__(self, dim: int | None = None, *, model: str = "", fitted: Mapping[str, object] | None = None) -> None:
         super().__init__(self.DIM if dim is None else dim, model=model, fitted=fitted)
         if model:
-            raise UserError(f"The text encoder 'tfidf' takes no model. Received: 'tfidf:{model}'.")
+            raise UserError(f"The text encoder 'tfidf' takes no model. Received: 'tfidf:{model}'. Write 'tfidf'.")
 
     def fit(self, texts: Iterable[str]) -> Fitted:
         """Learns terms, their weights and the reduction."""
