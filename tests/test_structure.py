@@ -56,10 +56,7 @@ LAYERS = (
 # What is left to move into the object that has the name.
 LEFT: set[tuple[str, str]] = set()
 # Files that are left to split.
-LONG = {
-    *(f"tests/export/test_{name}.py" for name in ("bad_input", "card", "refresh", "verification")),
-    "tests/zoo/test_options.py",
-}
+LONG = {f"tests/export/test_{name}.py" for name in ("bad_input", "card", "refresh", "verification")}
 
 
 @functools.cache

@@ -169,7 +169,7 @@ class Recommender(keras.Model):
 
         >>> import zoo
         >>> from zoo.data import load_dataset
-        >>> data = load_dataset("synthetic", num_users=20, num_items=60, num_interactions=200)
+        >>> data = load_dataset("synthetic", num_users=20, num_items=40, num_interactions=200)
         >>> model = zoo.build("two_tower", data.schema)
         >>> model.adapt(items=data.items)
         """
