@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,12 +100,7 @@ def run(out: Path, quick: bool, check: bool, as_json: bool) -> None:
     Raises:
         ZooError: If a limit was missed, with `check`.
     """
-    figures = []
-    for figure in serving(quick):
-        figures.append(figure)
-        print(*figure.cells(), sep=", ", file=sys.stderr, flush=True)
-        out.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame([made.to_json() for made in figures]).to_csv(out / "results.csv", index=False)
+    figures = _recorded(serving(quick), out)
     if as_json:
         print_json([figure.to_json() for figure in figures])
     else:
@@ -113,6 +108,17 @@ def run(out: Path, quick: bool, check: bool, as_json: bool) -> None:
     missed = [figure.what for figure in figures if not figure.is_met]
     if check and missed:
         raise ZooError(f"Missed: {'; '.join(missed)}.")
+
+
+def _recorded(measured: Iterable[Figure], out: Path) -> list[Figure]:
+    """The figures, each printed and written to `results.csv` as soon as it is measured."""
+    figures = []
+    for figure in measured:
+        figures.append(figure)
+        print(*figure.cells(), sep=", ", file=sys.stderr, flush=True)
+        out.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame([made.to_json() for made in figures]).to_csv(out / "results.csv", index=False)
+    return figures
 
 
 def serving(quick: bool = False) -> Iterator[Figure]:

@@ -318,7 +318,7 @@ ABOUT_COMMON = {
     "history_rating": "The ratings of these items, 0 for padding (1 for every item where there are no ratings).",
     "history_age": "Seconds since each of these items was seen, 0 for padding.",
 }
-# What other features mean, by kind; else they are categories.
+# What other features mean, by kind. Features of other kinds are categories.
 ABOUT_KIND = {
     "numeric": "A {role} feature as in the data. NaN means not known.",
     "text": "A {role} text as the vector that the run's text encoder gives. Zeros mean that there is none.",

@@ -14,8 +14,6 @@ import export
 import zoo
 from zoo.registries import Registry
 
-# Modules whose examples do not run yet.
-NOT_YET = ("zoo.layers.basic", "zoo.layers.features", "zoo.layers.frozen", "zoo.layers.prompts")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -44,8 +42,6 @@ def registered():
 
 @pytest.mark.parametrize("name", module_names())
 def test_the_examples_of_a_module_run(name, registered, monkeypatch, tmp_path):
-    if name in NOT_YET:
-        pytest.skip("its examples do not run yet")
     # What an example writes goes into an empty folder.
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)

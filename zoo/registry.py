@@ -39,7 +39,7 @@ class Spec:
         query: The roles its query side reads.
         hparams: Its hparams with their defaults.
         annotations: The annotations of its hparams, as types or as their source text, where there are any.
-        tiny: Hparams that make it small, for tests.
+        tiny: Hparams that make it small. Tests use them.
         summary: One line on what it is.
         objective: The objective it trains with by default; empty for a solved architecture.
         solver: How its weights are solved; empty for an architecture that trains with an objective.
@@ -95,7 +95,7 @@ class Spec:
                 f"{self.name!r} has no hparam {name!r} any more. It belongs to the architecture {self.moved[name]!r}: "
                 f"use that one, or leave {name!r} out."
             )
-        # Pydantic takes its time to be imported, and a list of architectures needs no check.
+        # Imported here, because pydantic takes long to import and a list of architectures needs no check.
         from zoo.options import check_options
 
         check_options(hparams, self.options, kind="hparam", of=repr(self.name))
@@ -123,13 +123,13 @@ def register(
             `solver` to its family.
         paper: Where it comes from, e.g. `"arXiv:1708.05031"`.
         ordered: Whether it is meaningless on histories without an order.
-        moved: Hparams that it had once, with the architecture that has them now, for the error message.
+        moved: Hparams that it had once, with the architecture that has them now. The error names it.
 
     Returns:
         A decorator that leaves the function as it is.
 
     Raises:
-        UserError: If the name is not the function's, or unless there is either an objective or a solver.
+        UserError: If the name is not the function's, or there is not exactly one of an objective and a solver.
 
     Example:
 
@@ -214,7 +214,7 @@ def build(
         A `keras.Model` that scores (query, item) pairs, with `score` and `recommend`.
 
     Raises:
-        UserError: For an unknown name or hparam, or one that an architecture cannot be built with.
+        UserError: If a name or an hparam is unknown, or the architecture cannot be built with the hparams.
 
     Example:
 
@@ -229,13 +229,13 @@ def build(
         schema = Schema.of_ids(**{key: value for key, value in sizes.items() if value is not None})
     elif num_users is not None or num_items is not None:
         raise UserError("Give either a schema or num_users and num_items, not both.")
-    # A schema of its own, since a schema remembers the inputs that a model was built from.
+    # A schema of its own, because a schema remembers the inputs that a model was built from.
     try:
         recommender = _builder(known)(Schema(schema), **hparams)
     except UserError:
         raise
     except ValueError as error:
-        # Keras says so of units below 1, unknown activations and the like.
+        # Keras raises it if units are below 1, an activation is unknown and the like.
         raise UserError(f"{name!r} cannot be built with {hparams}: {str(error).strip().splitlines()[0]}") from error
     recommender.describe(name, {**known.hparams, **hparams}, schema)
     read = {schema[query].role for query in recommender.query_names}

@@ -1,4 +1,4 @@
-"""Recommenders and datasets on disk: arrays and JSON, no pickles and no code."""
+"""Recommenders and datasets on disk, as arrays and JSON, without pickles and code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def rebuild(recipe: Recipe) -> Recommender:
     return build(recipe["name"], Schema.from_json(recipe["schema"]), **recipe["hparams"])
 
 
-# By this `keras.saving.load_model` opens what `model.save` wrote.
+# `keras.saving.load_model` opens with it what `model.save` wrote: the recipe builds every layer, so layers that hold
+# functions or networks need no config of their own.
 Recommender.rebuild = staticmethod(rebuild)
 
 
@@ -33,7 +34,7 @@ def write_recommender(model: Recommender, folder: Path) -> None:
     """Writes `recipe.json` and `weights.npz` into an existing folder."""
     recipe = json.dumps(model.recipe, indent=2, ensure_ascii=False)
     (folder / RECIPE).write_text(recipe, encoding="utf-8")
-    # In the order they were made in, which the recipe repeats; names would depend on what was built before.
+    # In the order in which they were made, which the recipe repeats. Names would depend on what was built before.
     weights = {f"{index:04d}": value for index, value in enumerate(model.get_weights())}
     save_arrays(folder / WEIGHTS, weights, compressed=False)
 

@@ -1,4 +1,4 @@
-"""Types that signatures share. For annotations only: import it under `TYPE_CHECKING`, for it imports TensorFlow."""
+"""Types that signatures share. Import it only under `TYPE_CHECKING`, because it imports TensorFlow."""
 
 from __future__ import annotations
 

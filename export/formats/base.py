@@ -180,7 +180,7 @@ class Format:
         raise NotImplementedError
 
     def prepared(self, runtime: Runtime, inputs: Values) -> Callable[[], np.ndarray]:
-        """A call of `recommend` that gives the items, for benchmarks. What can be done before is done before."""
+        """A call of `recommend` that gives the items, for benchmarks. Inputs may be prepared before the call."""
         return lambda: runtime.run("recommend", inputs)["items"]
 
     def noted(self, options: Options) -> Mapping[str, OptionValue] | None:
@@ -188,7 +188,7 @@ class Format:
         return None
 
     def longest_list(self, options: Options) -> int | None:
-        """How many ids a list of a request may have; `None` where any number goes."""
+        """How many ids a list of a request may have. `None` stands for any number."""
         return None
 
     def last_version(self, folder: Path) -> int:

@@ -28,8 +28,8 @@ class Client:
     """Asks a model in TF Serving, with raw ids in and out.
 
     A query is a mapping of input names to columns: lists, NumPy arrays or pandas columns (a DataFrame is one, too),
-    with one row a query. Lists in a column may differ in length; the client pads them. The client reports a faulty
-    request before sending it. Threads may share a client.
+    with one row a query. Lists in a column may differ in length, because the client pads them. The client reports a
+    faulty request before sending it. Threads may share a client.
 
     Args:
         address: `"grpc://host:8500"`, `"http://host:8501"` or `"https://..."`. HTTP goes through the proxy that the
@@ -80,8 +80,8 @@ class Client:
         Args:
             query: Columns by input name.
             exclude: For each query, a list of items never to return.
-            candidates: For each query, a list of items to choose from; an empty list means the whole catalogue.
-            k: How many items; at most, and by default, as many as the bundle was exported for.
+            candidates: For each query, a list of items to choose from. An empty list means the whole catalogue.
+            k: How many items. By default, and at most, as many as the bundle was exported for.
 
         Raises:
             RequestError: If the request is faulty.

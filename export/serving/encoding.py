@@ -84,7 +84,7 @@ def cut(signature: Signature, arrays: Arrays, answer: Arrays) -> Arrays:
 
 
 def _without_padding(name: str, values: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """An output; one that says what is unknown in a list has the columns of that list only."""
+    """An output. One that says what is unknown in a list has only the columns of that list."""
     source = arrays.get(name.removeprefix(UNKNOWN))
     if not name.startswith(UNKNOWN) or source is None or source.ndim == 1:
         return values
@@ -93,7 +93,7 @@ def _without_padding(name: str, values: np.ndarray, arrays: Arrays) -> np.ndarra
 
 
 def _given(signature: Signature, query: Query, others: Mapping[str, ArrayLike | None]) -> dict[str, object]:
-    """The inputs that have values; none is unknown or missing."""
+    """The inputs that have values. An unknown or missing one is an error."""
     names = list(query.keys())  # A DataFrame has its columns as keys, too.
     _check_names(signature, names, [info.name for info in signature.inputs if info.name not in others])
     columns: dict[str, object] = {**{name: query[name] for name in names}, **others}

@@ -83,7 +83,7 @@ def docker_command(bundle: str, image: str = "tensorflow/serving") -> str:
         image: The image of TF Serving.
 
     Returns:
-        A shell command; gRPC is on port 8500, REST on 8501.
+        A shell command. gRPC is on port 8500, REST on 8501.
     """
     path = f"/models/{bundle}/saved_model"
     return _rendered(
@@ -106,7 +106,7 @@ def rest_example(
     Args:
         name: The name the model is served under.
         endpoint: The endpoint to ask.
-        sample: Raw inputs by name; the first row is asked.
+        sample: Raw inputs by name. The first row is asked.
         form: `"columnar"` (all inputs by name) or `"row"` (a list with one query each).
         address: Where the server is.
 
@@ -134,7 +134,7 @@ def grpc_example(
     Args:
         bundle: The folder of the bundle.
         endpoint: The endpoint to ask.
-        sample: Raw inputs by name; the first row is asked.
+        sample: Raw inputs by name. The first row is asked.
         address: Where the server is. With `http://` the same code asks over REST.
 
     Returns:
@@ -217,7 +217,7 @@ def _kept(endpoint: Endpoint, sample: Sample) -> dict[str, Value]:
 
 
 def _without_padding(info: TensorInfo, row: Value, history: Value | None) -> Value:
-    """A value; or the values of a list without padding, which are the last ones in what belongs to a history."""
+    """A value, or the values of a list without padding. In what belongs to a history these are the last ones."""
     if not isinstance(row, list):
         return row
     if info.vocabulary:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import grpc
     from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
-# How many idle connections a client keeps. More threads than these may call at once; their connections are closed.
+# How many idle connections a client keeps. More threads than these may call at once, and their connections are closed.
 KEPT_CONNECTIONS = 16
 
 
@@ -77,7 +77,7 @@ class Rest:
     Args:
         address: `"http://host:port"` or `"https://host:port"`.
         name: The name the model is served under.
-        version: The version to ask; None means the latest.
+        version: The version to ask. None means the latest.
         timeout: Seconds that connecting and waiting for an answer may take together.
     """
 
@@ -158,7 +158,7 @@ class Grpc:
     Args:
         address: `"grpc://host:port"`.
         name: The name the model is served under.
-        version: The version to ask; None means the latest.
+        version: The version to ask. None means the latest.
         timeout: Seconds to wait for an answer.
     """
 
@@ -214,7 +214,7 @@ def connect(address: str, name: str, version: int | None, timeout: float) -> Tra
     Args:
         address: `"grpc://host:port"`, `"http://host:port"` or `"https://host:port"`.
         name: The name the model is served under.
-        version: The version to ask; None means the latest.
+        version: The version to ask. None means the latest.
         timeout: Seconds to wait for an answer.
 
     Raises:

@@ -59,7 +59,7 @@ class KeepUnfinished(keras.callbacks.Callback):
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory):
-    """By the name of an architecture: where there is what a kill in the third of 5 epochs would have left."""
+    """The folder of what a kill in the third of 5 epochs would have left, by the name of an architecture."""
     folder = tmp_path_factory.mktemp("interrupted")
     return lambda name: folder / name
 
@@ -95,9 +95,9 @@ def bundles(runs, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["ids", "features", "text"])
 @pytest.mark.parametrize("name", NAMES)
-def test_builds_from_any_schema_and_scores_pairs(name, kind, datasets):
+def test_any_schema_builds_it_and_it_scores_pairs(name, kind, datasets):
     dataset = datasets[kind]
-    # Some weights are such that more than the last digits are lost in a sum.
+    # Seeded, because with some weights a sum loses more than the last digits.
     keras.utils.set_random_seed(0)
     model = build(name, dataset.schema, **spec(name).tiny)
     model.adapt(items=dataset.items)
@@ -110,7 +110,7 @@ def test_builds_from_any_schema_and_scores_pairs(name, kind, datasets):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_builds_from_its_name_alone(name):
+def test_its_name_and_sizes_are_enough_to_build_it(name):
     assert zoo.build(name, num_users=5, num_items=7, **spec(name).tiny).num_items == 7 + FIRST_KNOWN
 
 
@@ -157,7 +157,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(name, runs, interrupted, d
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_recommends_no_excluded_padding_or_unknown_item(name, runs, datasets):
+def test_it_recommends_no_excluded_padding_or_unknown_item(name, runs, datasets):
     model, dataset = runs(name).model, datasets["text"]
     known = np.arange(FIRST_KNOWN, model.num_items)
     rng = np.random.default_rng(0)
@@ -200,7 +200,7 @@ def test_every_format_says_what_the_trained_model_says(name, bundles):
 
 
 def foldable(graph) -> list[str]:
-    """Operators that depend on constants alone."""
+    """Operators that depend only on constants."""
     known = {tensor.name for tensor in graph.initializer}
     found = []
     for node in graph.node:
@@ -211,7 +211,7 @@ def foldable(graph) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_in_onnx_nothing_is_left_to_fold_and_no_weight_is_stored_twice(name, bundles):
+def test_onnx_has_nothing_left_to_fold_and_no_weight_twice(name, bundles):
     for endpoint in bundles(name).endpoints:
         graph = onnx.load(bundles(name).folder / "onnx" / f"{endpoint.name}.onnx").graph
         assert not foldable(graph)
@@ -246,7 +246,7 @@ def test_an_architecture_in_a_file_of_ones_own_goes_all_the_way(datasets, tmp_pa
     settings = {"epochs": 40, "batch_size": 16, "learning_rate": 0.02, "patience": None, "monitor": "loss"}
     run = zoo.train("mine", datasets["ids"], out=tmp_path / "run", train=settings, progress=False)
     reached = zoo.evaluate(tmp_path / "run").metrics["ndcg@10"].mean
-    # Users of one half like items of one half, which random vectors do not know.
+    # Users of one half like items of one half. Random vectors do not know that.
     untrained = zoo.Run(build("mine", datasets["ids"].schema), datasets["ids"], run.config, [])
     assert reached > untrained.evaluate().metrics["ndcg@10"].mean + 0.1
     assert len(run.recommend(["u00"], k=3)) == 3

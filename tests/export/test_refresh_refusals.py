@@ -82,7 +82,7 @@ def test_the_id_that_stands_for_padding_cannot_be_added(shop, items):
 def test_a_number_that_is_none_is_named_with_its_row(shop, items):
     table = items.astype({"year": object})
     table.loc[2, "year"] = "old"
-    message = r"row 3, column 'year': expected a number, for the feature is numeric\. Received: 'old'"
+    message = r"row 3, column 'year': expected a number, because the feature is numeric\. Received: 'old'"
     with pytest.raises(UserError, match=message):
         refresh(shop, table)
 

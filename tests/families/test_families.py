@@ -244,7 +244,7 @@ def test_without_further_wishes_the_whole_catalogue_is_ranked(models, queries, n
     np.testing.assert_array_equal(again[0], items)
 
 
-def test_slots_for_which_no_item_is_left_are_empty(models):
+def test_slots_without_an_item_left_are_empty(models):
     model, query = models["mf"], {"user": np.array([3, 4, 5])}
     exclude = np.zeros((3, 28), np.int32)
     exclude[0] = np.arange(2, 30)
@@ -279,7 +279,7 @@ def test_items_that_are_not_offered_are_neither_recommended_nor_chosen(models, q
 
 @EVERY
 @pytest.mark.parametrize("k", [0, -1, 31])
-def test_k_out_of_range_is_the_users_mistake(models, queries, name, k):
+def test_a_k_out_of_range_is_an_error(models, queries, name, k):
     with pytest.raises(UserError, match=f"between 1 and the 30 items of the catalogue. Received: {k}"):
         models[name].recommend(queries[name], k)
 

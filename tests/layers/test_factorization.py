@@ -69,7 +69,7 @@ def test_pooled_histories_come_from_the_table_of_the_target_and_both_sides_have_
     assert [id(weight) for weight in wide] == [id(w) for w in target.weights if len(w.shape) == 2]
 
 
-def test_numbers_of_the_vectors_are_dropped_in_training_alone():
+def test_numbers_of_the_vectors_are_dropped_only_in_training():
     schema = Schema.of_ids(history_length=3)
     _, item = query_and_item(schema, 50, dropout=0.5, id_dropout=0.0, recent=2)
     model, ids = keras.Model(schema.input("item"), item.vectors[0]), np.arange(2, 40)

@@ -50,7 +50,7 @@ def test_ids_that_are_not_trained_on_have_exactly_the_common_vector():
     assert common.any()
 
 
-def test_in_training_a_share_of_the_examples_has_the_common_vector_alone_and_the_others_are_as_ever():
+def test_a_share_of_the_training_examples_has_only_the_common_vector_and_the_others_are_as_ever():
     keras.utils.set_random_seed(3)
     layer, common, own = trained(dropout=0.3)
     ids = np.random.default_rng(0).integers(0, 8, 20_000)
@@ -69,7 +69,7 @@ def test_a_list_of_ids_is_dropped_as_a_whole():
     assert set(dropped.tolist()) == {0, 6}
 
 
-def test_nothing_is_dropped_but_in_training_and_without_a_rate():
+def test_ids_are_dropped_only_in_training_and_only_with_a_rate():
     layer, common, own = trained(dropout=0.9)
     ids = np.arange(8)
     np.testing.assert_array_equal(layer(ids), common + own)
@@ -161,7 +161,7 @@ def test_a_history_in_numbers_and_vectors():
     history = [[0, 3, 4, 5, 6], [2, 2, 3, 7, 4]]
     ratings = [[0, 0.4, -0.2, 0.2, -0.4], [0.2, 0.2, 0.4, 0.0, -0.6]]
     numbers, liked, last, items = summary_of(history, ratings)
-    # Of four events two are liked, of five three; a rating of 0 is no liking.
+    # Two of four events are liked, and three of five; a rating of 0 is no liking.
     np.testing.assert_allclose(numbers, [[np.log(5), 3 / 6, 0.0], [np.log(6), 4 / 7, 0.04]], atol=1e-6)
     np.testing.assert_allclose(liked, [items[[3, 5]].mean(axis=0), items[[2, 2, 3]].mean(axis=0)], atol=1e-6)
     np.testing.assert_allclose(last, [items[[5, 6]].mean(axis=0), items[[7, 4]].mean(axis=0)], atol=1e-6)

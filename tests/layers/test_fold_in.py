@@ -16,7 +16,7 @@ RATING = np.array([[0, 0, 1, 0.2, -1], [1, 1, 0, 0.6, 0.4], [0, 0, 0, 0, 0]], np
 
 
 def read(of):
-    """What is made of the two inputs of a history, for the histories above."""
+    """What a layer makes of the two inputs of the histories above."""
     schema = Schema.of_ids(num_users=3, num_items=5, history_length=5)
     model = keras.Model([schema.input("history"), schema.input("history_rating")], of(schema))
     return model([HISTORY, RATING]).numpy().tolist()
@@ -26,7 +26,7 @@ def test_events_with_a_rating_above_0_of_known_items_are_liked():
     assert read(liked_events) == [[0, 0, 1, 1, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0]]
 
 
-def test_an_item_is_liked_once_however_often_it_was_met():
+def test_an_item_is_liked_once_however_often_it_was_seen():
     assert read(liked_items) == [[0, 0, 0, 1, 0, 0, 0], [0, 0, 1, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0]]
 
 
@@ -100,7 +100,7 @@ def test_wide_vectors_fold_in_as_exactly(length):
     assert largest_error(item_table(1000, 192), 0.3, items) < 1e-4
 
 
-def test_the_steps_follow_from_the_weight_of_what_was_not_met():
+def test_the_steps_follow_from_the_weight_of_what_was_not_seen():
     vectors = item_table(100, 64)
     # 2 ((sqrt(c) - 1) / (sqrt(c) + 1))^steps <= 1e-5 for the condition number c of 2, 4.33 and 21.
     assert [fold_in_of(vectors, weight)[0].steps for weight in (1.0, 0.3, 0.05)] == [7, 12, 28]
@@ -111,7 +111,7 @@ def test_narrow_vectors_need_no_more_steps_than_twice_their_width():
 
 
 @pytest.mark.parametrize("length", [5, 60])
-def test_an_item_met_twice_counts_once_and_what_was_not_liked_does_not(length):
+def test_an_item_seen_twice_counts_once_and_what_was_not_liked_does_not(length):
     layer, _ = fold_in_of(item_table(100, 4), 0.3)
     once, twice = np.zeros((1, length), np.int32), np.zeros((1, length), np.int32)
     once[0, -2:], twice[0, -4:] = [7, 9], [9, 7, 9, 30]

@@ -44,8 +44,8 @@ class Made:
         for weight in self.model.weights:
             weight.assign(rng.normal(size=weight.shape).astype(weight.dtype.replace("int32", "float32")) * 0.7)
         genres = np.array([rng.permutation(np.arange(GENRES))[:3] for _ in range(ITEMS)])
-        genres[FIRST_KNOWN] = 0  # an item of which no value is known
-        self.genres = genres if self.schema["genres"].length else genres[:, 0]
+        genres[FIRST_KNOWN] = 0  # no value of this item is known
+        self.genres = genres[:, 0] if "genres" in self.schema and not self.schema["genres"].length else genres
         self.plots = rng.normal(size=(ITEMS, 4)).astype("float32")
         for layer in self.model.layers:
             if hasattr(layer, "feature_name"):
@@ -110,9 +110,9 @@ def test_it_is_two_layers_of_attention_over_the_whole_graph(self_loops, values):
         return dense(f"graph_{name}", state) if self_loops else 0.0
 
     for row in range(len(query["item"])):
-        met = [place for place in range(LENGTH) if query["history"][row, place]]
-        items = [query["history"][row, place] for place in met] + [query["item"][row]]
-        item_0 = [np.asarray(starts["past"])[row, place] for place in met] + [np.asarray(starts["own"])[row]]
+        seen = [place for place in range(LENGTH) if query["history"][row, place]]
+        items = [query["history"][row, place] for place in seen] + [query["item"][row]]
+        item_0 = [np.asarray(starts["past"])[row, place] for place in seen] + [np.asarray(starts["own"])[row]]
         user_0 = np.asarray(starts["user"])[row]
         known = [[v for v in genres[item] if v >= FIRST_KNOWN] for item in items]
         every = sorted({v for of_item in known for v in of_item})
@@ -154,7 +154,7 @@ def test_it_is_two_layers_of_attention_over_the_whole_graph(self_loops, values):
     units=st.sampled_from([UNITS, None]),
 )
 @settings(max_examples=20, deadline=None)
-def test_a_node_attends_to_its_in_neighbours_alone(seed, sources, destinations, units):
+def test_a_node_attends_only_to_its_in_neighbours(seed, sources, destinations, units):
     rng = np.random.default_rng(seed)
     states = rng.normal(size=(2, sources, DIM)).astype("float32")
     ends = rng.normal(size=(2, destinations, DIM)).astype("float32")
@@ -218,6 +218,21 @@ def test_items_without_categories_and_events_without_time_make_a_graph_too():
     graph = InteractionGraph(Schema.of_ids(num_users=3, num_items=4), dim=DIM, recent=2, heads=HEADS, units=UNITS)
     assert graph.user.shape == graph.target.shape == (None, UNITS)
     assert set(graph.attention) == {"user_1", "user_2"}
+
+
+@pytest.mark.parametrize("self_loops", [True, False])
+def test_items_without_categories_are_attended_to_event_by_event(self_loops):
+    schema = Schema([feature for feature in schema_of() if feature.name != "genres"])
+    made, query = Made(schema=schema, self_loops=self_loops), query_of()
+    given = made(query)
+    there = query["history"] != 0
+    weights = given["user_2"][:, 0, :-1]
+    assert given["user_2"].shape == (len(there), 1, LENGTH + 1)
+    assert (weights[there] > 0).all()
+    assert not weights[~there].any()
+    # Without loops, all that past items hear of is the user.
+    ends = np.array([[row[seen].min(), row[seen].max()] for row, seen in zip(weights[1:4], there[1:4], strict=True)])
+    assert np.allclose(ends[:, 0], ends[:, 1], rtol=1e-5) is not self_loops
 
 
 def test_the_values_of_the_first_list_are_nodes_unless_another_feature_is_named():

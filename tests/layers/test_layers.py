@@ -123,7 +123,7 @@ def test_propagation_keeps_the_shapes(num_numeric, num_categorical):
     assert categorical.shape == (5, num_categorical, 4)
 
 
-def test_a_message_passes_between_the_kinds_but_not_between_examples():
+def test_a_message_passes_between_the_kinds_and_not_between_examples():
     numeric, categorical = normal(3, 2, 4), normal(3, 2, 4, seed=1)
     layer = CoPropagation(1)
     before = layer(numeric, categorical)
@@ -167,7 +167,7 @@ def test_an_empty_history_pools_to_zeros():
     assert np.asarray(pooled).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
-def test_equal_ratings_pool_to_the_plain_mean_of_what_was_met():
+def test_equal_ratings_pool_to_the_plain_mean_of_what_was_seen():
     vectors = normal(2, 4, 3)
     items = np.array([[0, 0, 5, 6], [2, 3, 4, 5]], np.int32)
     ratings = np.where(items != 0, 0.6, 0).astype(np.float32)
@@ -255,7 +255,7 @@ def test_every_dimension_is_weighed_by_a_number_of_its_own():
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3])
-def test_nothing_is_dropped_but_in_training(rate):
+def test_numbers_are_dropped_only_in_training(rate):
     values = normal(5, 7)
     np.testing.assert_array_equal(Dropout(rate)(values), values)
     assert (rate == 0) == np.array_equal(Dropout(rate)(values, training=True), values)

@@ -16,7 +16,7 @@ LENGTH = 4
 
 
 def randomized(name, schema=None, **hparams):
-    """A model whose weights are all drawn anew; without a schema, one of ids alone."""
+    """A model whose weights are all drawn anew; without a schema, one of only ids."""
     model = zoo.build(name, schema or Schema.of_ids(5, 7, history_length=LENGTH), **hparams)
     rng = np.random.default_rng(0)
     for weight in model.trainable_weights:
@@ -34,7 +34,7 @@ def table(layer):
 
 
 def make_example(model, users, history, ratings, items):
-    """The linear terms and the feature vectors of examples of ids alone, put together from the weights in NumPy."""
+    """The linear terms and the feature vectors of examples of only ids, put together from the weights in NumPy."""
     history, ratings = np.array(history), np.array(ratings)
     met = history != 0
     liked, last = met & (ratings > 0), met & (np.arange(LENGTH) >= LENGTH - 2)

@@ -111,7 +111,7 @@ def test_l2_is_above_0(l2):
 
 def test_an_l2_that_is_lost_in_rounding_is_refused():
     the_same_twice = np.ones((4, 2))
-    with pytest.raises(UserError, match=r"ease: l2 must be larger, .* Received: 1e-20"):
+    with pytest.raises(UserError, match=r"ease: l2 is lost .* Received: 1e-20\. Choose a larger one\."):
         weights(the_same_twice, l2=1e-20)
 
 
@@ -128,7 +128,7 @@ def test_items_whose_inverse_does_not_fit_into_memory_are_refused_before_it_is_m
         model.solver(csr_matrix((5, 1002), dtype=np.float32))
 
 
-def test_every_format_scores_somebody_who_came_after_training_by_the_papers_formula(tmp_path):
+def test_every_format_scores_a_user_who_came_after_training_by_the_papers_formula(tmp_path):
     likes = some_likes()
     users, items = np.nonzero(likes)
     frame = pd.DataFrame({"user": users, "item": [f"item {i}" for i in items], "rating": 4.0})

@@ -103,7 +103,7 @@ def test_without_labels_of_0_and_1_it_learns_to_rank(datasets):
 
 
 def test_users_never_seen_are_told_apart_by_what_they_did(data):
-    """Only histories tell them apart, for they are the same user to the model."""
+    """Only histories tell them apart, because they are the same user to the model."""
     model = trained(data, "graph", epochs=15, id_dropout=0.8).model
     query = data.queries(model.query_names, np.array([UNKNOWN, UNKNOWN]), *PARTS)
     night, day = (data.vocabularies["item"].index(range(start, 16, 2)) for start in (1, 0))

@@ -98,7 +98,7 @@ def test_what_the_data_does_not_have_is_left_out_of_the_prompt(prompt):
     assert prompt(films(), recent=0, retrieved=0).startswith("user : age 24 job artist will the user like ")
 
 
-def test_of_a_user_without_history_the_prompt_says_nothing(prompt):
+def test_the_prompt_says_nothing_of_a_user_without_history(prompt):
     asked = prompt(films(), user="who is this")
     assert asked == "user : recent : similar : will the user like war in space ? answer :"
 

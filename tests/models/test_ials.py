@@ -147,7 +147,7 @@ def test_other_numbers_for_the_items_and_users_give_the_same_scores(seed):
 def test_vectors_may_be_wider_than_the_catalogue():
     likes = some_likes()
     model = solved(likes, some_vectors(12), epochs=20, regularization=1e-6, unobserved_weight=0.25)
-    # Next to free to choose every score, it is best to be at 1 / (1 + 0.25) for what was met, and else at 0.
+    # Next to free to choose every score, it is best to be at 1 / (1 + 0.25) for what was seen, and else at 0.
     np.testing.assert_allclose(scores(model, likes), 0.8 * likes, atol=1e-3)
 
 
@@ -169,7 +169,7 @@ def test_vectors_that_do_not_fit_into_memory_are_refused_before_they_are_made():
         zoo.build("ials", num_users=3, num_items=4, embedding_dim=10**12)
 
 
-def test_every_format_solves_for_somebody_who_came_after_training(tmp_path):
+def test_every_format_solves_a_user_who_came_after_training(tmp_path):
     users, items = np.nonzero(some_likes(num_items=12))
     frame = pd.DataFrame({"user": users, "item": items, "rating": 4.0})
     data = prepare(frame, split={"name": "random", "valid": 0, "test": 0}, max_history=None)

@@ -102,7 +102,7 @@ def whole(objective) -> Batch:
 
 
 def rated(labels):
-    """Four users' opinions of four items, of which the last one is met in the test part only."""
+    """Four users' opinions of four items. Only the test part has the last item."""
     pairs = [("a", 1), ("a", 2), ("b", 1), ("c", 2), ("c", 3), ("d", 3), ("d", 4)]
     frame = pd.DataFrame(pairs, columns=["user", "item"])
     return prepare(frame.assign(rating=labels, split=["train"] * 6 + ["test"]))
@@ -118,7 +118,7 @@ def trained_on(data, **options):
     return model, objective, scores, rows["label"].to_numpy(), float(total), float(weight)
 
 
-def test_explicit_ratings_get_squared_error_and_all_else_is_left_alone():
+def test_explicit_ratings_get_squared_error_and_nothing_else_does():
     _, objective, scores, labels, total, weight = trained_on(rated([5, 1, 3, 4, 2, 2, 1]), feedback="explicit")
     assert objective.num_examples == 3
     assert weight == 6
@@ -133,7 +133,7 @@ def test_explicit_labels_of_0_and_1_get_cross_entropy():
     assert total == pytest.approx(expected, rel=1e-5)
 
 
-def test_implicit_feedback_sets_those_who_met_an_item_against_all_others():
+def test_implicit_feedback_sets_those_who_saw_an_item_against_all_others():
     data = rated([5, 1, 3, 4, 2, 2, 1])
     model, _, _, _, total, weight = trained_on(data)
     users, items = np.arange(2, 6), np.arange(2, 5)
@@ -143,7 +143,7 @@ def test_implicit_feedback_sets_those_who_met_an_item_against_all_others():
     assert total == pytest.approx(-np.log(np.where(met, chances, 1 - chances)).sum(), rel=1e-5)
 
 
-def test_an_item_met_twice_is_one_positive():
+def test_an_item_seen_twice_is_one_positive():
     frame = pd.DataFrame({"user": ["a", "a", "b"], "item": [1, 1, 2], "rating": 1.0, "split": "train"})
     data = prepare(frame, duplicates="keep")
     once = prepare(frame, duplicates="last")

@@ -29,7 +29,7 @@ def scores(labels, histories, **hparams):
 
 
 def similarities(labels, **hparams):
-    """How similar the items of a row are to the items of a column, of which they are neighbours, else 0."""
+    """How similar the items of a row are to the items of a column where they are neighbours of these, else 0."""
     return scores(labels, np.eye(np.shape(labels)[1]), **hparams)
 
 
@@ -55,7 +55,7 @@ def test_a_score_is_the_sum_of_the_cosines_of_the_liked_items_among_the_neighbou
     found = scores(LIKES, np.array([[1, 0, 1, 0]]), neighbors=4, shrinkage=0.0)[0]
     expected = [cosine[0, 2], cosine[0, 1] + cosine[1, 2], cosine[0, 2], cosine[0, 3] + cosine[2, 3]]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    # With one neighbour item 1 has item 0 alone, item 3 item 2, and items 0 and 2 tie for the others' place.
+    # If one neighbour counts, item 1 has only item 0, item 3 only item 2, and items 0 and 2 tie in the other rows.
     found = similarities(LIKES, neighbors=1, shrinkage=0.0)
     assert np.argwhere(found).tolist() == [[0, 1], [0, 2], [1, 0], [2, 0], [2, 3], [3, 2]]
 

@@ -30,7 +30,7 @@ def built(num_users, num_items, largest_rating=1.0, **hparams):
     )
 
 
-# Of histories
+# Histories
 
 
 def scores(labels, histories, **hparams):
@@ -117,7 +117,7 @@ def test_labels_that_are_all_0_are_refused():
         scores(np.zeros((20, 8)), np.zeros((1, 8)), embedding_dim=3)
 
 
-# Of ratings less their biases
+# Ratings minus their biases
 
 
 def fitted(ratings, dim, **hparams):

@@ -169,7 +169,7 @@ class Recommender(keras.Model):
 
         >>> import zoo
         >>> from zoo.data import load_dataset
-        >>> data = load_dataset("synthetic", num_users=20, num_items=10, num_interactions=200)
+        >>> data = load_dataset("synthetic", num_users=20, num_items=40, num_interactions=200)
         >>> model = zoo.build("two_tower", data.schema)
         >>> model.adapt(items=data.items)
         """
@@ -371,7 +371,7 @@ class Recommender(keras.Model):
     def _rank_all(
         self, k: int, query: Mapping[str, Tensor], exclude: Tensor, catalogue: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """What `rank` gives without candidates, in less time where the batch is large."""
+        """What `rank` gives without candidates, faster where the batch is large."""
         scores = overwrite_excluded(self.score_catalogue(query, catalogue), exclude)
         scores, items = best_of_catalogue(scores, k, self.num_items, group_size(k, self.num_items))
         return tf.where(scores > NO_ITEM_SCORE, items, PADDING), scores

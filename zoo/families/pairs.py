@@ -45,7 +45,7 @@ class Pairs(Recommender):
     Args:
         query: What is encoded of the query: a symbolic tensor `[batch, ...]` or a list of them.
         item: What is encoded of the item: a symbolic tensor `[batch, ...]` or a list of them.
-        logit: `[batch, 1]`, made of `query` and `item` and nothing else.
+        logit: `[batch, 1]`, made of only `query` and `item`.
         dot: A query vector and an item vector, `[batch, dim]` each, whose dot product is added to the logit.
             Over many items it is one matrix product, which costs far less than a part of the network.
         solver: See `Recommender`.

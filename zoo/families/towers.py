@@ -35,8 +35,8 @@ class Towers(Recommender):
         item: `[batch, dim]` symbolic item vector.
         query_bias: `[batch, 1]` added to every score of a query.
         item_bias: `[batch, 1]` added to every score of an item.
-        positions: `[batch, length, dim]` for sequence architectures: the query vector after every
-            event of the history, of which `query` is the last. The next-item objective trains them all.
+        positions: `[batch, length, dim]` of sequence architectures: the query vector after every event of the
+            history; the last one is `query`. The next-item objective trains all of them.
         solver: See `Recommender`.
         pretrained: See `Recommender`.
     """

@@ -1,4 +1,4 @@
-"""Layers that hold some of the data as weights which are not trained."""
+"""Layers that hold some of the data as weights. These are not trained."""
 
 from __future__ import annotations
 

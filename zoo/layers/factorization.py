@@ -41,7 +41,7 @@ class Side:
 
     @cached_property
     def bias(self) -> Tensor:
-        """`[batch, 1]`, what this side alone adds to the logit of a factorization machine."""
+        """`[batch, 1]`, what this side adds to the logit of a factorization machine by itself."""
         return self.linear + pairwise_products(self.vectors)
 
 
@@ -92,8 +92,8 @@ def linear_query(schema: Schema, values: Iterable[tuple[Feature, Tensor]], id_dr
 def linear_terms(values: Iterable[tuple[Feature, Tensor]], id_dropout: float, numbers: Sequence[Tensor] = ()) -> Tensor:
     """The sum of one weight an id or category, and of the numbers and text vectors times their weights.
 
-    A multi-valued category adds the mean of its values' weights. All weights but those that ids have in
-    common start at zero.
+    A multi-valued category adds the mean of its values' weights. All weights start at zero, except those that
+    ids have in common.
 
     Args:
         values: Features with their values, as `feature_values` gives them.

@@ -16,7 +16,7 @@ from zoo.schema import PADDING, Feature, Role, Schema
 if TYPE_CHECKING:
     from zoo.types import Shape, Tensor
 
-# The score of what is not there: a weight of zero beside any other, and a number in half precision too.
+# The score of what is not there. It gives a weight of zero beside any other score, and half precision has it too.
 ABSENT = -1e4
 
 
@@ -40,9 +40,13 @@ class FeatureNodes:
 
     Example:
 
+    >>> schema = Schema.of_ids(num_users=5, num_items=7)
     >>> nodes = FeatureNodes(schema, ("item",), dim=32)
-    >>> every = nodes.all  # each [batch, 32]
-    >>> met = nodes.ids["item"](schema.input("history"))  # [batch, L, 32], by the table of the item itself
+    >>> [node.shape for node in nodes.all]
+    [(None, 32)]
+    >>> seen = nodes.ids["item"](schema.input("history"))  # by the table of the item itself
+    >>> seen.shape[-1]
+    32
     """
 
     def __init__(self, schema: Schema, roles: Sequence[Role], dim: int, id_dropout: float = 0.0) -> None:
@@ -101,21 +105,22 @@ class IdEmbedding(keras.layers.Layer):
     """The vector of an id: one vector that all ids have in common, plus what was learned of the id itself.
 
     What is learned of an id starts at zero, so an id without a training event has exactly the common vector,
-    which says what is known of an id that nothing is known of. In training an id's own part is left out of a
-    share of the examples (id dropout; cf. DropoutNet, Volkovs et al., 2017), so that the other features learn to
-    do without it and are useful alone for new users and items. Nothing is scaled up for it, since the common
-    vector alone must mean in training what it means for a new id.
+    which stands for an id that nothing is known of. In training an id's own part is left out of a share of the
+    examples (id dropout; cf. DropoutNet, Volkovs et al., 2017). So the other features learn to do without it and
+    are useful by themselves, to new users and items. Nothing is scaled up in return, because the common vector by
+    itself must mean in training what it means to a new id.
 
     Args:
         rows: Rows of the table, padding and unknown included.
         dim: Width of the vectors.
-        dropout: Share of the examples in which ids have the common vector alone, in training.
+        dropout: Share of the training examples in which ids have only the common vector.
 
     Raises:
-        UserError: For a width below 1, or for a share below 0 or not below 1.
+        UserError: If the width is below 1, or the share is below 0 or not below 1.
 
     Example:
 
+    >>> import numpy as np
     >>> IdEmbedding(rows=10, dim=4, dropout=0.1)(np.array([2, 5])).shape
     TensorShape([2, 4])
     """
@@ -152,10 +157,11 @@ class IdEmbedding(keras.layers.Layer):
 class AttentionPooling(keras.layers.Layer):
     """A set of vectors as one: their mean, weighted by what a small layer makes of each (Ilse et al., 2018).
 
-    All weigh the same at first.
+    All vectors weigh the same at first.
 
     Example:
 
+    >>> import numpy as np
     >>> vectors, present = np.ones((2, 3, 4), "float32"), np.array([[True, True, False], [False] * 3])
     >>> AttentionPooling()(vectors, present).numpy()[:, 0]
     array([1., 0.], dtype=float32)
@@ -206,7 +212,7 @@ class NumericEmbedding(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("recozoo")
 class HistoryPooling(keras.layers.Layer):
-    """A history as one vector: the mean of its item vectors, weighted by what was thought of them."""
+    """A history as one vector: the mean of its item vectors, weighted by their ratings."""
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
@@ -217,18 +223,18 @@ class HistoryPooling(keras.layers.Layer):
         self.weigh.build((None, None, 1))
 
     def call(self, vectors: Tensor, items: Tensor, ratings: Tensor) -> Tensor:
-        """`[batch, L, dim]` vectors, `[batch, L]` items and ratings to `[batch, dim]`; zeros where nothing was met."""
-        met = ops.cast(items != 0, vectors.dtype)[..., None]
-        weights = met * ops.exp(ops.tanh(self.weigh(ratings[..., None])))
+        """`[batch, L, dim]` vectors, `[batch, L]` items and ratings to `[batch, dim]`; zeros where nothing was seen."""
+        is_event = ops.cast(items != 0, vectors.dtype)[..., None]
+        weights = is_event * ops.exp(ops.tanh(self.weigh(ratings[..., None])))
         return ops.sum(weights * vectors, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1e-6)
 
 
 class HistorySummary:
     """What a history says in a few numbers and two vectors, for networks that read no sequences.
 
-    The vectors are means of item vectors. With the table that gives the target its vector too, a product of
-    both says how alike the target is to what was met, as in FISM (Kabbur et al., 2013,
-    10.1145/2487575.2487589). Only `history` and `history_rating` are read.
+    The vectors are means of item vectors. Where the table gives the target its vector too, a product of both
+    says how alike the target is to what was seen, as in FISM (Kabbur et al., 2013, 10.1145/2487575.2487589).
+    Only `history` and `history_rating` are read.
 
     Args:
         schema: The schema of the data.
@@ -246,8 +252,11 @@ class HistorySummary:
 
     Example:
 
+    >>> schema = Schema.of_ids(num_users=5, num_items=7)
     >>> item = FeatureNodes(schema, ("item",), dim=32)
-    >>> liked, last = HistorySummary(schema, item.ids["item"], recent=10).vectors  # each [batch, 32]
+    >>> liked, last = HistorySummary(schema, item.ids["item"], recent=10).vectors
+    >>> liked.shape
+    (None, 32)
     """
 
     def __init__(self, schema: Schema, items: IdEmbedding, recent: int = 10) -> None:
@@ -255,11 +264,11 @@ class HistorySummary:
             raise UserError(f"recent must be at least 1. Received: {recent}.")
         history, ratings = schema.input("history"), schema.input("history_rating")
         # A padded event may have any rating.
-        met = ops.cast(history != PADDING, "float32")
-        liked = met * ops.cast(ratings > 0, "float32")
-        last = met * ops.cast(ops.arange(met.shape[1]) >= met.shape[1] - recent, "float32")
-        events, likes = ops.sum(met, axis=1), ops.sum(liked, axis=1)
-        rating = ops.sum(met * ratings, axis=1) / ops.maximum(events, 1.0)
+        is_event = ops.cast(history != PADDING, "float32")
+        liked = is_event * ops.cast(ratings > 0, "float32")
+        last = is_event * ops.cast(ops.arange(is_event.shape[1]) >= is_event.shape[1] - recent, "float32")
+        events, likes = ops.sum(is_event, axis=1), ops.sum(liked, axis=1)
+        rating = ops.sum(is_event * ratings, axis=1) / ops.maximum(events, 1.0)
         self.numbers = [ops.log(events + 1), (likes + 1) / (events + 2), rating]
         # Each history is looked up once, and both means are one product.
         weights = ops.stack([liked, last], axis=1)

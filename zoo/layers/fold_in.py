@@ -1,4 +1,4 @@
-"""What closed forms make of a history, so that they serve users who arrive after training too."""
+"""Layers by which closed forms read a history, so that they serve users who arrive after training too."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def liked_events(schema: Schema) -> Tensor:
 
 
 def liked_items(schema: Schema) -> Tensor:
-    """The history as a vector over the catalogue: 1 for items with a rating above 0, however often they were met.
+    """The history as a vector over the catalogue: 1 for items with a rating above 0, however often they were seen.
 
     Args:
         schema: The schema of the data.
@@ -88,6 +88,8 @@ def item_to_item(num_items: int) -> layers.Dense:
     return layers.Dense(num_items, use_bias=False, kernel_initializer="zeros", trainable=False)
 
 
+# Not registered with Keras, because its config would hold a function and a layer. `keras.Model.save` needs no config
+# of it: a saved model is its recipe, which builds the architecture with all of its layers again.
 class LeastSquaresFoldIn(keras.layers.Layer):
     """The vector of a user from the items that the user liked, by weighted least squares.
 
@@ -128,7 +130,7 @@ class LeastSquaresFoldIn(keras.layers.Layer):
         """`[batch, length]` items and zeros or ones to `[batch, dim]` user vectors; zeros where nothing is liked."""
         vectors = ops.convert_to_tensor(self.item_vectors.embeddings)
         times = MultiHot(self.item_vectors.rows)(items, liked)
-        # Histories or the whole catalogue: whichever is less to read in every step.
+        # Every step reads the histories or the whole catalogue, whichever is smaller.
         if items.shape[1] < self.item_vectors.rows // 8:
             events = self.item_vectors(items)
             weights = liked / ops.maximum(ops.take_along_axis(times, items, axis=1), 1.0)

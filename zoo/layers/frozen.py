@@ -26,8 +26,10 @@ class Frozen:
 
     Example:
 
-    >>> expert = Frozen(graph.query, graph.item, graph.target)
-    >>> expert.freeze(trained.get_layer("graph_target").output)
+    ```python
+    expert = Frozen(graph.query, graph.item, graph.target)
+    expert.freeze(trained.get_layer("graph_target").output)
+    ```
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class Frozen:
             part.trainable = False
 
 
+# Not registered with Keras, because its config would hold a network. `keras.Model.save` needs no config of it: a saved
+# model is its recipe, which builds the architecture with all of its layers again.
 class _Part(keras.layers.Layer):
     """A network inside another.
 
-    One that is not trainable drops units in training all the same: of the examples that it was trained on it knows
-    the answers too well, which what is trained behind it would come to rely on.
+    A part that is not trainable drops units in training all the same. It knows the answers to the examples that it was
+    trained on too well, and layers that are trained behind it would come to rely on them.
     """
 
     def __init__(self, model: keras.Model, **kwargs: object) -> None:

@@ -1,4 +1,4 @@
-"""One user, what the user met and the item asked about as a graph over which attention runs (ELCoRec, 2024)."""
+"""A graph of one user, past items and the target, over which attention runs (ELCoRec, 2024)."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class InteractionGraph:
         id_dropout: Share of ids whose own vector is dropped in training; see `IdEmbedding`.
 
     Attributes:
-        query: Symbolic tensors made of the query alone.
-        item: Symbolic tensors made of the item alone.
+        query: Symbolic tensors made of only the query.
+        item: Symbolic tensors made of only the item.
         user: `[batch, units]`, made of `query` and `item`.
         target: `[batch, units]`, likewise.
         item_ids: The `IdEmbedding` of items.
@@ -61,7 +61,7 @@ class InteractionGraph:
             `"values"` `[batch, values * heads, items]` in the first states of the target's values.
 
     Raises:
-        UserError: For `rounds` other than 0 and 2, widths below 1, or a feature that items do not have.
+        UserError: If `rounds` is neither 0 nor 2, a width is below 1, or items do not have the feature.
 
     Example:
 
@@ -97,13 +97,13 @@ class InteractionGraph:
         self.item_ids = IdEmbedding(schema.size("item"), dim, dropout=id_dropout, name="graph_items")
         user = self._user_node()
         past, own = item_nodes(schema, self.item_ids, dim, recent, time=time, ratings=ratings)
-        met = schema.input("history")[:, -recent:] != PADDING
-        self.query, self.item = [user, past, met], [own]
+        is_event = schema.input("history")[:, -recent:] != PADDING
+        self.query, self.item = [user, past, is_event], [own]
         self.attention: dict[str, Tensor] = {}
         if rounds:
-            self._propagate(user, past, own, met, value_feature(schema, feature))
+            self._propagate(user, past, own, is_event, value_feature(schema, feature))
         else:
-            self.user = layers.Dense(units)(layers.Concatenate()([user, masked_mean(past, met)]))
+            self.user = layers.Dense(units)(layers.Concatenate()([user, masked_mean(past, is_event)]))
             self.target = layers.Dense(units)(own)
         self.target = layers.Identity(name=TARGET)(self.target)
 
@@ -111,13 +111,13 @@ class InteractionGraph:
         known = FeatureNodes(self._schema, ("user", "context"), self._dim, self._id_dropout)
         return layers.Dense(self._dim)(_joined(known.all))
 
-    def _propagate(self, user: Tensor, past: Tensor, own: Tensor, met: Tensor, feature: Feature | None) -> None:
+    def _propagate(self, user: Tensor, past: Tensor, own: Tensor, is_event: Tensor, feature: Feature | None) -> None:
         wide, narrow = self._heads * self._units, self._units
         relations = ("items_to_user", "items_to_values", "values_to_items")
         first = {name: GraphAttention(self._heads, narrow, name=f"graph_{name}_1") for name in relations}
         values_to_items_2 = GraphAttention(1, narrow, name="graph_values_to_items_2")
         items_to_user_2 = GraphAttention(1, name="graph_items_to_user_2")
-        # Applied to past items once a query, and not once for every item that the query is asked about.
+        # Applied to past items once a query, and not once for every candidate.
         project = layers.Dense(narrow, use_bias=False, name="graph_items_to_user_2_projection")
         # An item has one user, to whom all of its attention goes.
         from_user = [
@@ -139,10 +139,13 @@ class InteractionGraph:
             own_1 += first["values_to_items"](value, own[:, None], (values >= FIRST_KNOWN)[:, None])[0][:, 0]
             self.item += [values, value]
             self.query.append(past_values)
+        elif not self._self_loops:
+            # Only the user's message reaches past items, and it is the same for each of them.
+            past_1 = ops.tile(past_1, (1, past.shape[1], 1))
         # A model from `query` on has inputs in the place of the layers that made it, which it cannot apply again.
         past_1 = layers.Identity()(project(ops.elu(past_1)))
         self.query.append(past_1)
-        every, is_there = _with_last(past, own), _with_last(met, ops.ones_like(met[:, 0]))
+        every, is_there = _with_last(past, own), _with_last(is_event, ops.ones_like(is_event[:, 0]))
         to_user, self.attention["user_1"] = first["items_to_user"](every, user[:, None], is_there[:, None])
         user_1 = ops.elu(self._loop("user_1", wide)(user) + to_user[:, 0])
         own_1 = ops.elu(own_1)
@@ -153,7 +156,7 @@ class InteractionGraph:
         self.user = self._loop("user_2", narrow)(user_1) + to_user[:, 0]
         self.target = self._loop("item_2", narrow)(own_1) + from_user[1](user_1)
         if feature is not None:
-            shared = ops.logical_and(_share(values, past_values), met[:, None])
+            shared = ops.logical_and(_share(values, past_values), is_event[:, None])
             has = _with_last(shared, values >= FIRST_KNOWN)
             to_values, self.attention["values"] = first["items_to_values"](every, value, has)
             value_1 = ops.elu(self._loop("value_1", wide)(value) + to_values)
@@ -209,7 +212,7 @@ class GraphAttention(keras.layers.Layer):
 
     Args:
         heads: Heads, side by side in the result.
-        units: Width of each. By default sources are not projected, for all heads share `W h_i` as it is given.
+        units: Width of each. By default sources are not projected, because all heads share `W h_i` as it is given.
 
     Example:
 
@@ -237,7 +240,7 @@ class GraphAttention(keras.layers.Layer):
         Args:
             source: `[batch, s, width]` states.
             destination: `[batch, d, width]` states.
-            is_neighbour: `[batch, d, s]` bools, which of the former has an edge to which of the latter.
+            is_neighbour: `[batch, d, s]` bools: which source has an edge to which destination.
 
         Returns:
             `[batch, d, heads * units]` messages, zeros without in-neighbours, and `[batch, d * heads, s]` weights.
@@ -252,7 +255,7 @@ class GraphAttention(keras.layers.Layer):
         # Not Keras' own, which warns of nodes with one possible neighbour.
         weights = tf.nn.softmax(scores) * ops.cast(there, scores.dtype)
         weights = ops.reshape(weights, (-1, number * self.heads, source.shape[1]))
-        # Summed before they are projected, which is the same and far less to do.
+        # Summed before they are projected, which gives the same with far less work.
         messages = ops.reshape(ops.matmul(weights, source), (-1, self.heads, source.shape[-1]))
         if self.units is not None:
             messages = ops.transpose(ops.matmul(ops.transpose(messages, (1, 0, 2)), self.kernel), (1, 0, 2))

@@ -1,4 +1,4 @@
-"""The training interactions inside the model, for architectures that read an item by who rated it and how."""
+"""The training interactions inside the model. Some architectures read an item by who rated it and how."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import keras
 import numpy as np
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
     from zoo.types import Shape, Tensor
 
+# What a preset gives.
+Loaded = TypeVar("Loaded")
 
+
+# Not registered with Keras, because its config would hold a network and a function. `keras.Model.save` needs no config
+# of it: a saved model is its recipe, which builds the architecture with all of its layers again.
 class LanguageModel(DataLayer[Texts]):
     """The log-odds of the answer yes against no, after a prompt.
 
@@ -130,7 +135,7 @@ def _enable_lora(backbone: keras.Model, rank: int) -> None:
 
 
 def need_keras_hub() -> ModuleType:
-    """The package keras-hub. Raises a `UserError` that names the extra to install."""
+    """The package keras-hub. Raises a `UserError` that names the extra to install if it is missing."""
     try:
         import keras_hub
     except ImportError as error:
@@ -148,7 +153,7 @@ def small_language_model(
         length: Tokens of the longest prompt.
         dim: Width of its vectors.
         layers: Its transformer layers.
-        heads: Heads of their attention, of which `dim` is a multiple.
+        heads: Heads of their attention; `dim` is a multiple of it.
         dropout: Share of the units dropped in training.
 
     Returns:
@@ -175,21 +180,21 @@ def small_language_model(
 
 def preset_language_model(preset: str) -> keras.Model:
     """The trained backbone of a keras-hub preset: a name, a handle or a folder. Raises a `UserError` if it is none."""
-    return _from_preset(need_keras_hub().models.Backbone, preset)
+    return _loaded(need_keras_hub().models.Backbone.from_preset, preset)
 
 
 def preset_tokenizer(preset: str) -> Encode:
     """The tokenizer of a keras-hub preset, as a function from a text to its tokens."""
     keras_hub = need_keras_hub()
-    tokenizer = _from_preset(keras_hub.tokenizers.Tokenizer, preset)
+    tokenizer = _loaded(keras_hub.tokenizers.Tokenizer.from_preset, preset)
     # Within a text, a word of byte pairs begins with its space.
     space = " " if isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer) else ""
     return lambda text: np.asarray(tokenizer(space + text)).tolist()
 
 
-def _from_preset(kind: Any, preset: str) -> Any:
+def _loaded(load: Callable[[str], Loaded], preset: str) -> Loaded:
     try:
-        return kind.from_preset(preset)
+        return load(preset)
     except Exception as error:  # keras-hub fails with errors of any kind
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(
@@ -204,6 +209,6 @@ def described(backbone: keras.Model) -> dict[str, JsonValue]:
 
 
 def from_description(description: Mapping[str, object]) -> keras.Model:
-    """The untrained backbone that `described` is of."""
+    """The untrained backbone that `described` has described."""
     need_keras_hub()
     return keras.saving.deserialize_keras_object(dict(description))

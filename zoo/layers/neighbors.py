@@ -1,4 +1,4 @@
-"""Neighbours found in the graph, so that they are found for users who arrive after training too."""
+"""User neighbours, found in the graph, so that users who arrive after training have some too."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class UserNeighbors(keras.layers.Layer):
     """Scores items by the share of a user's neighbours who liked them, each weighted by the cosine of what was liked.
 
-    Somebody who liked nothing that the user did not like too has nothing to recommend and is no
-    neighbour; so users of the training data take no place among their own neighbours. More than
-    `neighbors` count only where they tie for the last place.
+    A user who liked nothing beyond what the asking user liked has nothing to recommend and is no neighbour. So
+    users of the training data take no place among their own neighbours. More than `neighbors` count only where
+    several tie for the last place.
 
     Args:
         num_users: Rows of the user table, padding and unknown included.
@@ -56,8 +56,9 @@ class UserNeighbors(keras.layers.Layer):
     def call(self, liked: Tensor) -> Tensor:
         """`[batch, num_items]` zeros and ones to `[batch, num_items]` scores between 0 and 1."""
         common = ops.matmul(liked, ops.transpose(self.liked))
-        # The square of the cosine, but for the user's own count. Whole numbers are multiplied by what is stored,
-        # since runtimes divide in different ways, and would find other neighbours where cosines are near each other.
+        # The square of the cosine, except that the user's own count is left out. Whole numbers are multiplied by what
+        # is stored, because runtimes divide in different ways. They would find other neighbours where cosines are
+        # close.
         closeness = ops.where(common < self.counts, common * common * self.shares, 0.0)
         last, _ = ops.top_k(closeness, self.neighbors)
         cosines = ops.sqrt(ops.where(closeness >= last[:, -1:], closeness, 0.0))

@@ -62,8 +62,8 @@ class WordTokenizer:
     """Lower-case words and question marks and colons as tokens; token 0 stands for any word that is not known.
 
     Args:
-        groups: Texts. Where there are more words than fit, those of earlier groups stay, and in a group the
-            more frequent ones.
+        groups: Texts. If there are more words than fit, those of earlier groups stay, and in a group the more
+            frequent ones.
         size: The most tokens.
 
     Example:
@@ -152,7 +152,7 @@ class NearestLevel(keras.layers.Layer):
 
     def set(self, levels: np.ndarray) -> None:
         """Sets up to `LEVELS` levels, in ascending order."""
-        # A number half-way, as whole ones often are, is of the lower level however it was rounded before.
+        # A number half-way, as whole ones often are, belongs to the lower level however it was rounded before.
         bounds = levels[:-1] + 0.501 * (levels[1:] - levels[:-1])
         self.bounds.assign(np.concatenate([bounds, np.full(LEVELS - 1 - len(bounds), FAR)]))
 
@@ -182,9 +182,12 @@ class PromptTables:
 
     Example:
 
-    >>> tables = PromptTables(schema, title_tokens=5)
-    >>> question = ops.concatenate([tables.phrase("Will the user like"), tables.titles(schema.input("item"))], axis=1)
-    >>> tables.set(texts, lambda groups: WordTokenizer(groups, 4096))
+    ```python
+    tables, item = PromptTables(schema, title_tokens=5), schema.input("item")
+    title = tables.titles(item)
+    question = ops.concatenate([tables.phrase("Will the user like", title), title], axis=1)
+    tables.set(texts, lambda groups: WordTokenizer(groups, 4096))
+    ```
     """
 
     def __init__(
@@ -272,8 +275,8 @@ def _in_a_row(tokens: Tensor) -> Tensor:
 class NearestEvents(keras.layers.Layer):
     """The events of a history whose items are nearest to the target, by cosine, in the order of the history.
 
-    Of events that are equally near, the later ones. Vectors are rounded to whole numbers, whose products are exact
-    in any order of summation: two runtimes never choose differently.
+    The later one wins where two events are equally near. Vectors are rounded to whole numbers, whose products are exact
+    in any order of summation. So two runtimes never choose differently.
 
     Retrieval of behaviours as in ReLLa (Lin et al., 2023, arXiv:2308.11131).
 

@@ -1,4 +1,4 @@
-"""An autoencoder of users: what they met is encoded and the whole catalogue decoded (AutoRec, Sedhain et al., 2015).
+"""An autoencoder of users: it encodes what a user has seen and decodes the whole catalogue (Sedhain et al., 2015).
 
 Hparams:
     hidden: Width of the code.

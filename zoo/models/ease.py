@@ -28,10 +28,10 @@ def ease(schema: Schema, *, l2: float = 500.0) -> ItemLogits:
         check_memory(f"The inverse of a matrix of {num_items:,} items", 24 * num_items**2, "Leave out rare items.")
         gram = cooccurrences(positives(interactions)).astype(np.float64)
         gram[np.diag_indices(num_items)] += l2
-        # The inverse by Cholesky, in place; of which LAPACK fills one triangle.
+        # The inverse by Cholesky, in place. LAPACK fills one triangle.
         factor, failed = lapack.dpotrf(gram.T, overwrite_a=True)
         if failed:
-            raise UserError(f"ease: l2 must be larger, for it is lost beside the counts of the items. Received: {l2}.")
+            raise UserError(f"ease: l2 is lost beside the counts of the items. Received: {l2}. Choose a larger one.")
         inverse = np.triu(lapack.dpotri(factor, overwrite_c=True)[0])
         inverse += np.triu(inverse, 1).T
         inverse /= -np.diag(inverse)

@@ -1,7 +1,7 @@
 """Towers whose numeric and categorical features propagate to each other, with texts and past events (ELCoRec, 2024).
 
 The numeric and the categorical features of a side exchange messages, as those of the paper's graph do, but the query
-and the item are seen apart. So a whole catalogue is ranked by one matrix product. The paper's own expert, a network
+and the item are read apart. So a whole catalogue is ranked by one matrix product. The paper's own expert, a network
 over the query and the item together, is `elcorec_graph`.
 
 Hparams:
@@ -76,7 +76,7 @@ def elcorec(
             every = ops.concatenate(CoPropagation(rounds)(ops.stack(nodes.numeric, axis=1), categorical), axis=1)
         crossed = FeatureCross(projection_dim=embedding_dim)(layers.Flatten()(every))
         shallow = layers.Concatenate()([crossed, *nodes.text]) if nodes.text else crossed
-        # Dot products of what is shallow too, such as of the mean of past items and the target, need no MLP.
+        # Some dot products need no MLP, such as that of the mean of past items and the target.
         return layers.Concatenate()([shallow, mlp(shallow, hidden, dropout)])
 
     query_units, item_units = side(user), side(item)

@@ -17,8 +17,8 @@ Hparams:
     heads: Heads of their attention.
     dropout: Share of units dropped in training.
     vocabulary: The most words it knows.
-    lora_rank: Rank of adapters of the attention; with its biases they are then all of the language model that is
-        trained (Hu et al., 2021, arXiv:2106.09685). 0 trains all of it.
+    lora_rank: Rank of adapters of the attention (Hu et al., 2021, arXiv:2106.09685). With them, only the adapters and
+        the biases of the attention are trained. 0 trains the whole language model.
     soft_token: Whether the prompt carries the expert's vector.
     recent: How many of the last events are in the prompt.
     retrieved: How many earlier events, the nearest to the target by cosine of item texts; none without item texts.
@@ -104,7 +104,7 @@ def elcorec_llm(
         phrase_tokens=min(several, 2),
     )
     item, history, ratings = (schema.input(name) for name in ("item", "history", "history_rating"))
-    # Operations of their own, for Keras takes what gives an input of the pair's network out of that network.
+    # Operations of their own, because Keras takes what gives an input of the pair's network out of that network.
     title = keras.layers.Identity()(tables.titles(item))
     past = history.shape[1] - min(recent, history.shape[1])
     asked = [tables.phrase("User:", history), *tables.profile()]

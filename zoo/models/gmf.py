@@ -1,6 +1,6 @@
 """Generalized matrix factorization: a weighted product of user and item vectors (He et al., 2017).
 
-All weights start at 1, where it is matrix factorization.
+All weights start at 1, which makes it matrix factorization at first.
 
 Hparams:
     embedding_dim: Width of the user and item vectors, the paper's predictive factors.

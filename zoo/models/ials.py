@@ -1,12 +1,12 @@
 """Implicit alternating least squares: user and item vectors solved in turn (Hu et al., 2008; Rendle et al., 2021).
 
-A user's vector is solved from the history in the graph, for users of the training data as for any other.
+The graph solves a user's vector from the history, so users who arrive after training have one too.
 
 Hparams:
     embedding_dim: Width of the user and item vectors.
-    regularization: L2 of a vector, times its number of interactions and, weighted, of what it did not meet.
+    regularization: L2 of a vector, times the number of its interactions plus the weighted number of its other pairs.
     frequency_scaling: The power of that number; 0 regularizes all vectors alike.
-    unobserved_weight: Weight of a pair that was not met; a pair that was has 1 more.
+    unobserved_weight: Weight of a pair that was not seen. A pair that was seen has 1 more.
     epochs: How often users and items are solved.
     stddev: Spread of the length of the initial vectors.
 """

@@ -1,4 +1,4 @@
-"""An autoencoder of items: who rated an item, and how, is encoded and decoded for every user (I-AutoRec).
+"""An autoencoder of items: it encodes who rated an item and how, and decodes a rating of every user (I-AutoRec).
 
 Sedhain et al., 2015. A user's row of the decoder is the query tower, an item's code the item tower.
 
@@ -27,7 +27,7 @@ from zoo.schema import Schema
 def item_autoencoder(schema: Schema, *, hidden: int = 500, activation: str = "sigmoid", dropout: float = 0.0) -> Towers:
     user, item = schema.input("user"), schema.input("item")
     ratings = InteractionRows(schema.size("item"), schema.size("user"))(item)
-    # On a scale up to 5, as the paper's are: much smaller ones would leave the sigmoid next to linear.
+    # On a scale up to 5, like the paper's. Much smaller ratings would leave the sigmoid next to linear.
     ratings = Dropout(dropout)(ratings * (5 / largest_label(schema)))
     return Towers(
         query=Embedding(schema.size("user"), hidden, stddev=0.005)(user),

@@ -1,8 +1,7 @@
 """Item neighbours: an item's score is how similar the items of the history are to it (Sarwar et al., 2001).
 
 Hparams:
-    neighbors: The most similar items that count for an item, at most the catalogue; more only where they tie for
-        the last place.
+    neighbors: How many of the most similar items count. More count only where several tie for the last place.
     shrinkage: Added to the denominator of the cosine, so that few common users make no great similarity.
 """
 

@@ -1,4 +1,4 @@
-"""A recurrent network over the items met so far predicts the next one (GRU4Rec, Hidasi et al., 2016, with an LSTM).
+"""A recurrent network over the items seen so far predicts the next one (GRU4Rec, Hidasi et al., 2016, with an LSTM).
 
 Hparams:
     embedding_dim: Width of the item vectors, which serve as input and as output.

@@ -2,7 +2,7 @@
 
 Hparams:
     embedding_dim: Width of the user and item vectors. The paper's MLP-3 of 64 predictive factors has 128.
-    hidden: Units of each layer of the MLP, the last of them the predictive factors; there (128, 64).
+    hidden: Units of each layer of the MLP. The last are the predictive factors; the paper's MLP-3 has (128, 64).
     dropout: Share of units dropped after each of them.
 """
 

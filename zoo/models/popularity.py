@@ -1,4 +1,4 @@
-"""The baseline of every table: an item's score is the share of users who met it, whoever asks."""
+"""A baseline that is the same for everybody: an item's score is the share of users who liked it."""
 
 import numpy as np
 from keras import ops
@@ -17,7 +17,7 @@ def popularity(schema: Schema) -> ItemLogits:
     everyone = ops.zeros_like(user)[:, None] + ops.arange(schema.size("item"), dtype="int32")
 
     def count(interactions: csr_matrix) -> None:
-        met = (interactions > 0).sum(axis=0)
-        shares.set_weights([np.asarray(met, np.float32).reshape(-1, 1) / (interactions.shape[0] - FIRST_KNOWN)])
+        liked = (interactions > 0).sum(axis=0)
+        shares.set_weights([np.asarray(liked, np.float32).reshape(-1, 1) / (interactions.shape[0] - FIRST_KNOWN)])
 
     return ItemLogits(logits=shares(everyone)[..., 0], solver=count)

@@ -1,13 +1,13 @@
-"""Singular value decomposition: of what users met, to rank (Cremonesi et al., 2010), or of ratings less their biases.
+"""Singular value decomposition of what users have seen (Cremonesi et al., 2010), or of ratings minus their biases.
 
 Hparams:
     embedding_dim: Width of the vectors, the number of singular values.
-    biases: Whether scores are ratings: the mean, biases of user and item and a dot product, fitted to the
-        observed ratings alone by alternating ridge regressions (Zhou et al., 2008). Otherwise missing labels
-        are zeros, and a history is projected onto the first singular vectors.
-    regularization: L2 of a vector and its bias, with biases only.
-    frequency_scaling: The power of its number of ratings that this is multiplied by, with biases only.
-    epochs: How often users and items are solved, with biases only.
+    biases: Whether scores are ratings: the mean, biases of user and item and a dot product. These are fitted to only
+        the observed ratings, by alternating ridge regressions (Zhou et al., 2008). Otherwise missing labels are
+        zeros, and a history is projected onto the first singular vectors.
+    regularization: L2 of a vector and its bias; only with biases.
+    frequency_scaling: The power of the number of ratings that the L2 is multiplied by; only with biases.
+    epochs: How often users and items are solved; only with biases.
 """
 
 import numpy as np
@@ -58,14 +58,14 @@ def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
         fewest = min(interactions.shape) - FIRST_KNOWN
         if embedding_dim > fewest:
             raise UserError(
-                f"svd: embedding_dim must be at most {fewest}, the number of users or items, whichever is less. "
+                f"svd: embedding_dim must be at most {fewest}, the smaller of the numbers of users and items. "
                 f"Received: {embedding_dim}."
             )
         if not interactions.count_nonzero():
             raise UserError("svd: every label of the training part is 0, so there is nothing to decompose.")
         start = np.random.default_rng(0).normal(size=min(interactions.shape))
         _, values, right = svds(interactions.astype(np.float64), embedding_dim, v0=start, return_singular_vectors="vh")
-        # Vectors of vanishing values are any that complete the basis and say nothing.
+        # Vectors of vanishing values only complete the basis. They say nothing.
         vectors.set_weights([right.T * (values > 1e-6 * values.max())])
 
     return Towers(query=query, item=vectors(schema.input("item")), solver=decompose)

@@ -1,6 +1,6 @@
-"""A query tower over all that is known of a query and an item tower over all item features (Yi et al., 2019).
+"""A query tower over all features of a query and an item tower over all features of an item (Yi et al., 2019).
 
-The query tower reads user features, context and the mean of the items met, as in Covington et al. (2016,
+The query tower reads user features, context and the mean of the items seen, as in Covington et al. (2016,
 10.1145/2959100.2959190).
 
 Hparams:
@@ -46,8 +46,8 @@ def two_tower(
     query = FeatureNodes(schema, ("user", "context"), embedding_dim)
     item = FeatureNodes(schema, ("item",), embedding_dim)
     history, ratings = schema.input("history"), schema.input("history_rating")
-    met = Embedding(schema.size("item"), embedding_dim)(history)
-    query.categorical.append(HistoryPooling()(met, history, ratings))
+    seen = Embedding(schema.size("item"), embedding_dim)(history)
+    query.categorical.append(HistoryPooling()(seen, history, ratings))
 
     def tower(nodes: FeatureNodes) -> keras.KerasTensor:
         vector = layers.Dense(dim)(mlp(layers.Concatenate()(nodes.all), hidden, dropout))

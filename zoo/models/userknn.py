@@ -1,6 +1,6 @@
 """User neighbours: an item's score is the share of like-minded users who liked it (Herlocker et al., 1999).
 
-The users of the training data stay in the model; neighbours are found for whatever history is asked about.
+The users of the training data stay in the model, which finds neighbours of any history.
 
 Hparams:
     neighbors: The most similar users who count.

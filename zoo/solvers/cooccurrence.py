@@ -21,7 +21,7 @@ def positives(interactions: csr_matrix) -> csr_matrix:
         A matrix of the same shape.
 
     Raises:
-        UserError: If there is none.
+        UserError: If no label is above 0.
 
     Example:
 
@@ -44,7 +44,7 @@ def cooccurrences(liked: csr_matrix) -> np.ndarray:
         `[num_items, num_items]` float32, exact up to 2**24 users.
 
     Raises:
-        UserError: If they do not fit into memory twice, as whatever is made of them takes a copy.
+        UserError: If they do not fit into memory twice, because whatever is made of them takes a copy.
 
     Example:
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zoo.types import Tensor
 
 Numbers: TypeAlias = "np.ndarray | Tensor"
-# Numbers of a batch, which should stay in the cache of a processor while its steps are taken.
+# Numbers of a batch. They should stay in the cache of a processor while its steps are taken.
 BATCH_NUMBERS = 2**18
 
 
@@ -60,7 +60,7 @@ def solve_rows(
         rows, columns, values = batch
         observed = turned.take(columns, axis=0)
         diagonal = unobserved + ridge[rows, None].astype(np.float32)
-        # Not by BLAS, whose own threads cost more than such small products do.
+        # Not by BLAS, because its own threads cost more than such small products do.
         spread = lambda x: np.einsum("rld,rd->rl", observed, x)  # noqa: E731
         gather = lambda y: np.einsum("rld,rl->rd", observed, y)  # noqa: E731
         solution = solutions[rows]
@@ -88,7 +88,7 @@ def conjugate_gradients(
     steps: int,
     dot: Callable[[Numbers, Numbers], Numbers] = lambda x, y: np.einsum("rd,rd->r", x, y)[:, None],
 ) -> Numbers:
-    """Steps towards the solutions of many systems, for arrays and for tensors of a graph.
+    """Steps towards the solutions of many systems, of arrays or of tensors of a graph.
 
     Args:
         solution: `[batch, dim]` first guess.

@@ -59,14 +59,18 @@ def _evaluate(
     """The wanted outputs of nodes whose inputs are constants."""
     from onnx.reference import ReferenceEvaluator
 
-    read = {name for node in nodes for name in node.input}
-    feeds = {name: value for name, value in constants.items() if name in read}
+    feeds = _read_by(nodes, constants)
     names = [name for node in nodes for name in node.output if name in wanted]
     inputs = [_described(name, value) for name, value in feeds.items()]
     outputs = [helper.make_empty_tensor_value_info(name) for name in names]
     model = helper.make_model(helper.make_graph(nodes, "constants", inputs, outputs), opset_imports=[*opsets])
     values = ReferenceEvaluator(model).run(names, feeds)
     return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+
+
+def _read_by(nodes: Iterable[onnx.NodeProto], constants: Weights) -> Weights:
+    read = {name for node in nodes for name in node.input}
+    return {name: value for name, value in constants.items() if name in read}
 
 
 def _described(name: str, value: np.ndarray) -> onnx.ValueInfoProto:

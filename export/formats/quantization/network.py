@@ -31,7 +31,7 @@ class Table:
 
     Args:
         width: The numbers of a row.
-        is_layer: Whether every use of them is as the matrix of a layer of few units; no row is looked up.
+        is_layer: Whether every use of them is as the matrix of a layer of few units, and no row is looked up.
     """
 
     width: int

@@ -81,7 +81,7 @@ class SavedModel(Format):
 
 
 def _keep_former(versions: Path, folder: Path) -> None:
-    """Puts the version before into the new folder, so that a server that reads it is not disturbed."""
+    """Puts the version before into the new folder too, because a server may still read it."""
     former = versions / str(FORMAT.last_version(versions))
     if former.is_dir():
         kept = folder / former.name

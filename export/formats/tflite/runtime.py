@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from export.endpoints import Endpoint, TensorInfo
 
 UNKNOWN_PREFIX = "unknown_"
-# The shape of every input of a signature; a negative size means that any goes.
+# The shape of every input of a signature. A negative size stands for any size.
 Sizes = Mapping[str, Sequence[int]]
 
 

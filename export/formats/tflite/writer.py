@@ -163,7 +163,7 @@ class _VocabularyJson(TypedDict):
 
     first_index: int
     padding: str | int
-    values: list[str] | list[int]
+    values: list[int | str]
 
 
 def _described(vocabularies: Mapping[str, Vocabulary]) -> dict[str, _VocabularyJson]:

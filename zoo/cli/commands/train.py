@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
 from zoo.cli.runs import print_evaluation
-from zoo.config import Config, make_config, parse_settings
+from zoo.config import Config, Settings, make_config, parse_settings
 from zoo.errors import UserError
 from zoo.files import check_free
 from zoo.registry import spec
@@ -59,9 +58,7 @@ def train(
         _print_run(run)
 
 
-def _sections(
-    settings: list[str], data_root: str | None, workers: str | None, worker: int | None
-) -> dict[str, dict[str, object]]:
+def _sections(settings: list[str], data_root: str | None, workers: str | None, worker: int | None) -> Settings:
     """The settings of `--set` and of the options that are settings too, by section."""
     sections = parse_settings(settings)
     given: dict[str, dict[str, object]] = {
@@ -73,7 +70,7 @@ def _sections(
     return sections
 
 
-def _checked_config(model: str, sections: Mapping[str, Mapping[str, object]]) -> Config:
+def _checked_config(model: str, sections: Settings) -> Config:
     """The config. A mistake in it is an error before TensorFlow is imported."""
     config = make_config(model, sections)
     spec(config.model).check_hparams(config.hparams)
