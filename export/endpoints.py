@@ -6,12 +6,11 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 import keras
 import numpy as np
 import tensorflow as tf
-from typing_extensions import TypedDict
 
 from zoo.families import Recommender, Towers, check_k
 from zoo.families.top_k import NO_ITEM_SCORE

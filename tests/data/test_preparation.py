@@ -83,7 +83,7 @@ def test_integer_ids_that_a_missing_value_made_floats_still_match():
 def test_a_missing_id_is_an_error(tmp_path, column, blank):
     path = tmp_path / "events.csv"
     path.write_text(f"user,item\n1,1\n{blank},1\n" if column == "user" else f"user,item\n1,1\n1,{blank}\n")
-    with pytest.raises(UserError, match=rf"events\.csv, row 3, column '{column}': a {column} id is missing"):
+    with pytest.raises(UserError, match=rf"events\.csv, row 3, column '{column}': the {column} id is missing"):
         prepare(path)
 
 

@@ -50,7 +50,7 @@ def test_parquet_keeps_its_types(tmp_path):
 
 def test_columns_are_renamed_and_errors_use_the_written_name(tmp_path):
     table = read_table(write(tmp_path / "a.csv", "who,item\nx,1\n,2\n"), {"who": "user"})
-    with pytest.raises(UserError, match=r"a\.csv, row 3, column 'who': a user id is missing"):
+    with pytest.raises(UserError, match=r"a\.csv, row 3, column 'who': the user id is missing"):
         ids(table, "user")
 
 
@@ -166,7 +166,7 @@ def test_a_timestamp_that_cannot_be_read_is_an_error(tmp_path, good, bad, messag
 
 def test_a_frame_counts_its_rows_from_one_whatever_its_index():
     table = read_table(pd.DataFrame({"user": ["a", None]}, index=[70, 90]), name="users")
-    with pytest.raises(UserError, match=r"users, row 2, column 'user': a user id is missing. Received: nothing"):
+    with pytest.raises(UserError, match=r"users, row 2, column 'user': the user id is missing. Received: nothing"):
         ids(table, "user")
 
 

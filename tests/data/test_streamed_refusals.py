@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("user", "", "row 124, column 'visitor': a user id is missing. Received: nothing."),
-        ("user", "  ", "row 124, column 'visitor': a user id is missing. Received: '  '."),
+        ("user", "", "row 124, column 'visitor': the user id is missing. Received: nothing."),
+        ("user", "  ", "row 124, column 'visitor': the user id is missing. Received: '  '."),
         ("rating", "good", "row 124, column 'rating': a rating must be a number. Received: 'good'."),
         ("rating", "inf", "row 124, column 'rating': a rating must be a number. Received: 'inf'."),
     ],
@@ -32,7 +32,7 @@ def test_a_bad_value_is_refused_with_file_row_and_column(tmp_path, scratch, suff
 
 @pytest.mark.parametrize(
     ("column", "what"),
-    [("user", "a user id is missing"), ("item", "a item id is missing"), ("rating", "a rating must be")],
+    [("user", "the user id is missing"), ("item", "the item id is missing"), ("rating", "a rating must be")],
 )
 def test_a_missing_value_is_refused_with_file_row_and_column(tmp_path, scratch, column, what):
     frame = make_events().astype({column: object})

@@ -63,7 +63,7 @@ def test_an_item_that_is_there_twice_is_named_with_its_row(shop, items, tmp_path
 
 
 def test_an_id_that_is_missing_is_named_with_its_row(shop, items):
-    with pytest.raises(UserError, match="items, row 1, column 'item': a item id is missing"):
+    with pytest.raises(UserError, match="items, row 1, column 'item': the item id is missing"):
         refresh(shop, items.assign(item=[None, *items["item"][1:]]))
 
 

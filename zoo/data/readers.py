@@ -349,7 +349,7 @@ def ids(table: Table, column: str) -> tuple[np.ndarray, np.ndarray]:
     """
     codes, texts = distinct(table.frame[column])
     is_blank = np.array([not text.strip() for text in texts], dtype=bool)
-    _check((codes >= 0) & ~np.append(is_blank, False)[codes], table, column, f"a {column} id is missing")
+    _check((codes >= 0) & ~np.append(is_blank, False)[codes], table, column, f"the {column} id is missing")
     return codes, texts
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import keras
 from keras import layers, ops
 
+from zoo.errors import UserError
+
 if TYPE_CHECKING:
     from zoo.types import Shape, Tensor
 
@@ -21,10 +23,15 @@ class CoPropagation(keras.layers.Layer):
 
     Args:
         rounds: How often messages are exchanged; 0 leaves the nodes as they are.
+
+    Raises:
+        UserError: If `rounds` is below 0.
     """
 
     def __init__(self, rounds: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
+        if rounds < 0:
+            raise UserError(f"rounds must be at least 0. Received: {rounds}.")
         self.rounds = rounds
         self.steps = [(_Message(name=f"to_numeric_{i}"), _Message(name=f"to_categorical_{i}")) for i in range(rounds)]
 
