@@ -35,6 +35,8 @@ GRADIENT_NAMES = as_cases([name for name in specs() if spec(name).objective])
 
 
 def train_tiny(name: str, dataset: Dataset, **options) -> zoo.Run:
+    # Layers get the names of a fresh process, in which a run is resumed: TensorFlow orders some sums by names.
+    keras.utils.clear_session(free_memory=False)
     return zoo.train(
         name,
         dataset,

@@ -99,7 +99,7 @@ def test_films_are_recommended_to_a_known_user_and_to_a_new_one(films):
 
 
 def test_the_films_example_writes_a_run(films, folder):
-    assert read_json(folder / "films" / "config.json", "run")["hparams"]["propagation"] == "graph"
+    assert read_json(folder / "films" / "config.json", "run")["model"] == "elcorec_graph"
     assert "To ship it: zoo export films" in films
 
 

@@ -118,8 +118,9 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize("form", ["graph", pytest.param("towers", marks=SLOW), pytest.param("cosine", marks=SLOW)])
-def test_every_format_says_what_the_trained_model_says(runs, form, tmp_path):
-    bundle = export.export(runs(form), tmp_path / "bundle")
+def test_every_format_says_what_the_trained_model_says(data, form, tmp_path):
+    # After more epochs on so little data, scores are so large that float32 keeps no 1e-5 of their differences.
+    bundle = export.export(trained(data, form, epochs=2), tmp_path / "bundle")
     assert {check["artefact"] for check in bundle.manifest["checks"]} == {"saved_model", "onnx", "tflite"}
     assert all(check["passed"] for check in bundle.manifest["checks"])
 

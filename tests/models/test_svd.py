@@ -107,7 +107,8 @@ def test_the_same_data_gives_the_same_scores_to_the_last_bit():
 
 @pytest.mark.parametrize(("shape", "dim"), [((20, 8), 9), ((5, 8), 6), ((20, 8), 1000)])
 def test_more_dimensions_than_users_or_items_are_refused(shape, dim):
-    message = rf"svd: embedding_dim must be at most {min(shape)}, the number of users or items.* Received: {dim}"
+    known = f"at most {min(shape)}, the smaller of the numbers of users and items"
+    message = rf"svd: embedding_dim must be {known}. Received: {dim}"
     with pytest.raises(UserError, match=message):
         scores(some_labels(*shape), some_labels(*shape), embedding_dim=dim)
 
