@@ -165,6 +165,7 @@ def ndcg_of(*arguments: str, cwd: Path) -> float:
     return figures["metrics"]["ndcg@10"]["mean"]
 
 
+@pytest.mark.slow
 def test_a_shop_trains_is_exported_and_gets_a_new_catalogue(tmp_path):
     (described,) = [block for block in code_blocks("yaml") if block.startswith("# shop.yaml")]
     (tmp_path / "shop.yaml").write_text(described, encoding="utf-8")
