@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from zoo.config import flat_settings
 from zoo.data.dataset import Dataset, Part
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.bootstrap import cluster_interval, difference_interval
@@ -206,7 +207,7 @@ def _verdict(metric: str, interval: Interval, resamples: int) -> str:
 
 def _settings_that_differ(runs: Sequence[Run]) -> dict[str, tuple[object, ...]]:
     """By dotted name, the value of each run of every setting in which they differ."""
-    flat = [dict(_flat(run.config.model_dump(mode="json", exclude={"evaluate", "export"}))) for run in runs]
+    flat = [dict(flat_settings(run.config.model_dump(mode="json", exclude={"evaluate", "export"}))) for run in runs]
     names = dict.fromkeys(name for one in flat for name in one)
     values = {name: tuple(one.get(name) for one in flat) for name in names}
     return {name: each for name, each in values.items() if _differ(each)}
@@ -214,11 +215,3 @@ def _settings_that_differ(runs: Sequence[Run]) -> dict[str, tuple[object, ...]]:
 
 def _differ(values: Sequence[object]) -> bool:
     return any(value != values[0] for value in values)
-
-
-def _flat(settings: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value

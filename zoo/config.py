@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
@@ -284,6 +284,28 @@ def _section_of(nested: Settings, parts: Sequence[str], setting: str) -> Setting
         if not isinstance(nested, dict):
             raise UserError(f"Setting {setting!r} contradicts an earlier one. Leave one of them out.")
     return nested
+
+
+def flat_settings(settings: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
+    """Every setting by its dotted name, in order.
+
+    Args:
+        settings: Settings, which may be nested.
+        path: What stands in front of every name, e.g. `"train."`.
+
+    Yields:
+        The dotted name of a setting, and its value.
+
+    Example:
+
+    >>> dict(flat_settings({"model": "mf", "train": {"epochs": 3}}))
+    {'model': 'mf', 'train.epochs': 3}
+    """
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat_settings(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 
 def parse_yaml(text: str) -> object:

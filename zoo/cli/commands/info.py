@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +10,7 @@ import typer
 from zoo.cli.architectures import family, hparam_meanings, spec_json
 from zoo.cli.console import AsJson, print_json, print_table
 from zoo.cli.settings import all_settings, yaml_text
-from zoo.config import preset
+from zoo.config import flat_settings, preset
 from zoo.registry import Spec, spec
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _print_hparams(one: Spec, meanings: Mapping[str, str]) -> None:
 def _print_preset(settings: Mapping[str, object], hparams: Mapping[str, str]) -> None:
     known = {name: setting.meaning for name, setting in all_settings().items()}
     known |= {f"hparams.{name}": meaning for name, meaning in hparams.items()}
-    rows = [(name, yaml_text(value), known.get(name, "")) for name, value in _flat(settings)]
+    rows = [(name, yaml_text(value), known.get(name, "")) for name, value in flat_settings(settings)]
     print_table("Preset: what is set unless you say otherwise", ["setting", "value", "meaning"], rows)
 
 
@@ -81,11 +81,3 @@ def _result_cells(line: Line) -> tuple[str, ...]:
     number = str(len(figure.values))
     mean = f"{figure.mean:.4f}"
     return figure.benchmark, figure.label, figure.protocol, figure.metric, mean, number, target, line.verdict
-
-
-def _flat(settings: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value
