@@ -33,7 +33,8 @@ class Options:
     limits: ExportConfig = dataclasses.field(default_factory=ExportConfig)
 
     def __post_init__(self) -> None:
-        _check_formats(self.formats)
+        if not self.formats:
+            raise UserError(f"No format was asked for. Valid: {', '.join(FORMATS)}.")
         object.__setattr__(self, "of_formats", _changed(self.of_formats))
         _check_owners(self.of_formats, self.chosen)
         for made in self.chosen:
@@ -41,7 +42,7 @@ class Options:
 
     @property
     def chosen(self) -> list[Format]:
-        """The formats themselves."""
+        """The formats themselves. An unknown name raises a `UserError`."""
         return [FORMATS[name] for name in self.formats]
 
     @property
@@ -114,15 +115,6 @@ def _changed(given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
     """The options whose value is not the default, and those that nobody knows."""
     known = _known_options()
     return {name: value for name, value in given.items() if name not in known or value != known[name].default}
-
-
-def _check_formats(names: Iterable[str]) -> None:
-    """Raises a `UserError` unless there are formats, and all are registered."""
-    if not names:
-        raise UserError(f"No format was asked for. Valid: {', '.join(FORMATS)}.")
-    for name in names:
-        if name not in FORMATS:
-            raise unknown_name("format", name, FORMATS)
 
 
 def _check_owners(given: Mapping[str, OptionValue], chosen: Iterable[Format]) -> None:

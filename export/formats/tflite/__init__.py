@@ -12,7 +12,7 @@ from export.formats.base import FORMATS, Artefact, Call, Format, Option, Options
 from export.formats.quantization import VARIANTS
 from export.formats.tflite.files import FILE, LIST_LENGTH, VOCABULARIES, file_name
 from export.values import Values, indexed
-from zoo.errors import UserError, unknown_name
+from zoo.errors import UserError
 
 if TYPE_CHECKING:
     from export.endpoints import Endpoint
@@ -63,8 +63,7 @@ class TFLite(Format):
     def check(self, options: Options) -> None:
         """Raises a `UserError` for an unknown quantization or a batch size below 1."""
         for variant in _variants(options):
-            if variant not in VARIANTS:
-                raise unknown_name("quantization", variant, VARIANTS)
+            VARIANTS[variant]  # The registry raises the error for an unknown name.
         batch = options["batch"]
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise UserError(f"batch must be at least 1. Received: {batch}.")

@@ -17,7 +17,7 @@ from tensorflow.lite.python.convert import ConverterError
 from export.endpoints import Endpoint, EndpointGraphs, TensorInfo, unrolled
 from export.formats import quantization
 from export.formats.tflite.files import FILE, LIST_LENGTH, VOCABULARIES, file_name, fixed_shape
-from zoo.errors import UserError, unknown_name
+from zoo.errors import UserError
 from zoo.schema import FIRST_KNOWN, Vocabulary
 
 if TYPE_CHECKING:
@@ -87,8 +87,6 @@ def write(
 
 def _check_variants(variants: Collection[str], sample: quantization.Sample | None) -> None:
     for variant in variants:
-        if variant not in quantization.VARIANTS:
-            raise unknown_name("quantization", variant, quantization.VARIANTS)
         if quantization.VARIANTS[variant].needs_sample and sample is None:
             raise UserError(f"{variant} measures the ranges of layers on a sample. Give one, or ask for dynamic.")
 
