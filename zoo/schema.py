@@ -21,6 +21,10 @@ Kind = Literal["id", "categorical", "numeric", "text"]
 ROLES: tuple[Role, ...] = ("user", "item", "history", "context", "label")
 KINDS: tuple[Kind, ...] = ("id", "categorical", "numeric", "text")
 
+# The names of the features of a history. The last value counts most: padding goes in front, and the first values of a
+# long history are dropped.
+HISTORY_NAMES = ("history", "history_rating", "history_age")
+
 SECONDS_A_DAY = 86_400.0
 
 PADDING = 0

@@ -18,7 +18,6 @@ from export.endpoints import Endpoint, TensorInfo
 from export.formats.base import FORMATS, Call, Format, find_artefact
 from export.markdown import size, table
 from export.rendering import render
-from export.serving.signatures import HISTORY
 from export.values import Values, output_of
 from export.verification.check import Check
 from zoo.data.datasets import DATASETS, NamedDataset
@@ -29,6 +28,7 @@ from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import is_headline
 from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.registry import spec
+from zoo.schema import HISTORY_NAMES
 
 TEMPLATE = Path(__file__).parent / "templates" / "card.md.jinja"
 # An example shows so many ids of a list.
@@ -290,7 +290,7 @@ def _example(endpoint: Endpoint, requests: Values) -> Values:
 
 
 def _shortened(info: TensorInfo, values: np.ndarray) -> np.ndarray:
-    if info.name in HISTORY:
+    if info.name in HISTORY_NAMES:
         values = values.copy()
         values[:, :-SHOWN] = info.padding
     elif info.shape[1:] == (None,):

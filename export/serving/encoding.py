@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from export.serving.errors import MissingInputError, RequestError, WrongDtypeError, WrongShapeError
-from export.serving.signatures import DTYPES, HISTORY, SETS, UNKNOWN, Signature, Tensor
+from export.serving.signatures import DTYPES, SETS, UNKNOWN, Signature, Tensor
 from zoo.errors import unknown_name
+from zoo.schema import HISTORY_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +139,7 @@ def _filled(info: Tensor, lists: Sequence[list[object]]) -> np.ndarray:
     array: np.ndarray = np.full((len(lists), width), info.padding, DTYPES[info.dtype])
     for row, values in enumerate(lists):
         if values:
-            array[row, slice(-len(values), None) if info.name in HISTORY else slice(len(values))] = values
+            array[row, slice(-len(values), None) if info.name in HISTORY_NAMES else slice(len(values))] = values
     return array
 
 
@@ -147,13 +148,13 @@ def _row(info: Tensor, value: object, row: int) -> list[object]:
     values = _listed(info, value, f"a list in row {row}")
     size = info.shape[1]
     if size is not None:
-        values = values[-size:] if info.name in HISTORY else values
+        values = values[-size:] if info.name in HISTORY_NAMES else values
         _check_length(info, len(values), size, row)
     return [_value(info, value, row) for value in values]
 
 
 def _check_length(info: Tensor, found: int, size: int, row: int) -> None:
-    is_padded = info.vocabulary is not None or info.name in HISTORY
+    is_padded = info.vocabulary is not None or info.name in HISTORY_NAMES
     if found > size or (found < size and not is_padded):
         wanted = f"at most {size}" if is_padded else f"exactly {size}"
         raise WrongShapeError(f"Input {info.name!r}, row {row}: expected {wanted} values. Received: {found}.")

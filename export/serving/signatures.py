@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 # The most queries of a request. The client sends more in parts, because a server that batches refuses larger requests.
 MAX_BATCH = 64
 MANIFEST = "manifest.json"
-# Lists in which the last value counts most: padding goes in front, and the first values of a long list are dropped.
-HISTORY = ("history", "history_rating", "history_age")
 # Lists of any length in which padding means nothing wherever it stands.
 SETS = ("exclude", "candidates")
 UNKNOWN = "unknown_"

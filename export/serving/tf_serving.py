@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from export.rendering import render
-from export.serving.signatures import HISTORY, MAX_BATCH, SETS
+from export.serving.signatures import MAX_BATCH, SETS
 from export.serving.transports import predict_request
+from zoo.schema import HISTORY_NAMES
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
@@ -212,7 +213,7 @@ def _kept(endpoint: Endpoint, sample: Sample) -> dict[str, Value]:
     kept: dict[str, Value] = {}
     for info in endpoint.inputs:
         (row,) = np.asarray(sample[info.name])[:1].tolist()
-        kept[info.name] = _rounded(_without_padding(info, row, kept.get(HISTORY[0])))
+        kept[info.name] = _rounded(_without_padding(info, row, kept.get("history")))
     return kept
 
 
@@ -222,7 +223,7 @@ def _without_padding(info: TensorInfo, row: Value, history: Value | None) -> Val
         return row
     if info.vocabulary:
         return [value for value in row if value != info.padding]
-    return row[len(row) - len(history) :] if info.name in HISTORY and isinstance(history, list) else row
+    return row[len(row) - len(history) :] if info.name in HISTORY_NAMES and isinstance(history, list) else row
 
 
 def _rounded(value: Value) -> Value:

@@ -16,9 +16,7 @@ from zoo.data.dataset import Dataset
 from zoo.data.readers import Table
 from zoo.errors import UserError, unknown_name
 from zoo.families import Recommender
-from zoo.schema import PADDING, Feature
-
-HISTORY = ("history", "history_rating", "history_age")
+from zoo.schema import HISTORY_NAMES, PADDING, Feature
 
 # Training interactions whose ages say what is usual.
 USUAL_OF = 1000
@@ -44,7 +42,7 @@ class NewUser:
     @property
     def features(self) -> list[str]:
         """The user features that the record says something of."""
-        return [name for name in self.inputs if name not in HISTORY]
+        return [name for name in self.inputs if name not in HISTORY_NAMES]
 
     def is_read_by(self, model: Recommender) -> bool:
         """Whether a model reads anything of the record."""
@@ -100,7 +98,7 @@ def check_usable(user: NewUser, model: Recommender, dataset: Dataset) -> None:
     if user.is_read_by(model) or user.features:
         return
     useful = [feature.name for feature in dataset.schema.side_features("user")]
-    reads_history = not set(HISTORY).isdisjoint(model.query_names)
+    reads_history = not set(HISTORY_NAMES).isdisjoint(model.query_names)
     if not useful and not reads_history:
         raise UserError(
             f"{user.place}: {model.architecture} knows a user only by the id, and {dataset.name} has no user features "
@@ -131,7 +129,7 @@ def _by_feature(record: Mapping[str, object], dataset: Dataset, place: str) -> d
 def _known_keys(dataset: Dataset) -> list[str]:
     """The keys that a record may have."""
     features = [feature.name for feature in dataset.schema.side_features("user")]
-    return ["user", *(name for name in HISTORY if name in dataset.schema), *features]
+    return ["user", *(name for name in HISTORY_NAMES if name in dataset.schema), *features]
 
 
 def _unknown_key(key: object, known: list[str], dataset: Dataset, place: str) -> UserError:
@@ -199,7 +197,7 @@ def _history(given: Mapping[str, object], dataset: Dataset, place: str) -> tuple
         raise UserError(f"{place}: 'history' is a list of item ids, most recent last. Received: {items!r}.")
     seen = indices_of(dataset.vocabularies["item"], items).astype(np.int32)
     inputs = {"history": _padded(seen, dataset.schema["history"])}
-    for feature in (dataset.schema[name] for name in HISTORY[1:] if name in dataset.schema):
+    for feature in (dataset.schema[name] for name in HISTORY_NAMES[1:] if name in dataset.schema):
         if feature.name in given:
             raw = _event_values(given[feature.name], feature, len(seen), place)
         else:
@@ -209,7 +207,7 @@ def _history(given: Mapping[str, object], dataset: Dataset, place: str) -> tuple
 
 
 def _check_no_history(given: Mapping[str, object], place: str) -> None:
-    name = next((name for name in HISTORY if name in given), None)
+    name = next((name for name in HISTORY_NAMES if name in given), None)
     if name is not None:
         raise UserError(f"{place}: {name!r} goes with the items seen. Give these as 'history'.")
 

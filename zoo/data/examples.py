@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from zoo.data.dataset import Dataset, Part, neutral
 from zoo.data.streamed import FIELDS, ROW, StreamedDataset
-from zoo.schema import SECONDS_A_DAY
+from zoo.schema import HISTORY_NAMES, SECONDS_A_DAY
 
 # Some examples: their numbers, or the events themselves by name.
 Numbers: TypeAlias = "np.ndarray | tf.Tensor"
@@ -156,7 +156,7 @@ class Examples(TrainingEvents[Numbers]):
         query = {"user": users}
         # After a user's last event the context is not known; its row stands behind those of the events.
         at = tf.where(events < tf.gather(self.first, users + 1), events, len(self))
-        if {"history", "history_rating", "history_age"} & set(self._query_names):
+        if set(HISTORY_NAMES) & set(self._query_names):
             positions = self._other_positions(events, users) if completes else self._positions_before(events)
             query |= self._history(positions, users, at)
         query |= {name: tf.gather(table, users) for name, table in self._tables.items()}

@@ -18,7 +18,7 @@ from zoo.data.text import text_encoder
 from zoo.data.text.encoder import Fitted
 from zoo.errors import UserError, unknown_name
 from zoo.options import Option, check_options
-from zoo.schema import FIRST_KNOWN, UNKNOWN, Feature, Role, Vocabulary
+from zoo.schema import FIRST_KNOWN, HISTORY_NAMES, UNKNOWN, Feature, Role, Vocabulary
 
 
 class Options(TypedDict, total=False):
@@ -52,17 +52,7 @@ MAX_CATEGORIES = 10_000
 FEW_NUMBERS = 10
 
 # Names that mean something else in a query, a dataset or a file of arrays.
-_RESERVED_IN_QUERIES = (
-    "user",
-    "item",
-    "label",
-    "history",
-    "history_rating",
-    "history_age",
-    "exclude",
-    "candidates",
-    "k",
-)
+_RESERVED_IN_QUERIES = ("user", "item", "label", *HISTORY_NAMES, "exclude", "candidates", "k")
 RESERVED = frozenset((*_RESERVED_IN_QUERIES, "timestamp", "rating", "part", "file", "allow_pickle"))
 
 _MISSING_NUMBERS = frozenset({"na", "n/a", "nan", "null", "none"})
