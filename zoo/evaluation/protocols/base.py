@@ -188,9 +188,11 @@ class RowProtocol(Protocol):
 
     is_of_rows = True
 
-    @abc.abstractmethod
     def scores(self, model: Recommender, dataset: Dataset, rows: pd.DataFrame, part: Part) -> np.ndarray:
-        """The score of every held-out interaction, float `[num_rows]`."""
+        """The score of every held-out interaction from what was known before the part, float `[num_rows]`."""
+        from zoo.evaluation.scores import score_rows
+
+        return score_rows(model, dataset, rows, part)
 
     @abc.abstractmethod
     def about(self, rows: Mapping[str, np.ndarray], part: Part) -> str:

@@ -9,7 +9,6 @@ from zoo.evaluation.protocols.base import PROTOCOLS, RowProtocol
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     from zoo.config import Config
     from zoo.data.dataset import Dataset, Part
@@ -38,12 +37,6 @@ class Ratings(RowProtocol):
             f"Protocol {self.name!r} needs a model whose scores are ratings. Train with "
             "train.options.feedback=explicit, or evaluate with --protocol full-ranking."
         )
-
-    def scores(self, model: Recommender, dataset: Dataset, rows: pd.DataFrame, part: Part) -> np.ndarray:
-        """The predicted rating of every interaction from what was known before the part."""
-        from zoo.evaluation.scores import score_rows
-
-        return score_rows(model, dataset, rows, part)
 
     def about(self, rows: Mapping[str, np.ndarray], part: Part) -> str:
         """The number of ratings."""
