@@ -145,8 +145,13 @@ def run_plugin_files() -> None:
         path = Path(place).resolve()
         if not path.exists():
             raise UserError(f"{PLUGINS_VARIABLE} names {place!r}, which does not exist. Correct the path.")
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+        for file in python_files(path):
             run_file(file, "zoo_plugins")
+
+
+def python_files(path: Path) -> list[Path]:
+    """The Python files of a folder, sorted by name, or the file itself."""
+    return sorted(path.glob("*.py")) if path.is_dir() else [path]
 
 
 def run_file(file: Path, prefix: str) -> None:
@@ -162,18 +167,31 @@ def run_file(file: Path, prefix: str) -> None:
     name = f"{prefix}_{file.stem}_{abs(hash(str(file)))}"
     if name in sys.modules:
         return
+    try:
+        run_as_module(file, name)
+    except BaseException as error:
+        sys.modules.pop(name, None)
+        if isinstance(error, UserError) or not isinstance(error, Exception):
+            raise
+        raise _failure(file, error) from error
+
+
+def run_as_module(file: Path, name: str) -> None:
+    """Runs a Python file as a module, whether or not that was done before. What the file raises is let through.
+
+    Args:
+        file: The file.
+        name: The name of the module.
+
+    Raises:
+        UserError: If the file is not Python.
+    """
     found = importlib.util.spec_from_file_location(name, file)
     if found is None or found.loader is None:
         raise UserError(f"{file} is not a Python file. Give a file whose name ends with .py, or a folder of them.")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
-    try:
-        found.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if isinstance(error, UserError) or not isinstance(error, Exception):
-            raise
-        raise _failure(file, error) from error
+    found.loader.exec_module(module)
 
 
 def _failure(file: Path, error: Exception) -> UserError:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError, unknown_name
 from zoo.plugins import plugins
+from zoo.registries import python_files, run_as_module
 
 if TYPE_CHECKING:
     from zoo.families import Recommender
@@ -252,19 +253,10 @@ def _builder(known: Spec) -> Builder:
         if known.module:
             importlib.import_module(known.module)
         else:
-            _import_file(Path(known.file))
+            file = Path(known.file)
+            # The decorators of the file register what is in it.
+            run_as_module(file, f"zoo_models_{file.stem}")
     return _builders[known.name]
-
-
-def _import_file(file: Path) -> None:
-    """Runs an architecture file, whose decorators register what is in it."""
-    module_name = f"zoo_models_{file.stem}"
-    found = importlib.util.spec_from_file_location(module_name, file)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[module_name] = module
-    found.loader.exec_module(module)
 
 
 def _files() -> Iterator[tuple[Path, str]]:
@@ -279,7 +271,7 @@ def _files() -> Iterator[tuple[Path, str]]:
         path = Path(place)
         if not path.exists():
             raise UserError(f"{MODELS_VARIABLE} names {place!r}, which does not exist.")
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+        for file in python_files(path):
             yield file, ""
 
 
