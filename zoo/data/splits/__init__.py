@@ -120,11 +120,28 @@ def split_and_options(asked: object, has_parts: bool) -> tuple[Split, dict[str, 
     """
     if asked is None:
         return next(one for one in SPLITS.values() if one.is_default(has_parts)), {}
-    options: dict[str, object] = dict(asked) if isinstance(asked, Mapping) else {"name": asked}
-    name = options.pop("name", None)
+    name, options = name_and_options(asked)
     if not isinstance(name, str):
         raise UserError(f"Expected split as a name, or as a mapping with a 'name'. Received: {asked!r}.")
     return SPLITS[name], options
+
+
+def name_and_options(asked: object) -> tuple[object, dict[str, object]]:
+    """The name and the options of a split that is asked for, neither of them checked.
+
+    Args:
+        asked: A name, or a mapping of `name` and options.
+
+    Returns:
+        The name, `None` if a mapping has none, and the options.
+
+    Example:
+
+    >>> name_and_options({"name": "random", "test": 0.3})
+    ('random', {'test': 0.3})
+    """
+    options: dict[str, object] = dict(asked) if isinstance(asked, Mapping) else {"name": asked}
+    return options.pop("name", None), options
 
 
 def with_parts(frame: pd.DataFrame, parts: np.ndarray, rule: str) -> Divided:

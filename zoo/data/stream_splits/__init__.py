@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from zoo.data.dataset import PARTS
+from zoo.data.splits import name_and_options
 from zoo.errors import UserError
 from zoo.options import check_options, options_of
 from zoo.registries import Registry
@@ -83,8 +84,7 @@ def make_split(asked: str | Mapping[str, object] | None, is_given: bool, seed: i
 def _name_and_options(asked: str | Mapping[str, object] | None, is_given: bool) -> tuple[str, dict[str, object]]:
     if asked is None:
         return next(name for name, one in SPLITS.items() if one.is_default(is_given)), {}
-    options: dict[str, object] = dict(asked) if isinstance(asked, Mapping) else {"name": asked}
-    name = options.pop("name", None)
+    name, options = name_and_options(asked)
     if not isinstance(name, str) or name not in SPLITS:
         raise UserError(f"A stream is split by {' or '.join(map(repr, SPLITS))}. Received: split={name!r}.")
     return name, options
