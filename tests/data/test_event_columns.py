@@ -5,15 +5,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_tables import prepared
 
 from zoo.data.dataset import Dataset
-from zoo.data.preparation import prepare
 from zoo.data.readers import ALIASES
 from zoo.data.request_time import WORDS, is_known_at_request
 from zoo.errors import UserError
 from zoo.schema import Role
 
-ALL_TRAIN = {"name": "random", "valid": 0, "test": 0}
 AT_REQUEST = {"at_request": True}
 
 
@@ -21,10 +20,6 @@ def purchases(num_users: int = 60, num_items: int = 20, each: int = 8, seed: int
     rng = np.random.default_rng(seed)
     rows = [(user, item) for user in range(num_users) for item in rng.choice(num_items, each, replace=False)]
     return pd.DataFrame(rows, columns=["user", "item"])
-
-
-def prepared(frame: pd.DataFrame, users=None, items=None, **options) -> Dataset:
-    return prepare(frame, users, items, split=ALL_TRAIN, **options)
 
 
 def names(data: Dataset, role: Role) -> list[str]:

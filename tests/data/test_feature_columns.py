@@ -3,25 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from small_tables import events, items_with, prepared
 
 from zoo.data.dataset import Dataset, neutral
-from zoo.data.preparation import prepare
 from zoo.errors import UserError
-
-ALL_TRAIN = {"name": "random", "valid": 0, "test": 0}
-
-
-def events(**columns) -> pd.DataFrame:
-    return pd.DataFrame({"user": ["a", "a", "b", "b"], "item": [10, 20, 10, 30], **columns})
-
-
-def prepared(frame=None, users=None, items=None, **options) -> Dataset:
-    return prepare(events() if frame is None else frame, users, items, **{"split": ALL_TRAIN, **options})
-
-
-def items_with(**columns) -> pd.DataFrame:
-    return pd.DataFrame({"item": [10, 20, 30], **columns})
-
 
 # Kinds of features
 

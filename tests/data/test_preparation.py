@@ -11,26 +11,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_tables import ALL_TRAIN, events, items_with, prepared
 
-from zoo.data.dataset import Dataset
 from zoo.data.preparation import prepare
 from zoo.errors import UserError
 from zoo.saving import read_dataset
-
-ALL_TRAIN = {"name": "random", "valid": 0, "test": 0}
-
-
-def events(**columns) -> pd.DataFrame:
-    return pd.DataFrame({"user": ["a", "a", "b", "b"], "item": [10, 20, 10, 30], **columns})
-
-
-def prepared(frame=None, users=None, items=None, **options) -> Dataset:
-    return prepare(events() if frame is None else frame, users, items, **{"split": ALL_TRAIN, **options})
-
-
-def items_with(**columns) -> pd.DataFrame:
-    return pd.DataFrame({"item": [10, 20, 30], **columns})
-
 
 # Ids
 
