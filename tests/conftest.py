@@ -7,6 +7,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,31 @@ def forgetful_registry(monkeypatch):
     """What a test registers is forgotten after it."""
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.setattr(registry, "_builders", dict(registry._builders))
+
+
+@pytest.fixture(scope="session")
+def run_with_plugin(tmp_path_factory):
+    """Runs a program in a process of its own, in which `ZOO_PLUGINS` names a file, and gives what the program prints.
+
+    The process starts in the folder of the file, and sees no GPU.
+    """
+
+    def run(plugin: str, program: str, *arguments: str) -> str:
+        folder = tmp_path_factory.mktemp("plugin")
+        file = folder / "own.py"
+        file.write_text(plugin, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            env={**os.environ, "ZOO_PLUGINS": str(file), "CUDA_VISIBLE_DEVICES": ""},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from zoo.data import list_datasets
@@ -42,18 +38,12 @@ for options in ({"users": "x"}, {"usrs": 3}):
 """
 
 
-def test_a_file_of_ones_own_adds_a_dataset_that_can_be_trained_on(tmp_path):
-    (tmp_path / "visits.py").write_text(OWN)
-    environment = {**os.environ, "ZOO_PLUGINS": str(tmp_path / "visits.py"), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-c", TRAIN], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_a_file_of_ones_own_adds_a_dataset_that_can_be_trained_on(run_with_plugin):
+    printed = run_with_plugin(OWN, TRAIN)
     assert (
-        "'x' is not an integer: option 'users' of dataset 'visits'. Give an integer, as in the default 20."
-        in done.stdout
+        "'x' is not an integer: option 'users' of dataset 'visits'. Give an integer, as in the default 20." in printed
     )
-    assert "Unknown option 'usrs'. Did you mean 'users'" in done.stdout
+    assert "Unknown option 'usrs'. Did you mean 'users'" in printed
 
 
 def test_the_datasets_of_the_package_are_listed():

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -228,13 +224,8 @@ except UserError as error:
 """
 
 
-def test_a_file_of_ones_own_adds_a_split(tmp_path):
-    (tmp_path / "own.py").write_text(OWN)
-    environment = {**os.environ, "ZOO_PLUGINS": str(tmp_path / "own.py")}
-    done = subprocess.run(
-        [sys.executable, "-c", SPLIT], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Split: every tenth from 3 on: 36 train, 0 valid, 4 test." in done.stdout
-    assert "[3, 13, 23, 33]" in done.stdout
-    assert "Unknown option of split 'every-tenth' 'frist'. Did you mean 'first'" in done.stdout
+def test_a_file_of_ones_own_adds_a_split(run_with_plugin):
+    printed = run_with_plugin(OWN, SPLIT)
+    assert "Split: every tenth from 3 on: 36 train, 0 valid, 4 test." in printed
+    assert "[3, 13, 23, 33]" in printed
+    assert "Unknown option of split 'every-tenth' 'frist'. Did you mean 'first'" in printed

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 # An encoder of one's own, in a file that ZOO_PLUGINS names.
 OWN = """
 import numpy as np
@@ -40,13 +36,8 @@ except UserError as error:
 """
 
 
-def test_a_file_of_ones_own_adds_an_encoder_whose_vectors_are_features(tmp_path):
-    (tmp_path / "own.py").write_text(OWN)
-    environment = {**os.environ, "ZOO_PLUGINS": str(tmp_path / "own.py")}
-    done = subprocess.run(
-        [sys.executable, "-c", ENCODE], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_a_file_of_ones_own_adds_an_encoder_whose_vectors_are_features(run_with_plugin):
+    printed = run_with_plugin(OWN, ENCODE)
     expected = "['keras-hub', 'lengths', 'sentence-transformers', 'tfidf'] [[0.0], [0.0], [1.0], [0.5]] [[0.75]]"
-    assert expected in done.stdout
-    assert "Unknown text encoder 'length'. Did you mean 'lengths'" in done.stdout
+    assert expected in printed
+    assert "Unknown text encoder 'length'. Did you mean 'lengths'" in printed

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -278,13 +274,10 @@ def test_an_unknown_variant_gives_the_near_ones(network):
         quantization.quantize((network[1] / tflite.FILE).read_bytes(), "float15")
 
 
-def test_a_variant_in_a_file_of_a_users_own_is_offered(tmp_path):
-    own = tmp_path / "own_variant.py"
-    own.write_text(
+def test_a_variant_in_a_file_of_a_users_own_is_offered(run_with_plugin):
+    own = (
         "from export.formats.quantization import VARIANTS, Variant\n"
         "VARIANTS.register(Variant('sketch', 'a sketch', lambda network, content, sample: None))\n"
     )
     code = "from export.formats.quantization import VARIANTS; print(*VARIANTS)"
-    environment = {**os.environ, "ZOO_PLUGINS": str(own)}
-    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["dynamic", "float16", "int8", "sketch"]
+    assert run_with_plugin(own, code).split() == ["dynamic", "float16", "int8", "sketch"]

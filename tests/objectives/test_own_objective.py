@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -68,19 +65,11 @@ main()
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, run_with_plugin):
     """What a process tells that trained with an objective of a file of its own, and the folder of its run."""
     folder = tmp_path_factory.mktemp("own")
-    (folder / "toy.py").write_text(OBJECTIVE, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder / "run")],
-        env={**os.environ, "ZOO_PLUGINS": str(folder / "toy.py")},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert done.returncode == 0, done.stderr
-    told = next(line for line in done.stdout.splitlines() if line.startswith("TOLD "))
+    printed = run_with_plugin(OBJECTIVE, SCRIPT, str(folder / "run"))
+    told = next(line for line in printed.splitlines() if line.startswith("TOLD "))
     return json.loads(told.removeprefix("TOLD ")), folder / "run"
 
 
