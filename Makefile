@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install test lint types coverage demo figures ci
+.PHONY: help install test slow lint types coverage demo figures ci
 
 help: ## List the targets
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/^([a-z]+): .*## /\1\t/' | expand -t 12
@@ -9,6 +9,9 @@ install: ## Install the package as it is here, with what the tests need
 
 test: ## Run all tests, on up to four processes
 	pytest
+
+slow: ## Run the tests that take long, which neither pytest nor CI runs by default
+	pytest -m slow
 
 lint: ## Check the style of the code and its format
 	ruff check .

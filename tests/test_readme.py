@@ -147,6 +147,7 @@ def test_every_python_block_is_python():
         compile(block, "README.md", "exec")
 
 
+@pytest.mark.slow
 def test_the_architecture_of_ones_own_is_as_good_as_it_says(tmp_path):
     (code,) = [block for block in code_blocks("python") if '"cml", objective=' in block]
     (tmp_path / "cml.py").write_text(code, encoding="utf-8")

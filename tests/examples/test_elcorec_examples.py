@@ -112,6 +112,7 @@ def test_the_films_example_writes_a_verified_bundle_if_asked(tmp_path, run_examp
     assert "Published bundle" in printed
 
 
+@pytest.mark.slow
 def test_the_films_example_accepts_other_tables_and_another_new_user(folder, script):
     tables = ("--interactions", "visits.csv", "--users", "visitors.csv", "--items", "goods.csv")
     record = '{"user": "Ada", "plan": "paid", "history": [3, 4]}'
@@ -135,6 +136,7 @@ def test_a_playlist_is_continued_with_other_tracks(tracks):
     assert not any(title in row for title in titles for row in following)
 
 
+@pytest.mark.slow
 def test_the_default_playlist_of_another_table_is_what_was_played_last(folder, script):
     tables = ("--interactions", "visits.csv", "--items", "goods.csv")
     code, printed, err = script("playlist", *tables, "--out", "plays", cwd=folder)
@@ -166,6 +168,7 @@ def test_the_graph_of_a_run_is_drawn_and_explained(films, folder, run_example):
     assert 0.02 < 1 - is_blank.mean() < 0.5
 
 
+@pytest.mark.slow
 def test_the_graph_of_other_tables_is_drawn_after_training(folder, script):
     tables = ("--interactions", "visits.csv", "--users", "visitors.csv", "--items", "goods.csv")
     code, printed, err = script("interaction_graph", *tables, "--user", 3, "--out", "own.svg", cwd=folder)

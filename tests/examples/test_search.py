@@ -81,6 +81,7 @@ def table(name="clicks.mf.csv"):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_every_trial_is_a_row_and_the_best_is_printed_as_an_entry_of_a_benchmark(search):
     code, out, err = search("--trials", "2", "--epochs", "2", "--set", "train.batch_size=32")
     assert code == 0, err

@@ -92,7 +92,9 @@ def size_of(folder: Path) -> int:
 
 
 @needs_mount
-@pytest.mark.parametrize("name", ["saved_model", "onnx", "tflite"])
+@pytest.mark.parametrize(
+    "name", ["saved_model", *(pytest.param(name, marks=pytest.mark.slow) for name in ("onnx", "tflite"))]
+)
 def test_a_disk_that_fills_up_at_any_moment_is_an_error_that_leaves_nothing(run, name, tmp_path):
     needed = size_of(export.export(run, tmp_path / "enough", name).folder)
     for share in (0.01, 0.15, 0.3, 0.5, 0.7, 0.9):

@@ -58,6 +58,7 @@ for share in json.loads(sys.argv[3]):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a process with TensorFlow can be forked only on Linux")
 def test_a_bundle_serves_on_whenever_the_export_of_the_next_one_is_killed(run, run_folder, tmp_path):
     out = tmp_path / "place" / "bundle"

@@ -25,6 +25,8 @@ LARGE = {
     **dict.fromkeys(("ials", "lstm"), 20_000),
     **dict.fromkeys(("item_autoencoder", "userknn"), 1000),
 }
+# One of each family. The others are slow.
+USUAL = ("mf", "ncf", "autoencoder")
 
 
 def large_model(name, items=ITEMS, users=USERS, **hparams):
@@ -116,7 +118,9 @@ def network(tmp_path_factory):
     return model, folder
 
 
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in USUAL else pytest.mark.slow) for name in LARGE]
+)
 def test_eight_bits_take_less_than_three_tenths_and_rank_alike(name, tmp_path):
     model = large_model(name, LARGE[name])
     written(model, tmp_path, ("dynamic", "int8"))

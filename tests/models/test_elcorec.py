@@ -89,7 +89,7 @@ def test_elcorec_is_towers_and_elcorec_graph_a_network_over_pairs(data):
     assert isinstance(zoo.build("elcorec_graph", data.schema, **GRAPH), Pairs)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["graph", "towers", pytest.param("cosine", marks=pytest.mark.slow)])
 def test_labels_of_0_and_1_are_learnt_as_clicks_and_asked_in_the_order_of_time(runs, form):
     assert list(runs(form).metrics) == ["ctr/test"]
     # Towers see a user and an item apart, and take far longer to learn which go together.
@@ -97,11 +97,13 @@ def test_labels_of_0_and_1_are_learnt_as_clicks_and_asked_in_the_order_of_time(r
     assert runs(form).metrics["ctr/test"]["metrics"]["auc"]["mean"] > least
 
 
+@pytest.mark.slow
 def test_without_labels_of_0_and_1_it_learns_to_rank(datasets):
     run = trained(datasets["text"], "towers", epochs=1)
     assert list(run.metrics) == ["full-ranking/test"]
 
 
+@pytest.mark.slow
 def test_users_never_seen_are_told_apart_by_what_they_did(data):
     """Only histories tell them apart, because they are the same user to the model."""
     model = trained(data, "graph", epochs=15, id_dropout=0.8).model
@@ -114,10 +116,8 @@ def test_users_never_seen_are_told_apart_by_what_they_did(data):
     assert scores[1, 1] > scores[1, 0]
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize("form", ["graph", pytest.param("towers", marks=SLOW), pytest.param("cosine", marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
 def test_every_format_says_what_the_trained_model_says(data, form, tmp_path):
     # After more epochs on so little data, scores are so large that float32 keeps no 1e-5 of their differences.
     bundle = export.export(trained(data, form, epochs=2), tmp_path / "bundle")
@@ -149,6 +149,7 @@ def test_the_original_head_is_a_cosine_and_the_scaled_one_is_free(data):
     assert np.log1p(np.exp(-1)) == pytest.approx(0.313, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["graph", "towers"])
 def test_without_rounds_nothing_propagates_and_it_still_learns(data, form):
     run = trained(data, form, rounds=0)

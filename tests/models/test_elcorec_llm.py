@@ -147,6 +147,7 @@ def test_a_pretrained_expert_gives_the_vector_of_the_target_and_is_not_trained(d
     assert {id(weight) for weight in projection.weights} <= {id(weight) for weight in run.model.trainable_weights}
 
 
+@pytest.mark.slow
 def test_without_a_pretrained_expert_it_is_trained_along(datasets):
     run = train(datasets["text"])
     assert any("graph_items" in weight.path for weight in run.model.trainable_weights)
@@ -157,6 +158,7 @@ def test_without_soft_token_there_is_no_expert(datasets):
     assert not any("graph" in weight.path for weight in model.weights)
 
 
+@pytest.mark.slow
 def test_a_trained_language_model_can_be_adapted(datasets, tmp_path):
     first = train(datasets["text"], {"soft_token": False}, out=tmp_path / "first")
     model = train(datasets["text"], {"lora_rank": 2}, train={"pretrained": {"elcorec_llm": str(first.folder)}}).model
@@ -175,6 +177,7 @@ def letters_preset(folder):
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_run_of_a_preset_does_not_need_the_preset_any_more(datasets, tmp_path):
     preset = letters_preset(tmp_path / "preset")
     run = train(datasets["text"], {"preset": preset, "lora_rank": 2, "title_tokens": 6}, out=tmp_path / "run")

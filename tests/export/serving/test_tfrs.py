@@ -121,6 +121,7 @@ def test_an_index_takes_the_query_inputs_by_name_and_any_number_of_queries(strin
         assert ask(strings_index, {"user": np.array(["nobody"] * size, object)})["items"].shape == (size, K)
 
 
+@pytest.mark.slow
 @needs_extra
 def test_an_index_of_a_run_may_have_a_larger_k_than_a_bundle(run, strings, strings_index, tmp_path):
     tfrs.write(run, tmp_path / "index", k=K + 5)
@@ -165,6 +166,7 @@ def test_scann_finds_at_least_nine_of_ten_recommended_items(ratings, tmp_path):
     assert check.figure >= 0.9
 
 
+@pytest.mark.slow
 @needs_extra
 def test_the_example_prints_items_for_three_users(tmp_path):
     arguments = ["--data", "synthetic", "--epochs", "1", "--out", "index"]
