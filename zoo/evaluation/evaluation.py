@@ -30,7 +30,7 @@ class EvaluationJson(TypedDict):
     about: str
     metrics: dict[str, IntervalJson]
     without_context: dict[str, IntervalJson]
-    popularity: NotRequired[MarginJson]
+    beside_popularity: NotRequired[MarginJson]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Evaluation:
             "without_context": {name: interval.to_json() for name, interval in self.without_context.items()},
         }
         if self.margin is not None:
-            described["popularity"] = self.margin.to_json()
+            described["beside_popularity"] = self.margin.to_json()
         return described
 
     def __str__(self) -> str:

@@ -65,4 +65,5 @@ def _monitored(config: Config, history: Sequence[dict[str, float]]) -> list[floa
     name = config.train.monitor or next(iter(names), LOSS)
     if name == LOSS:
         return []
-    return [gain(name, epoch[name], 0) for epoch in history if name in epoch]
+    # Those of a refit are not validated.
+    return [gain(name, epoch[name], 0) for epoch in history if name in epoch and epoch.get("refit") != 1]

@@ -21,8 +21,9 @@ from zoo.evaluation.protocols import PROTOCOLS, Protocol, default_protocol
 from zoo.families import Recommender
 from zoo.objectives import make_objective
 from zoo.registry import build, spec
+from zoo.training.checkpoints import CHECKPOINT
 from zoo.training.derived import fit_batch_size, fit_to_catalogue, noted, validated_users
-from zoo.training.loop import CHECKPOINT, Trainer
+from zoo.training.loop import Trainer
 from zoo.training.progress import ProgressBar
 from zoo.training.refit import REFIT_CHECKPOINT, check_refit, noted_refit, with_valid_in_train
 

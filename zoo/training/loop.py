@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
-import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,36 +20,14 @@ from zoo.evaluation.metrics import gain
 from zoo.families import Recommender
 from zoo.memory import check_memory
 from zoo.objectives.base import Batch, ExampleTensors, Objective
-from zoo.training.distribution import array_from_chief, from_chief, is_chief
+from zoo.training.checkpoints import CHECKPOINT, Progress, array_like, write_checkpoint
+from zoo.training.distribution import from_chief, is_chief
 from zoo.training.optimizers import make_optimizer, scaled, sum_duplicates
-
-CHECKPOINT = "checkpoint.npz"
 
 # Seconds of training after which an epoch is in a checkpoint before it is validated, because that may take long too.
 WORTH_KEEPING = 30.0
 
 Validate = Callable[[], dict[str, float]]
-
-
-@dataclasses.dataclass
-class Progress:
-    """How far training has come; all of it is in a checkpoint.
-
-    Args:
-        epoch: Epochs done.
-        history: Loss, validation metrics and seconds of each.
-        best: The best value of the monitored metric.
-        best_epoch: The epoch it was reached in.
-        stopped: Whether training ended early.
-        unvalidated: Loss and seconds of an epoch that is trained and not yet validated.
-    """
-
-    epoch: int = 0
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    best: float | None = None
-    best_epoch: int = 0
-    stopped: bool = False
-    unvalidated: dict[str, float] | None = None
 
 
 class Trainer:
@@ -196,17 +172,10 @@ class Trainer:
             return
         self.progress = Progress(**json.loads(described))
         for index, variable in enumerate(self._variables()):
-            variable.assign(self._array(arrays, f"variable/{index}", variable))
+            variable.assign(array_like(arrays, f"variable/{index}", variable))
         if self.progress.best is not None and self.monitor != "loss":
             weights = self.model.weights
-            self.best_weights = [self._array(arrays, f"best/{index}", one) for index, one in enumerate(weights)]
-
-    @staticmethod
-    def _array(arrays: Mapping[str, np.ndarray], name: str, like: keras.Variable | tf.Variable) -> np.ndarray:
-        array = arrays[name] if is_chief() else np.zeros(like.shape, tf.as_dtype(like.dtype).as_numpy_dtype)
-        if array.shape != tuple(like.shape):
-            raise ValueError(f"{name} has the shape {array.shape}, expected {tuple(like.shape)}")
-        return array_from_chief(array)
+            self.best_weights = [array_like(arrays, f"best/{index}", one) for index, one in enumerate(weights)]
 
     def _epoch(self) -> None:
         epoch = self.progress.epoch
@@ -366,20 +335,7 @@ class Trainer:
         return [*self.model.variables, *self.optimizer.variables, *self.averages]
 
     def _save(self, checkpoint: Path) -> None:
-        unfinished = checkpoint.with_name(f"unfinished-{checkpoint.name}")
-        # One array at a time, because all of them together may be larger than what memory is left.
-        with zipfile.ZipFile(unfinished, "w") as archive:
-            for name, array in self._arrays():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, array, allow_pickle=False)
-        os.replace(unfinished, checkpoint)
-
-    def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        yield "progress", np.array(json.dumps(dataclasses.asdict(self.progress)))
-        for index, variable in enumerate(self._variables()):
-            yield f"variable/{index}", np.asarray(variable)
-        for index, weight in enumerate(self.best_weights or []):
-            yield f"best/{index}", weight
+        write_checkpoint(checkpoint, self.progress, self._variables(), self.best_weights or [])
 
 
 def _part(examples: ExampleTensors, start: int | tf.Tensor, end: int | tf.Tensor) -> ExampleTensors:

@@ -24,10 +24,10 @@ from zoo.objectives import check_streamable, streamable_objectives
 from zoo.registry import spec, specs
 from zoo.run import MANIFEST, Run
 from zoo.saving import read_dataset
+from zoo.training.checkpoints import CHECKPOINT
 from zoo.training.derived import with_derived_history
 from zoo.training.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
 from zoo.training.fitting import Fitting, checkpoints, interaction_matrix
-from zoo.training.loop import CHECKPOINT
 
 __all__ = ["interaction_matrix", "make_run", "train"]
 
@@ -78,8 +78,8 @@ def train(
         model, source, out=out, overwrite=overwrite, resume=resume, progress=progress, callbacks=callbacks, **settings
     )
     for evaluation in run.metrics.values() if progress and is_chief() else ():
-        if "popularity" in evaluation:
-            print(Margin.from_json(evaluation["popularity"]))
+        if "beside_popularity" in evaluation:
+            print(Margin.from_json(evaluation["beside_popularity"]))
     return run
 
 

@@ -25,7 +25,7 @@ class SampledRanking(RankingProtocol):
     """The new items of every user against the candidates that the data lists for that user, or that are drawn."""
 
     name = "sampled-ranking"
-    question = "Where do a user's new items stand among candidates, which are listed in the data or drawn?"
+    question = "Where do a user's new items stand among candidates, listed in the data or drawn?"
     headline = "hr"
     monitored = "ndcg"
     precedence = 1
@@ -80,8 +80,8 @@ class SampledRanking(RankingProtocol):
             whence = dataset.drawn[part] + _said_of_fewer(candidates[users])
         return (
             f"{len(users):,} users; each one's new items of the {part} part against {candidates.shape[1]} candidates "
-            f"{whence}, a new item last among equal scores. This protocol is sampled: it serves only to reproduce papers, "
-            "and its figures do not tell how the whole catalogue is ranked."
+            f"{whence}, a new item last among equal scores. This protocol is sampled: it serves only to reproduce "
+            "papers, and its figures do not tell how the whole catalogue is ranked."
         )
 
 
