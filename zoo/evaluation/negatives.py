@@ -61,6 +61,7 @@ def draw_candidates(dataset: Dataset, part: Part, negatives: NegativesConfig) ->
     candidates = np.zeros((dataset.num_users, negatives.number), np.int32)
     for user in np.unique(dataset.part(part)["user"]):
         places = np.unique(seen.of(user)) - FIRST_KNOWN
+        places = places[places >= 0]
         number = min(negatives.number, known - len(places))
         drawn = draw(np.random.default_rng([negatives.seed, user]), places, number)
         candidates[user, :number] = drawn + FIRST_KNOWN
