@@ -69,22 +69,23 @@ def load(folder: str | Path) -> Run:
     return Run.load(folder)
 
 
-def evaluate(run: Run | str | Path, protocol: str | None = None, part: Part = "test") -> Evaluation:
-    """The figures of a run on a held-out part of its data.
+def evaluate(run: Run | str | Path, protocol: str | None = None, part: Part = "test", **settings: object) -> Evaluation:
+    """The figures of a run on a held-out part of its data, beside popularity.
 
     Args:
         run: A run, or the folder of one.
         protocol: The name of a protocol. By default the one that the run was configured with, else the one that fits
             the model and the data.
         part: `"valid"` or `"test"`.
+        **settings: Settings of `evaluate` for this time, e.g. `ks=(5, 20)` or `negatives={"number": 50}`.
 
     Returns:
         An `Evaluation`: every metric with its 95% interval over users, and the name of the protocol.
 
     Raises:
-        UserError: If the folder holds no run, no protocol has the name, or the protocol does not fit the data.
+        UserError: If the folder holds no run, a name or a setting is wrong, or the protocol does not fit the data.
     """
     from zoo.run import Run
 
     loaded = run if isinstance(run, Run) else Run.load(run)
-    return loaded.evaluate(protocol, part)
+    return loaded.evaluate(protocol, part, **settings)

@@ -11,12 +11,10 @@ import numpy as np
 from zoo.config import flat_settings
 from zoo.data.dataset import Dataset, Part
 from zoo.errors import UserError, unknown_name
-from zoo.evaluation.bootstrap import cluster_interval, difference_interval
+from zoo.evaluation.differences import paired_interval, verdict
 from zoo.evaluation.interval import Interval, Resampling
-from zoo.evaluation.metrics import gain
 from zoo.evaluation.protocols import PROTOCOLS, Evaluation, default_protocol, evaluate
 from zoo.evaluation.ranking import KNOWN_BEFORE
-from zoo.evaluation.statistics import Statistic
 from zoo.run import Run
 
 
@@ -121,9 +119,13 @@ def compare(
     first = loaded[0]
     settings = first.config.evaluate
     protocol = protocol or settings.protocol or default_protocol(first.model, first.config, first.dataset, part)
-    _check_comparable(loaded, names, protocol, part)
+    prepared = [PROTOCOLS[protocol].prepared(run.dataset, part, settings.negatives) for run in loaded]
+    _check_comparable(prepared, names, protocol, part)
     resampling = Resampling(resamples=resamples, level=level, seed=seed)
-    evaluations = [evaluate(run.model, run.dataset, protocol, part, settings.ks, **resampling) for run in loaded]
+    evaluations = [
+        evaluate(run.model, data, protocol, part, settings.ks, **resampling)
+        for run, data in zip(loaded, prepared, strict=True)
+    ]
     return Comparison(
         protocol,
         evaluations[0].about,
@@ -140,11 +142,11 @@ def _loaded(runs: Sequence[Run | str | Path]) -> list[Run]:
     return [run if isinstance(run, Run) else Run.load(run) for run in runs]
 
 
-def _check_comparable(runs: Sequence[Run], names: Sequence[str], protocol: str, part: Part) -> None:
-    """Refuses runs that differ from the first one in what the protocol needs to be alike."""
-    first, chosen = runs[0].dataset, PROTOCOLS[protocol]
-    for name, run in zip(names[1:], runs[1:], strict=True):
-        what = _difference(first, run.dataset, part) or chosen.difference(first, run.dataset, part)
+def _check_comparable(datasets: Sequence[Dataset], names: Sequence[str], protocol: str, part: Part) -> None:
+    """Refuses runs whose data differ from those of the first one in what the protocol needs to be alike."""
+    first, chosen = datasets[0], PROTOCOLS[protocol]
+    for name, other in zip(names[1:], datasets[1:], strict=True):
+        what = _difference(first, other, part) or chosen.difference(first, other, part)
         if what is not None:
             raise UserError(f"{names[0]} and {name} cannot be compared: they differ in {what}")
 
@@ -184,25 +186,8 @@ def _differences(
     first = evaluations[0]
     for name, evaluation in zip(names[1:], evaluations[1:], strict=True):
         for metric in first.metrics:
-            interval = _interval_of_difference(metric, evaluation, first, resampling)
-            yield Difference(name, metric, interval, _verdict(metric, interval, resampling["resamples"]))
-
-
-def _interval_of_difference(metric: str, a: Evaluation, b: Evaluation, resampling: Resampling) -> Interval:
-    if metric in b.per_user:
-        return difference_interval(a.per_user[metric], b.per_user[metric], **resampling)
-    statistic = _difference_of(a.statistics[metric], b.statistics[metric])
-    return cluster_interval(statistic, b.row_users, **resampling)
-
-
-def _difference_of(a: Statistic, b: Statistic) -> Statistic:
-    return lambda weights: a(weights) - b(weights)
-
-
-def _verdict(metric: str, interval: Interval, resamples: int) -> str:
-    if interval.low <= 0 <= interval.high:
-        return f"no difference that {resamples:,} resamples can tell"
-    return "better" if gain(metric, interval.mean, 0) > 0 else "worse"
+            interval = paired_interval(metric, evaluation, first, resampling)
+            yield Difference(name, metric, interval, verdict(metric, interval, resampling["resamples"]))
 
 
 def _settings_that_differ(runs: Sequence[Run]) -> dict[str, tuple[object, ...]]:

@@ -97,6 +97,10 @@ class SplitConfig(_Section):
         description="leave-last-out, random, time, users or given; sample for a stream; null takes the dataset's.",
     )
     options: Settings = Field(default_factory=dict, description="Options of the split by name.")
+    refit: bool = Field(
+        False,
+        description="Train anew on train and valid once valid has told the epoch; a closed form is solved on both.",
+    )
 
 
 class TrainConfig(_Section):
@@ -159,6 +163,16 @@ class TrainConfig(_Section):
     seed: int = Field(0, ge=0, le=LARGEST, description="Seed of everything random.")
 
 
+class NegativesConfig(_Section):
+    """How `sampled-ranking` draws what held-out items are ranked against, where the data lists nothing."""
+
+    number: int = Field(100, ge=1, le=LARGEST, description="Items drawn for each user, never one that is seen.")
+    by: Literal["uniform", "popularity"] = Field(
+        "uniform", description="How likely an item is drawn: as any other, or as often as it is in training."
+    )
+    seed: int = Field(0, ge=0, le=LARGEST, description="Seed of the draw.")
+
+
 class EvaluateConfig(_Section):
     """The evaluation."""
 
@@ -167,6 +181,7 @@ class EvaluateConfig(_Section):
         (10,), min_length=1, strict=False, description="Ranks at which the ranking metrics are cut."
     )
     resamples: int = Field(1000, ge=10, le=LARGEST, description="Bootstrap resamples for each confidence interval.")
+    negatives: NegativesConfig = NegativesConfig()
 
 
 class ExportConfig(_Section):
@@ -229,14 +244,43 @@ def make_config(name: str, *layers: Mapping[str, object]) -> Config:
     return _validated(Config, settings)
 
 
-def change_export(section: ExportConfig, settings: Mapping[str, object]) -> ExportConfig:
-    """The limits of an export with some of them changed.
+def said(name: str, *layers: Mapping[str, object]) -> frozenset[str]:
+    """The settings that were given, by dotted name, so not those of a preset. Arguments are those of `make_config`."""
+    own = (read_yaml(Path(name)),) if name.endswith((".yaml", ".yml")) else ()
+    return frozenset(key for layer in (*own, *layers) for key in _dotted(layer, ""))
+
+
+def _dotted(settings: Mapping[str, object], path: str) -> Iterator[str]:
+    for key, value in settings.items():
+        if path:
+            yield f"{path}{key}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{path}{key}.")
+
+
+def changed(section: _AnySection, settings: Mapping[str, object], path: str) -> _AnySection:
+    """A section of the config with some of its settings changed.
+
+    Args:
+        section: The section.
+        settings: Nested settings of it.
+        path: What it is called in the config, e.g. `"evaluate"`.
+
+    Returns:
+        A section of the same kind.
 
     Raises:
         UserError: If a key is unknown, or a value is of the wrong type or out of range.
+
+    Example:
+
+    >>> changed(EvaluateConfig(), {"ks": [5], "negatives": {"number": 50}}, "evaluate").negatives.number
+    50
     """
-    _check_keys(ExportConfig, settings, "export")
-    return _validated(ExportConfig, {**section.model_dump(), **settings}, "export")
+    _check_keys(type(section), settings, path)
+    merged = section.model_dump()
+    _merge(merged, settings)
+    return _validated(type(section), merged, path)
 
 
 def preset(name: str) -> Settings:
@@ -371,4 +415,4 @@ def _check_keys(section: type[BaseModel], settings: Mapping[str, object], path: 
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             if not isinstance(value, Mapping):
                 raise UserError(f"{short(value)} is not keys and values: setting {key!r}. Give keys and values.")
-            _check_keys(inner, value, key)
+            _check_keys(inner, value, f"{path}.{key}".removeprefix("."))

@@ -46,6 +46,7 @@ class Spec:
         solver: How its weights are solved; empty for an architecture that trains with an objective.
         paper: Where it comes from.
         ordered: Whether histories must have an order.
+        unfit: The data that it is not meant for, in words that follow "not meant for"; empty if there is none.
         moved: Hparams that it had once, with the architecture that has them now.
         file: Where it is defined.
         module: The module to import it from, if it is of an installed package.
@@ -60,6 +61,7 @@ class Spec:
     solver: str = ""
     paper: str = ""
     ordered: bool = False
+    unfit: str = ""
     moved: Mapping[str, str] = dataclasses.field(default_factory=dict)
     file: str = ""
     module: str = ""
@@ -111,6 +113,7 @@ def register(
     solver: str = "",
     paper: str = "",
     ordered: bool = False,
+    unfit: str = "",
     moved: Mapping[str, str] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Registers an architecture: a function from a schema and hparams to one of the three families.
@@ -124,6 +127,7 @@ def register(
             `solver` to its family.
         paper: Where it comes from, e.g. `"arXiv:1708.05031"`.
         ordered: Whether it is meaningless on histories without an order.
+        unfit: The data that it is not meant for, in words that follow "not meant for".
         moved: Hparams that it had once, with the architecture that has them now. The error names it.
 
     Returns:
@@ -164,6 +168,7 @@ def register(
             summary=_first_line(function.__doc__ or (module.__doc__ if module else None)),
             paper=paper,
             ordered=ordered,
+            unfit=unfit,
             moved=dict(moved or {}),
             file=inspect.getsourcefile(function) or "",
             module=function.__module__,

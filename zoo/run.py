@@ -12,16 +12,18 @@ import numpy as np
 import pandas as pd
 
 from zoo.cold_start import NEIGHBORS, Neighbors, NewUser, check_usable, read_records
-from zoo.config import Config
+from zoo.config import Config, EvaluateConfig, changed
 from zoo.data.dataset import PARTS, Dataset, Part
 from zoo.errors import UserError
-from zoo.evaluation.evaluation import Evaluation, EvaluationJson
-from zoo.evaluation.interval import Interval
-from zoo.evaluation.protocols import default_protocol, evaluate, is_headline
+from zoo.evaluation.evaluation import Evaluation, EvaluationJson, Margin
+from zoo.evaluation.interval import Interval, Resampling
+from zoo.evaluation.popularity import BASELINE, margin_over_popularity
+from zoo.evaluation.protocols import PROTOCOLS, default_protocol, evaluate, is_headline
 from zoo.families import Recommender
 from zoo.files import check_run, describe_files, published_folder, read_json, read_manifest
 from zoo.saving import read_dataset, read_recommender, write_recommender
 from zoo.schema import PADDING, UNKNOWN
+from zoo.training.advice import advised
 
 MANIFEST = "run.json"
 FORMAT = 2
@@ -69,21 +71,37 @@ class Run:
         place = f", saved to {self.folder}" if self.folder else ""
         return f"Run of {self.config.model} on {self.dataset.name}{place}"
 
-    def evaluate(self, protocol: str | None = None, part: Part = "test") -> Evaluation:
-        """Evaluates the model on a held-out part.
+    def evaluate(self, protocol: str | None = None, part: Part = "test", **settings: object) -> Evaluation:
+        """Evaluates the model on a held-out part, and compares it with popularity.
 
         Args:
             protocol: A named protocol; by default the one the run was configured with.
             part: `"valid"` or `"test"`.
+            **settings: Settings of `evaluate` for this time, e.g. `ks=(5, 20)` or `negatives={"number": 50}`.
 
         Returns:
             An `Evaluation`. Its metrics are kept in `metrics` too.
+
+        Raises:
+            UserError: If a name or a setting is wrong, or the protocol does not fit the data.
         """
-        settings = self.config.evaluate
-        name = protocol or settings.protocol or default_protocol(self.model, self.config, self.dataset, part)
-        evaluation = evaluate(self.model, self.dataset, name, part, settings.ks, settings.resamples)
+        chosen = changed(self.config.evaluate, settings, "evaluate")
+        name = protocol or chosen.protocol or default_protocol(self.model, self.config, self.dataset, part)
+        prepared = PROTOCOLS[name].prepared(self.dataset, part, chosen.negatives)
+        evaluation = evaluate(self.model, prepared, name, part, chosen.ks, chosen.resamples)
+        if self.model.architecture != BASELINE:
+            evaluation = self._beside_popularity(evaluation, prepared, part, chosen)
         self.metrics[f"{name}/{part}"] = evaluation.to_json()
         return evaluation
+
+    def _beside_popularity(
+        self, evaluation: Evaluation, prepared: Dataset, part: Part, settings: EvaluateConfig
+    ) -> Evaluation:
+        resampling = Resampling(resamples=settings.resamples, level=0.95, seed=0)
+        margin = margin_over_popularity(evaluation, prepared, part, settings.ks, resampling)
+        if margin is None:
+            return evaluation
+        return dataclasses.replace(evaluation, margin=advised(margin, self.config, self.history))
 
     def recommend(
         self,
@@ -307,7 +325,8 @@ def _read_evaluation(described: EvaluationJson) -> Evaluation:
         for kind in ("metrics", "without_context")
     )
     users = np.empty(0, np.int32)
-    return Evaluation(described["protocol"], described["about"], metrics, users, without_context=without)
+    margin = Margin.from_json(described["beside_popularity"]) if "beside_popularity" in described else None
+    return Evaluation(described["protocol"], described["about"], metrics, users, without_context=without, margin=margin)
 
 
 def _write_json(path: Path, value: Mapping[str, object]) -> None:

@@ -12,7 +12,6 @@ import yaml
 
 from export.bundle.bundle import worst_figures
 from export.bundle.manifest import Manifest, Measured
-from export.bundle.measurements import BASELINE
 from export.bundle.options import Options
 from export.endpoints import Endpoint, TensorInfo
 from export.formats.base import FORMATS, Call, Format, find_artefact
@@ -22,9 +21,10 @@ from export.values import Values, output_of
 from export.verification.check import Check
 from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.errors import UserError
-from zoo.evaluation.evaluation import EvaluationJson
+from zoo.evaluation.evaluation import EvaluationJson, Margin
 from zoo.evaluation.interval import IntervalJson
 from zoo.evaluation.metrics import gain
+from zoo.evaluation.popularity import BASELINE
 from zoo.evaluation.protocols import is_headline
 from zoo.families.top_k import NO_ITEM_SCORE
 from zoo.registry import spec
@@ -210,6 +210,9 @@ def _evaluation(evaluation: EvaluationJson, baseline: EvaluationJson | None) -> 
         "about": evaluation["about"],
         "table": _metrics(evaluation["metrics"], baseline["metrics"] if baseline else {}),
         "without_context": _metrics(second, {}) if second else "",
+        "beside_popularity": str(Margin.from_json(evaluation["beside_popularity"]))
+        if "beside_popularity" in evaluation
+        else "",
     }
 
 

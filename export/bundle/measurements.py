@@ -19,6 +19,7 @@ from zoo.data.dataset import PARTS, Dataset, Part
 from zoo.data.named import list_datasets
 from zoo.data.streamed import StreamedDataset
 from zoo.evaluation.evaluation import EvaluationJson
+from zoo.evaluation.popularity import BASELINE
 from zoo.evaluation.protocols import PROTOCOLS, evaluate
 from zoo.training.train import interaction_matrix
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from zoo.families import Recommender
     from zoo.run import Run
 
-BASELINE = "popularity"
 # Calls of an artefact that are not timed, that are timed at least, and the seconds that the others may take.
 WARM_UP, LEAST_CALLS, SECONDS = 3, 5, 0.3
 
@@ -87,7 +87,9 @@ def _evaluation(run: Run, model: Recommender, key: str, names: Sequence[str]) ->
     """Some metrics of a model, on the data and by the protocol of a run's own metrics."""
     settings = run.config.evaluate
     protocol, part = key.split("/")
-    evaluation = evaluate(model, run.dataset, protocol, cast(Part, part), settings.ks, settings.resamples).to_json()
+    chosen = cast(Part, part)
+    prepared = PROTOCOLS[protocol].prepared(run.dataset, chosen, settings.negatives)
+    evaluation = evaluate(model, prepared, protocol, chosen, settings.ks, settings.resamples).to_json()
     metrics = {name: interval for name, interval in evaluation["metrics"].items() if name in names}
     return {**evaluation, "metrics": metrics}
 

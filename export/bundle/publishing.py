@@ -28,7 +28,7 @@ from export.verification.check import Check, Report, raise_if_failed
 from export.verification.comparison import TOP
 from export.verification.queries import sample_queries, sample_requests, verification_queries
 from export.verification.reference import LARGEST_BATCH, KerasRuntime, save_sample, write_reference
-from zoo.config import change_export
+from zoo.config import changed
 from zoo.data.dataset import Dataset
 from zoo.errors import ZooError
 from zoo.evaluation.evaluation import EvaluationJson
@@ -95,7 +95,7 @@ def export(
     options = Options(tuple(FORMATS) if formats is None else names_of(formats), k, option_values(given))
     check_free(Path(out), overwrite, manifests.NAME)
     loaded = run if isinstance(run, Run) else Run.load(run)
-    options = dataclasses.replace(options, limits=change_export(loaded.config.export, limits or {}))
+    options = dataclasses.replace(options, limits=changed(loaded.config.export, limits or {}, "export"))
     sample = sample_queries(loaded.model, loaded.dataset)
     return publish_bundle(
         Path(out),

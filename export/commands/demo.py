@@ -72,7 +72,7 @@ def _train_all(source: str, names: Sequence[str], folder: Path) -> dict[str, Eva
     """Trains and saves a run of each architecture on the same split, and gives their evaluations."""
     from zoo.config import make_config
     from zoo.data import load_dataset
-    from zoo.training.train import train
+    from zoo.training.train import make_run
 
     print(f"Preparing {source} ...")
     dataset = load_dataset(source)
@@ -80,7 +80,7 @@ def _train_all(source: str, names: Sequence[str], folder: Path) -> dict[str, Eva
         print(f"  {note}")
     evaluations = {}
     for name in names:
-        run = train(name, dataset.with_max_history(make_config(name).data.max_history))
+        run = make_run(name, dataset.with_max_history(make_config(name).data.max_history))
         evaluations[name] = run.evaluate()
         run.save(folder / name)
     return evaluations

@@ -83,9 +83,16 @@ def test_train_evaluate_recommend_export_and_verify_in_turn(zoo_command, tmp_pat
     assert code == 0, err
     assert "full-ranking" in out
     assert "ndcg@10" in out
+    assert out.strip().splitlines()[-1].startswith("Beside popularity: ")
     code, out, _ = zoo_command("evaluate", "run", "--part", "valid", "--json")
     assert code == 0
     assert json.loads(out)["protocol"] == "full-ranking"
+    asked = ("--set", "evaluate.ks=[2,3]", "--set", "evaluate.negatives.number=5")
+    code, out, err = zoo_command("evaluate", "run", "--protocol", "sampled-ranking", *asked)
+    assert code == 0, err
+    assert "against 5 candidates drawn uniformly (seed 0)" in out
+    assert {"hr@2", "hr@3"} <= set(out.split())
+    assert "Beside popularity: " in out.strip().splitlines()[-1]
     code, out, _ = zoo_command("recommend", "run", "--user", "u1", "--user", "nobody", "-k", "2", "--json")
     assert [row["rank"] for row in json.loads(out)] == [1, 2, 1, 2]
     code, out, _ = zoo_command("recommend", "run", "--user", "u1", "-k", "2")
@@ -156,6 +163,8 @@ def test_wrong_data_is_named_with_file_row_and_column(events, parts, zoo_command
         (["train", "missing.yaml", "--data", "events.csv"], ["missing.yaml"]),
         (["train", "mf", "--data", "ml-1m", "--data-root", "nowhere"], ["nowhere"]),
         (["evaluate", "nowhere"], ["nowhere", "not a run"]),
+        (["evaluate", "nowhere", "--set", "train.epochs=3"], ["--set train", "evaluate.NAME"]),
+        (["evaluate", "nowhere", "--set", "evaluate.negatives.by=rank"], ["rank", "evaluate.negatives.by"]),
         (["recommend", "nowhere", "--user", "1"], ["nowhere", "not a run"]),
         (["export", "nowhere", "--out", "bundle"], ["nowhere", "not a run"]),
         (["verify", "nowhere"], ["nowhere", "not a bundle"]),

@@ -61,3 +61,37 @@ def test_a_truncated_checkpoint_is_named(tmp_path, size):
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(UserError, match="not a checkpoint of this run"):
         checkpointed(tmp_path, epochs=1).resume()
+
+
+def test_an_epoch_that_took_long_is_not_trained_again_if_its_validation_is_interrupted(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.training.loop.WORTH_KEEPING", 0.0)
+    whole = checkpointed(None, epochs=3)
+    whole.fit()
+    killed = checkpointed(tmp_path, epochs=3)
+    validate = killed.validate
+
+    def fail_in_the_second_epoch():
+        if killed.progress.epoch == 1:
+            raise KeyboardInterrupt
+        return validate()
+
+    killed.validate = fail_in_the_second_epoch
+    with pytest.raises(KeyboardInterrupt):
+        killed.fit()
+    recorder = Recorder()
+    resumed = checkpointed(tmp_path, epochs=3, callbacks=[recorder])
+    next_metrics = iter([0.4, 0.3])
+    resumed.validate = lambda: {"ndcg@10": next(next_metrics)}
+    resumed.resume()
+    assert (resumed.progress.epoch, resumed.progress.unvalidated["loss"]) == (1, whole.progress.history[1]["loss"])
+    resumed.fit()
+    assert "step 0 ends" not in recorder.calls[: recorder.calls.index("epoch 2 begins")]
+    assert_same(resumed.model.get_weights(), whole.model.get_weights())
+    assert [epoch["ndcg@10"] for epoch in resumed.progress.history] == [0.1, 0.4, 0.3]
+
+
+def test_an_epoch_that_took_no_time_is_kept_once(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr("zoo.training.loop.write_checkpoint", lambda *given: written.append(given[1].unvalidated))
+    checkpointed(tmp_path, epochs=2).fit()
+    assert written == [None, None]

@@ -11,7 +11,7 @@ from zoo.config import (
     Config,
     ExportConfig,
     TrainConfig,
-    change_export,
+    changed,
     configs_folder,
     make_config,
     parse_settings,
@@ -197,7 +197,7 @@ def test_lists_tuples_and_numbers_of_numpy_are_taken():
 
 def test_limits_of_an_export_are_checked_like_settings():
     with pytest.raises(UserError, match=r"^2 is not at most 1: setting 'export\.overlap'\. Give at most 1\.$"):
-        change_export(ExportConfig(), {"overlap": 2})
+        changed(ExportConfig(), {"overlap": 2}, "export")
 
 
 # Values of YAML

@@ -21,6 +21,7 @@ def spec_json(one: Spec) -> dict[str, object]:
         "query": list(one.query),
         "paper": one.paper,
         "ordered": one.ordered,
+        "unfit": one.unfit or None,
         "hparams": dict(one.hparams),
     }
 

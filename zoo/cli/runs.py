@@ -38,6 +38,14 @@ def print_evaluation(evaluation: EvaluationJson, run: Run) -> None:
     print_table("", columns, [row[: len(columns)] for row in rows])
 
 
+def print_margin(evaluation: EvaluationJson) -> None:
+    """Prints what an evaluation is worth beside popularity, if it says so."""
+    from zoo.evaluation.evaluation import Margin
+
+    if "beside_popularity" in evaluation:
+        print(Margin.from_json(evaluation["beside_popularity"]))
+
+
 def _metric_rows(evaluation: EvaluationJson) -> Iterator[tuple[str, str, str, str]]:
     without = evaluation["without_context"]
     for name, interval in evaluation["metrics"].items():

@@ -47,6 +47,7 @@ class Dataset:
         facts: Numbers known of the data, e.g. the best reachable metric of a synthetic set.
         candidates: By held-out part, what the held-out items of each user are ranked against by the
             protocol `sampled-ranking`: int32 item indices `[num_user_rows, n]`, padded with 0.
+        drawn: By held-out part, how its candidates were drawn, where they were not listed in the data.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Dataset:
     notes: list[str] = dataclasses.field(default_factory=list)
     facts: dict[str, float] = dataclasses.field(default_factory=dict)
     candidates: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    drawn: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         counts = self.interactions["part"].value_counts()
@@ -108,6 +110,12 @@ class Dataset:
     def num_users(self) -> int:
         """Rows of the user table, padding and unknown included."""
         return self.schema.size("user")
+
+    @property
+    def popularity(self) -> np.ndarray:
+        """How often each item has a label above 0 in the training part, int64 `[num_item_rows]`."""
+        train = self.part("train")
+        return np.bincount(train["item"][train["label"] > 0], minlength=self.num_items)
 
     def with_max_history(self, max_history: int | None) -> Dataset:
         """The same data with queries whose histories are at most so long; `None` keeps all of every history."""

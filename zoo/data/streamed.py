@@ -152,6 +152,11 @@ class StreamedDataset(Dataset):
         """Mean and standard deviation of the training labels."""
         return self.schema["label"].mean, self.schema["label"].std
 
+    @property
+    def popularity(self) -> np.ndarray:
+        """How often each item has a label above 0 in the training part, which is in files."""
+        return self.positive_counts
+
     def save(self, folder: Path) -> None:
         """Writes the dataset into an existing folder, without the training interactions."""
         super().save(folder)

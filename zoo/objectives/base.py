@@ -134,6 +134,15 @@ class Objective:
         """
         return options.get("feedback") == "explicit"
 
+    @classmethod
+    def most_items(cls, known: int) -> dict[str, int]:
+        """The options that say how many different items are drawn at once, with the most that a catalogue allows.
+
+        Args:
+            known: How many items the catalogue has.
+        """
+        return {}
+
     def epoch(self, seed: list[int], number: int) -> Iterator[ExampleTensors]:
         """The examples of an epoch. By default these are their numbers, see `in_random_order`."""
         return in_random_order(self.num_examples, seed, number)

@@ -52,6 +52,11 @@ class GBCE(Pointwise):
         self._positive_factor = 1 - t * (1 - negatives / others)
 
     @classmethod
+    def most_items(cls, known: int) -> dict[str, int]:
+        """What is drawn once a batch, or must leave items out, is at most the catalogue."""
+        return {"negatives": known - 1, "shared": known}
+
+    @classmethod
     def learns_labels(cls, options: Mapping[str, object], dataset: Dataset) -> bool:
         """Never, because interactions are positives whatever the labels of others."""
         return False

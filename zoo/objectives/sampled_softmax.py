@@ -44,6 +44,11 @@ class SampledSoftmax(EventObjective):
         assert isinstance(shared, Shared)
         self._sampler = shared
 
+    @classmethod
+    def most_items(cls, known: int) -> dict[str, int]:
+        """What is drawn once a batch, or must leave items out, is at most the catalogue."""
+        return {"negatives": known}
+
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of positives, and how many there are."""
         events = self._at(batch.examples)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
-import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,31 +20,14 @@ from zoo.evaluation.metrics import gain
 from zoo.families import Recommender
 from zoo.memory import check_memory
 from zoo.objectives.base import Batch, ExampleTensors, Objective
-from zoo.training.distribution import array_from_chief, from_chief, is_chief
-from zoo.training.optimizers import make_optimizer, sum_duplicates
+from zoo.training.checkpoints import CHECKPOINT, Progress, array_like, write_checkpoint
+from zoo.training.distribution import from_chief, is_chief
+from zoo.training.optimizers import make_optimizer, scaled, sum_duplicates
 
-CHECKPOINT = "checkpoint.npz"
+# Seconds of training after which an epoch is in a checkpoint before it is validated, because that may take long too.
+WORTH_KEEPING = 30.0
 
 Validate = Callable[[], dict[str, float]]
-
-
-@dataclasses.dataclass
-class Progress:
-    """How far training has come; all of it is in a checkpoint.
-
-    Args:
-        epoch: Epochs done.
-        history: Loss, validation metrics and seconds of each.
-        best: The best value of the monitored metric.
-        best_epoch: The epoch it was reached in.
-        stopped: Whether training ended early.
-    """
-
-    epoch: int = 0
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    best: float | None = None
-    best_epoch: int = 0
-    stopped: bool = False
 
 
 class Trainer:
@@ -61,6 +42,7 @@ class Trainer:
         folder: Where checkpoints go; without one there are none.
         callbacks: Keras callbacks. They see `loss` and the validation metrics at the end of each epoch,
             and may set `model.stop_training`.
+        checkpoint: The name of the file of checkpoints.
 
     Example:
 
@@ -78,10 +60,12 @@ class Trainer:
         monitor: str,
         folder: Path | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        checkpoint: str = CHECKPOINT,
     ) -> None:
         self.strategy = tf.distribute.get_strategy()
         self.model, self.objective, self.config = model, objective, config
         self.validate, self.monitor, self.folder = validate, monitor, folder
+        self.checkpoint_name = checkpoint
         chiefs = from_chief(objective.num_examples)
         if chiefs != objective.num_examples:
             raise UserError(
@@ -103,6 +87,11 @@ class Trainer:
         )
         self.progress = Progress()
         self.best_weights: list[np.ndarray] | None = None
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """Where checkpoints go, if anywhere."""
+        return self.folder / self.checkpoint_name if self.folder else None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -137,11 +126,14 @@ class Trainer:
         if self.config.ema:
             self.averages = [tf.Variable(weight, trainable=False) for weight in weights]
 
-    def fit(self) -> Progress:
+    def fit(self, epochs: int | None = None) -> Progress:
         """Trains to the last epoch, or until the monitored metric stops rising.
 
         With validation the weights of the best epoch are kept, else the last ones. Their moving averages are kept
         instead if `train.ema` asks for them.
+
+        Args:
+            epochs: The last epoch, by default that of the settings. The schedule of the learning rate stays theirs.
 
         Returns:
             The progress, with the history of every epoch.
@@ -153,7 +145,7 @@ class Trainer:
         self.model.stop_training = False
         self.callbacks.on_train_begin()
         try:
-            while self.progress.epoch < self.config.epochs and not self.progress.stopped:
+            while self.progress.epoch < (epochs or self.config.epochs) and not self.progress.stopped:
                 self._epoch()
             for weight, average in zip(self.model.trainable_variables, self.averages, strict=False):
                 weight.assign(average)
@@ -165,8 +157,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Takes up the checkpoint of an interrupted run, if there is one; the chief's, where there are workers."""
-        path = self.folder / CHECKPOINT if self.folder else None
-        if path is None or not path.exists():
+        if (path := self.checkpoint) is None or not path.exists():
             self._take_up({})
             return
         try:
@@ -179,27 +170,18 @@ class Trainer:
         described = from_chief(str(arrays["progress"]) if "progress" in arrays else "")
         if not described:
             return
-        progress = Progress(**json.loads(described))
+        self.progress = Progress(**json.loads(described))
         for index, variable in enumerate(self._variables()):
-            variable.assign(self._array(arrays, f"variable/{index}", variable))
-        if progress.best is not None and self.monitor != "loss":
+            variable.assign(array_like(arrays, f"variable/{index}", variable))
+        if self.progress.best is not None and self.monitor != "loss":
             weights = self.model.weights
-            self.best_weights = [self._array(arrays, f"best/{index}", one) for index, one in enumerate(weights)]
-        self.progress = progress
-
-    @staticmethod
-    def _array(arrays: Mapping[str, np.ndarray], name: str, like: keras.Variable | tf.Variable) -> np.ndarray:
-        array = arrays[name] if is_chief() else np.zeros(like.shape, tf.as_dtype(like.dtype).as_numpy_dtype)
-        if array.shape != tuple(like.shape):
-            raise ValueError(f"{name} has the shape {array.shape}, expected {tuple(like.shape)}")
-        return array_from_chief(array)
+            self.best_weights = [array_like(arrays, f"best/{index}", one) for index, one in enumerate(weights)]
 
     def _epoch(self) -> None:
-        epoch, started = self.progress.epoch, time.perf_counter()
+        epoch = self.progress.epoch
         self.callbacks.on_epoch_begin(epoch)
-        losses = [self._call(*call) for call in self._calls()]
-        logs = {"loss": float(np.average([loss for loss, _ in losses], weights=[n for _, n in losses]))}
-        logs["seconds"] = time.perf_counter() - started
+        logs = self._trained() if self.progress.unvalidated is None else self.progress.unvalidated
+        self.progress.unvalidated = None
         with self._averaged():
             # All workers go by the figures of one, because they must stop after the same epoch.
             logs.update(from_chief(self.validate() if is_chief() else {}))
@@ -208,8 +190,19 @@ class Trainer:
             self._compare(logs)
             self.callbacks.on_epoch_end(epoch, logs)
         self.progress.stopped |= from_chief(bool(self.model.stop_training))
-        if self.folder:
-            self._save()
+        if self.checkpoint:
+            self._save(self.checkpoint)
+
+    def _trained(self) -> dict[str, float]:
+        """Trains an epoch; gives mean loss and seconds."""
+        started = time.perf_counter()
+        losses = [self._call(*call) for call in self._calls()]
+        loss = float(np.average([loss for loss, _ in losses], weights=[n for _, n in losses]))
+        logs = {"loss": loss, "seconds": time.perf_counter() - started}
+        if self.checkpoint and logs["seconds"] >= WORTH_KEEPING:
+            self.progress.unvalidated = dict(logs)
+            self._save(self.checkpoint)
+        return logs
 
     def _calls(self) -> Iterator[tuple[ExampleTensors, int, int]]:
         """The examples of each call of an epoch, its first step and how many steps it has."""
@@ -254,7 +247,7 @@ class Trainer:
     def _not_finite(self, step: int) -> str:
         kept = ""
         if self.folder and self.progress.epoch:
-            kept = f" The checkpoint of epoch {self.progress.epoch} is kept in {self.folder / CHECKPOINT}."
+            kept = f" The checkpoint of epoch {self.progress.epoch} is kept in {self.checkpoint}."
         return (
             f"The loss is not a finite number any more from step {step + 1} of epoch {self.progress.epoch + 1} on. "
             f"Try a smaller learning rate (train.learning_rate={self.config.learning_rate}) "
@@ -303,7 +296,7 @@ class Trainer:
         share = tf.math.divide_no_nan(1.0, weight)
         if self.config.global_clipnorm or not self.optimizer.takes_duplicates:
             gradients = [sum_duplicates(gradient) for gradient in gradients]
-        gradients = [_scaled(gradient, share) for gradient in gradients]
+        gradients = [scaled(gradient, share) for gradient in gradients]
         if self.config.global_clipnorm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.config.global_clipnorm)
         self.optimizer.apply(gradients, reached)
@@ -341,22 +334,8 @@ class Trainer:
     def _variables(self) -> list[keras.Variable | tf.Variable]:
         return [*self.model.variables, *self.optimizer.variables, *self.averages]
 
-    def _save(self) -> None:
-        assert self.folder is not None
-        unfinished = self.folder / f"unfinished-{CHECKPOINT}"
-        # One array at a time, because all of them together may be larger than what memory is left.
-        with zipfile.ZipFile(unfinished, "w") as archive:
-            for name, array in self._arrays():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, array, allow_pickle=False)
-        os.replace(unfinished, self.folder / CHECKPOINT)
-
-    def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        yield "progress", np.array(json.dumps(dataclasses.asdict(self.progress)))
-        for index, variable in enumerate(self._variables()):
-            yield f"variable/{index}", np.asarray(variable)
-        for index, weight in enumerate(self.best_weights or []):
-            yield f"best/{index}", weight
+    def _save(self, checkpoint: Path) -> None:
+        write_checkpoint(checkpoint, self.progress, self._variables(), self.best_weights or [])
 
 
 def _part(examples: ExampleTensors, start: int | tf.Tensor, end: int | tf.Tensor) -> ExampleTensors:
@@ -365,16 +344,10 @@ def _part(examples: ExampleTensors, start: int | tf.Tensor, end: int | tf.Tensor
 
 
 def _batch(examples: ExampleTensors, start: tf.Tensor, size: int) -> ExampleTensors:
-    """So many examples, of a shape that is known beforehand."""
+    """So many examples, of a known shape."""
     return tf.nest.map_structure(lambda one: tf.slice(one, [start], [size]), examples)
 
 
 def _padded(examples: ExampleTensors, size: int) -> ExampleTensors:
     """The examples and some that are none, so that XLA does not compile once more for the last call of an epoch."""
     return tf.nest.map_structure(lambda one: tf.pad(one, [[0, size - len(one)]]), examples)
-
-
-def _scaled(gradient: tf.Tensor | tf.IndexedSlices, factor: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
-    return gradient * factor

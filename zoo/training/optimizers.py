@@ -223,3 +223,10 @@ def sum_duplicates(gradient: Gradient) -> Gradient:
     rows, place = tf.unique(gradient.indices)
     summed = tf.math.unsorted_segment_sum(gradient.values, place, tf.shape(rows)[0])
     return tf.IndexedSlices(summed, rows, gradient.dense_shape)
+
+
+def scaled(gradient: tf.Tensor | tf.IndexedSlices, factor: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
+    """A gradient times a factor; of a gradient by rows, only those rows."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return gradient * factor

@@ -5,33 +5,31 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import keras
-import numpy as np
 import pandas as pd
-import scipy.sparse
 
-from zoo.config import Config, make_config
+from zoo.config import Config, make_config, read_yaml, said
 from zoo.data import load_dataset
-from zoo.data.dataset import Dataset, Part
-from zoo.data.prompt_texts import prompt_texts
+from zoo.data.dataset import Dataset
 from zoo.data.streamed import FOLDER, StreamedDataset
-from zoo.errors import UserError, unknown_name
-from zoo.evaluation.metrics import LOSS
-from zoo.evaluation.protocols import PROTOCOLS, Protocol, default_protocol
+from zoo.errors import UserError
+from zoo.evaluation.evaluation import Margin
 from zoo.families import Recommender
 from zoo.files import check_free, parent_folder, publish, read_json
-from zoo.objectives import check_streamable, make_objective, streamable_objectives
-from zoo.registry import build, spec, specs
+from zoo.objectives import check_streamable, streamable_objectives
+from zoo.registry import spec, specs
 from zoo.run import MANIFEST, Run
 from zoo.saving import read_dataset
+from zoo.training.checkpoints import CHECKPOINT
+from zoo.training.derived import with_derived_history
 from zoo.training.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
-from zoo.training.loop import CHECKPOINT, Trainer
-from zoo.training.progress import ProgressBar
+from zoo.training.fitting import Fitting, checkpoints, interaction_matrix
+
+__all__ = ["interaction_matrix", "make_run", "train"]
 
 # Interactions: prepared, a frame, or where they are.
 Source: TypeAlias = Dataset | pd.DataFrame | str | Path
@@ -76,26 +74,58 @@ def train(
     run = train("ncf", "movielens-sample", train={"epochs": 3}, hparams={"embedding_dim": 16})
     ```
     """
-    config = make_config(model, settings)
+    run = make_run(
+        model, source, out=out, overwrite=overwrite, resume=resume, progress=progress, callbacks=callbacks, **settings
+    )
+    for evaluation in run.metrics.values() if progress and is_chief() else ():
+        if "beside_popularity" in evaluation:
+            print(Margin.from_json(evaluation["beside_popularity"]))
+    return run
+
+
+def make_run(
+    model: str,
+    source: Source | None = None,
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    **settings: object,
+) -> Run:
+    """The run that `train` gives, without a line about it in the end. Arguments and errors are those of `train`."""
+    config, given = make_config(model, settings), said(model, settings)
     spec(config.model).check_hparams(config.hparams)
     if isinstance(source, str | Path):
         config.data.source = str(source)
-    elif isinstance(source, Dataset) and ("data" in settings or "split" in settings):
+    elif isinstance(source, Dataset) and any(map(_is_of_preparation, given)):
         raise UserError(
-            "The settings 'data' and 'split' have no effect on a dataset that is prepared already. Leave them out."
+            "The settings 'data' and 'split' have no effect on a dataset that is prepared already, except split.refit. "
+            "Leave them out."
         )
     with make_strategy(config).scope(), losing_workers():
         if out is None or not is_chief():
-            return _train(config, _dataset(config, source), None, progress and is_chief(), callbacks)
+            return _run(config, given, _dataset(config, given, source), None, progress and is_chief(), callbacks)
         folder = Path(out)
         check_free(folder, overwrite, MANIFEST)
         unfinished = folder.with_name(f".{folder.name}-unfinished")
         with parent_folder(folder), _kept_if_resumable(unfinished, overwrite):
-            dataset = _dataset_of_folder(config, source, unfinished, resume, overwrite)
-            run = _train(config, dataset, unfinished, progress, callbacks)
+            dataset = _dataset_of_folder(config, given, source, unfinished, resume, overwrite)
+            run = _run(config, given, dataset, unfinished, progress, callbacks)
             publish(unfinished, folder)
         run.folder = folder
         return run
+
+
+def _is_of_preparation(setting: str) -> bool:
+    return setting.startswith(("data.", "split.")) and setting != "split.refit"
+
+
+def _says_max_history(source: Source) -> bool:
+    """Whether a YAML file of data says how long histories are."""
+    is_yaml = isinstance(source, str | Path) and str(source).endswith((".yaml", ".yml"))
+    return is_yaml and "max_history" in read_yaml(Path(str(source)))
 
 
 @contextlib.contextmanager
@@ -110,7 +140,7 @@ def _kept_if_resumable(unfinished: Path, overwrite: bool) -> Iterator[None]:
         raise
 
 
-def _dataset(config: Config, source: Source | None, scratch: Path | None = None) -> Dataset:
+def _dataset(config: Config, given: Collection[str], source: Source | None, scratch: Path | None = None) -> Dataset:
     """The prepared data. Streamed data are written into a new folder in `scratch`."""
     if config.data.stream:
         _check_streamable(config)
@@ -131,6 +161,9 @@ def _dataset(config: Config, source: Source | None, scratch: Path | None = None)
                 "Give split.name too, or leave them out."
             )
         dataset = load_dataset(source, scratch=scratch, **options, **config.data.options)
+        is_said = "data.max_history" in given or _says_max_history(source)
+        if not is_said and config.data.max_history is not None:
+            dataset = with_derived_history(dataset)
     if isinstance(dataset, StreamedDataset):
         _check_streamable(config)
     known = spec(config.model)
@@ -156,7 +189,7 @@ def _check_streamable(config: Config) -> None:
 
 
 def _dataset_of_folder(
-    config: Config, source: Source | None, unfinished: Path, resume: bool, overwrite: bool
+    config: Config, given: Collection[str], source: Source | None, unfinished: Path, resume: bool, overwrite: bool
 ) -> Dataset:
     """Prepares the data and an unfinished folder, or takes up the folder of an interrupted run."""
     described = config.model_dump(mode="json", exclude=PLACE)
@@ -167,7 +200,7 @@ def _dataset_of_folder(
         return read_dataset(unfinished / "data")
     if unfinished.exists() and not (resume or overwrite):
         raise UserError(f"{unfinished}: an interrupted run. Pass --resume to finish it or --overwrite to drop it.")
-    dataset = _dataset(config, source, unfinished.parent)
+    dataset = _dataset(config, given, source, unfinished.parent)
     if unfinished.exists():
         shutil.rmtree(unfinished)
     (unfinished / "data").mkdir(parents=True)
@@ -176,57 +209,29 @@ def _dataset_of_folder(
     return dataset
 
 
-def _train(
+def _run(
     config: Config,
+    given: Collection[str],
     dataset: Dataset,
     folder: Path | None,
     progress: bool,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Run:
-    keras.utils.set_random_seed(config.train.seed)
-    model = _build(config, dataset, config.train.dtype_policy)
-    model.adapt(
-        items=dataset.items,
-        interactions=lambda: interaction_matrix(dataset),
-        texts=lambda: prompt_texts(dataset),
-    )
-    _check_ks(config, model, dataset)
-    if model.solver is not None:
-        if config.train.objective or config.train.options:
-            raise UserError(
-                f"{config.model!r} is solved in closed form, so train.objective and train.options have no effect. "
-                "Leave them out."
-            )
-        started = time.perf_counter()
-        model.solver(interaction_matrix(dataset, positive_only=False))
-        history: list[dict[str, float]] = [{"seconds": time.perf_counter() - started}]
-    else:
+    def start(model: Recommender, dataset: Dataset) -> None:
         _start_from_pretrained(config, model, dataset)
-        history = _fit(config, model, dataset, folder, progress, callbacks)
-    if config.train.dtype_policy != "float32":
-        # The model that is evaluated, saved and exported computes in float32, as a caller expects.
-        exact = _build(config, dataset, "float32")
-        exact.set_weights(model.get_weights())
-        model = exact
+
+    model, dataset, history = Fitting(config, given, start, folder, progress, callbacks).fit(dataset)
     run = Run(model, dataset, config, history)
     if is_chief() and not dataset.part("test").empty:
         run.evaluate()
     run.metrics = from_chief(run.metrics)
     if folder:
         # These were for taking up an interrupted run.
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        for checkpoint in checkpoints(folder):
+            checkpoint.unlink(missing_ok=True)
         shutil.rmtree(folder / "data" / FOLDER, ignore_errors=True)
         run.write(folder)
     return run
-
-
-def _build(config: Config, dataset: Dataset, dtype_policy: str) -> Recommender:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(dtype_policy)
-    try:
-        return build(config.model, dataset.schema, **config.hparams)
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _start_from_pretrained(config: Config, model: Recommender, dataset: Dataset) -> None:
@@ -252,69 +257,3 @@ def _start_from_pretrained(config: Config, model: Recommender, dataset: Dataset)
                 )
         models[name] = run.model
     model.pretrained(models)
-
-
-def _fit(
-    config: Config,
-    model: Recommender,
-    dataset: Dataset,
-    folder: Path | None,
-    progress: bool,
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> list[dict[str, float]]:
-    name = config.train.objective or spec(config.model).objective
-    objective = make_objective(name, model, dataset, config.train.options)
-    validate, monitor = _validation(config, model, dataset)
-    shown = [*callbacks]
-    if progress:
-        shown.append(ProgressBar(config.model, monitor))
-    if folder:
-        shown.append(keras.callbacks.TensorBoard(folder / "logs", write_graph=False))
-    trainer = Trainer(model, objective, config.train, validate, monitor, folder, shown)
-    trainer.resume()
-    return trainer.fit().history
-
-
-def _validation(config: Config, model: Recommender, dataset: Dataset) -> tuple[Callable[[], dict[str, float]], str]:
-    """A function that gives the validation metrics, and the name of the one to watch."""
-    # Otherwise a fault of the test part would show only after training.
-    for part in ("valid", "test"):
-        _check_fit(_protocol(config, model, dataset, part), model, dataset, part)
-    is_validated = not dataset.part("valid").empty
-    protocol, ks = _protocol(config, model, dataset, "valid"), config.evaluate.ks
-    names = [LOSS, *(protocol.validation_names(ks) if is_validated else ())]
-    monitor = config.train.monitor or (protocol.monitored_name(ks) if is_validated else LOSS)
-    if monitor not in names:
-        raise unknown_name("metric in train.monitor", monitor, names)
-    return (lambda: protocol.validate(model, dataset, ks)) if is_validated else dict, monitor
-
-
-def _check_ks(config: Config, model: Recommender, dataset: Dataset) -> None:
-    reason = _protocol(config, model, dataset, "test").misfit_of_ks(dataset, config.evaluate.ks)
-    if reason is not None:
-        raise UserError(reason)
-
-
-def _protocol(config: Config, model: Recommender, dataset: Dataset, part: Part) -> Protocol:
-    return PROTOCOLS[config.evaluate.protocol or default_protocol(model, config, dataset, part)]
-
-
-def _check_fit(protocol: Protocol, model: Recommender, dataset: Dataset, part: Part) -> None:
-    reason = None if dataset.part(part).empty else protocol.misfit(model, dataset, part)
-    if reason is not None:
-        raise UserError(reason)
-
-
-def interaction_matrix(dataset: Dataset, positive_only: bool = True) -> scipy.sparse.csr_matrix:
-    """The training labels as a sparse `[num_users, num_items]` matrix.
-
-    Args:
-        dataset: The prepared data.
-        positive_only: Whether to leave out labels of 0 and below. Otherwise zeros are stored too.
-    """
-    rows = dataset.part("train")
-    if positive_only:
-        rows = rows[rows["label"] > 0]
-    places = (rows["user"].to_numpy(), rows["item"].to_numpy())
-    shape = (dataset.num_users, dataset.num_items)
-    return scipy.sparse.csr_matrix((rows["label"].to_numpy(np.float32), places), shape=shape)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
-from zoo.cli.runs import print_evaluation
+from zoo.cli.runs import print_evaluation, print_margin
 from zoo.config import Config, Settings, make_config, parse_settings
 from zoo.errors import UserError
 from zoo.files import check_free
@@ -49,9 +49,9 @@ def train(
     folder = out or Path("runs") / f"{config.model}-{Path(source).stem}"
     check_free(folder, overwrite, "run.json")
     quiet_tensorflow()
-    from zoo.training.train import train as train_run
+    from zoo.training.train import make_run
 
-    run = train_run(model, source, out=folder, overwrite=overwrite, resume=resume, progress=not as_json, **sections)
+    run = make_run(model, source, out=folder, overwrite=overwrite, resume=resume, progress=not as_json, **sections)
     if as_json:
         print_json(_run_json(run))
     else:
@@ -88,3 +88,5 @@ def _print_run(run: Run) -> None:
     for evaluation in run.metrics.values():
         print_evaluation(evaluation, run)
     print(f"Saved to {run.folder}" if run.folder else "Worker 0 saves the run.")
+    for evaluation in run.metrics.values():
+        print_margin(evaluation)

@@ -157,6 +157,27 @@ def with_parts(frame: pd.DataFrame, parts: np.ndarray, rule: str) -> Divided:
     return frame.assign(part=pd.Series(parts, frame.index).astype(str)), f"Split: {rule}: {counts}."
 
 
+def said_of_ties(frame: pd.DataFrame) -> str:
+    """How many users have tied last events, whose order is that of the file; empty if nobody has.
+
+    Args:
+        frame: Interactions with `user` and `timestamp`, in their order.
+
+    Example:
+
+    >>> said_of_ties(pd.DataFrame({"user": [2, 2, 3, 3], "timestamp": [5.0, 5.0, 5.0, 6.0]}))
+    "; 1 of 2 users (50%) have last events at the same time, of which the file's later row counts as the later"
+    """
+    ordered = frame.sort_values(["user", "timestamp"], kind="stable")
+    users, times = ordered["user"].to_numpy(), ordered["timestamp"].to_numpy()
+    is_last = np.append(users[1:] != users[:-1], True)
+    tied = int((is_last[1:] & (users[1:] == users[:-1]) & (times[1:] == times[:-1])).sum())
+    if not tied:
+        return ""
+    which = f"; {tied} of {is_last.sum()} users ({tied / is_last.sum():.0%}) have last events at the same time"
+    return f"{which}, of which the file's later row counts as the later"
+
+
 def check_shares(valid: float, test: float) -> None:
     """Raises a `UserError` unless these shares leave some for training."""
     if valid < 0 or test < 0 or valid + test >= 1:

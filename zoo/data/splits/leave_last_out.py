@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from zoo.data.splits import SPLITS, Divided, Split, with_parts
+from zoo.data.splits import SPLITS, Divided, Split, said_of_ties, with_parts
 
 
 class LeaveLastOut(Split):
@@ -30,7 +30,7 @@ class LeaveLastOut(Split):
         single = int((total == 1).sum())
         double = int((total == 2).sum()) // 2
         note = f"{single} users with one interaction have it in train, {double} with two have none in valid"
-        return with_parts(frame, parts, f"leave-last-out by user; {note}")
+        return with_parts(frame, parts, f"leave-last-out by user; {note}{said_of_ties(frame)}")
 
 
 SPLITS.register(LeaveLastOut())

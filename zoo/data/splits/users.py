@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from zoo.data.splits import SPLITS, Divided, Split, check_shares, with_parts
+from zoo.data.splits import SPLITS, Divided, Split, check_shares, said_of_ties, with_parts
 from zoo.errors import UserError
 
 
@@ -47,10 +47,10 @@ class Users(Split):
         parts = part_of_user[codes]
         parts[(parts != "train") & (rank < num_query[codes])] = "query"
         held = {part: int((part_of_user == part).sum()) for part in ("valid", "test")}
-        which = "the latest" if is_ordered else "random"
+        which, ties = ("the latest", said_of_ties(frame)) if is_ordered else ("random", "")
         note = (
             f"by user ({held['valid']} users held out for valid, {held['test']} for test; "
-            f"{which} {holdout:.0%} of their interactions to be found, seed={seed})"
+            f"{which} {holdout:.0%} of their interactions to be found, seed={seed}{ties})"
         )
         return with_parts(frame, parts, note)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from zoo.config import Config
+    from zoo.config import Config, NegativesConfig
     from zoo.data.dataset import Dataset, Part
     from zoo.evaluation.statistics import Statistic
     from zoo.families import Recommender
@@ -75,11 +76,27 @@ class Protocol(abc.ABC):
         """Whether it asks about a held-out part what a model was trained for."""
         return False
 
+    def prepared(self, dataset: Dataset, part: Part, negatives: NegativesConfig) -> Dataset:
+        """The dataset with what the protocol needs and the data lacks. It depends on no model.
+
+        Args:
+            dataset: The prepared data.
+            part: The held-out part.
+            negatives: How items are drawn that a user's held-out items are ranked against.
+
+        Returns:
+            A `Dataset`, by default the one given.
+
+        Raises:
+            UserError: If the data cannot give what is asked for.
+        """
+        return dataset
+
     def misfit(self, model: Recommender, dataset: Dataset, part: Part) -> str | None:
         """Why a model and a held-out part cannot be evaluated by it, and what to do; `None` if they can."""
         return None
 
-    def misfit_of_ks(self, dataset: Dataset, ks: Sequence[int]) -> str | None:
+    def misfit_of_ks(self, dataset: Dataset, part: Part, ks: Sequence[int]) -> str | None:
         """Why the metrics cannot be cut at these ranks, and what to do; `None` if they can."""
         return None
 
@@ -107,6 +124,10 @@ class Protocol(abc.ABC):
         Returns:
             An `Evaluation`.
         """
+
+    @abc.abstractmethod
+    def answers(self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int]) -> Evaluation:
+        """What `evaluate` gives before any interval is made: users and their values, or rows and their statistics."""
 
     @abc.abstractmethod
     def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
@@ -150,26 +171,24 @@ class RankingProtocol(Protocol):
         """Evaluates a model, once more without any context where it reads some."""
         from zoo.evaluation.bootstrap import mean_intervals
 
-        users, per_user = self.per_user(model, dataset, part, ks, with_context=True)
-        without = {}
+        answers, without = self.answers(model, dataset, part, ks), {}
         if any(feature.name in model.query_names for feature in dataset.schema.role("context")):
             _, per_user_without = self.per_user(model, dataset, part, ks, with_context=False)
             without = mean_intervals(per_user_without, **resampling)
-        return Evaluation(
-            self.name,
-            self.about(users, dataset, part),
-            mean_intervals(per_user, **resampling),
-            users,
-            per_user,
-            without_context=without,
-        )
+        metrics = mean_intervals(answers.per_user, **resampling)
+        return dataclasses.replace(answers, metrics=metrics, without_context=without)
+
+    def answers(self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int]) -> Evaluation:
+        """The users and the value of every metric for each of them."""
+        users, per_user = self.per_user(model, dataset, part, ks, with_context=True)
+        return Evaluation(self.name, self.about(users, dataset, part), {}, users, per_user)
 
     def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
         """The means over the users of the validation part."""
         _, per_user = self.per_user(model, dataset, "valid", ks, with_context=True)
         return {name: float(values.mean()) for name, values in per_user.items()}
 
-    def misfit_of_ks(self, dataset: Dataset, ks: Sequence[int]) -> str | None:
+    def misfit_of_ks(self, dataset: Dataset, part: Part, ks: Sequence[int]) -> str | None:
         """A ranking cannot be cut below the last item of the catalogue."""
         known = len(dataset.vocabularies["item"])
         if max(ks) <= known:
@@ -212,9 +231,16 @@ class RowProtocol(Protocol):
         self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resampling: Resampling
     ) -> Evaluation:
         """Evaluates a model on the interactions of a part; the ranks `ks` change nothing."""
-        import numpy as np
-
         from zoo.evaluation.bootstrap import cluster_interval
+
+        answers = self.answers(model, dataset, part, ks)
+        users = answers.row_users
+        metrics = {name: cluster_interval(one, users, **resampling) for name, one in answers.statistics.items()}
+        return dataclasses.replace(answers, metrics=metrics)
+
+    def answers(self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int]) -> Evaluation:
+        """The rows and the metrics as functions of their weights."""
+        import numpy as np
 
         held_out = dataset.part(part)
         users = held_out["user"].to_numpy()
@@ -224,10 +250,8 @@ class RowProtocol(Protocol):
             "score": self.scores(model, dataset, held_out, part),
             **self.further_columns(dataset, held_out),
         }
-        statistics = self.statistics(rows)
-        metrics = {name: cluster_interval(statistic, users, **resampling) for name, statistic in statistics.items()}
-        about = self.about(rows, part)
-        return Evaluation(self.name, about, metrics, np.unique(users), statistics=statistics, rows=rows)
+        about, statistics = self.about(rows, part), self.statistics(rows)
+        return Evaluation(self.name, about, {}, np.unique(users), statistics=statistics, rows=rows)
 
     def validate(self, model: Recommender, dataset: Dataset, ks: Sequence[int]) -> dict[str, float]:
         """The metrics of label and score. Further columns are not read between epochs."""
@@ -301,6 +325,7 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    negatives: NegativesConfig | None = None,
 ) -> Evaluation:
     """Evaluates a model by a named protocol.
 
@@ -313,6 +338,8 @@ def evaluate(
         resamples: Bootstrap resamples.
         seed: Seed of the bootstrap.
         level: The share of resamples inside an interval.
+        negatives: How candidates are drawn if the protocol ranks some and the data lists none; by default 100 uniform
+            ones.
 
     Returns:
         An `Evaluation`.
@@ -329,6 +356,7 @@ def evaluate(
     >>> evaluation.metrics["ndcg@5"].level
     0.9
     """
+    from zoo.config import NegativesConfig
     from zoo.evaluation.ranking import KNOWN_BEFORE
 
     chosen = PROTOCOLS[protocol]
@@ -336,7 +364,8 @@ def evaluate(
         raise unknown_name("part", part, KNOWN_BEFORE)
     if dataset.part(part).empty:
         raise UserError(f"The {part} part of {dataset.name} is empty. Choose a split that holds some out.")
-    reason = chosen.misfit(model, dataset, part)
+    dataset = chosen.prepared(dataset, part, negatives or NegativesConfig())
+    reason = chosen.misfit(model, dataset, part) or chosen.misfit_of_ks(dataset, part, ks)
     if reason is not None:
         raise UserError(reason)
     return chosen.evaluate(model, dataset, part, tuple(ks), Resampling(resamples=resamples, level=level, seed=seed))

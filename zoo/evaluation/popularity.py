@@ -1,0 +1,70 @@
+"""A recommender against popularity: the same question to both, about the same users or interactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from keras import ops
+
+from zoo.evaluation.differences import paired_interval, verdict
+from zoo.evaluation.evaluation import Evaluation, Margin
+from zoo.evaluation.protocols.base import PROTOCOLS, is_headline
+from zoo.evaluation.samples import sample_users, users_that_fit
+from zoo.families import Recommender, Towers
+from zoo.layers import Embedding
+from zoo.schema import Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zoo.data.dataset import Dataset, Part
+    from zoo.evaluation.interval import Resampling
+
+# The architecture that says what is popular.
+BASELINE = "popularity"
+
+
+def popularity_of(dataset: Dataset) -> Recommender:
+    """The recommender whose score of an item is how often training has it, whoever asks.
+
+    It ranks as the architecture `popularity` does, by one product instead of a look-up for every user and item, and it
+    needs no interactions, which a stream does not keep.
+    """
+    schema = Schema(dataset.schema)
+    user, item = schema.input("user"), schema.input("item")
+    counts = Embedding(schema.size("item"), 1, trainable=False)
+    model = Towers(query=ops.cast(ops.ones_like(user), "float32")[:, None], item=counts(item))
+    model.describe(BASELINE, {}, dataset.schema)
+    counts.set_weights([dataset.popularity.astype(np.float32)[:, None]])
+    return model
+
+
+def margin_over_popularity(
+    evaluation: Evaluation, dataset: Dataset, part: Part, ks: Sequence[int], resampling: Resampling
+) -> Margin | None:
+    """What an evaluation is worth beside popularity, paired over users.
+
+    Where users and items are many, popularity ranks for a sample of the users.
+
+    Args:
+        evaluation: An evaluation of a recommender.
+        dataset: The data, prepared for its protocol.
+        part: The held-out part.
+        ks: Where its metrics are cut.
+        resampling: How the interval of the difference is made.
+
+    Returns:
+        A `Margin` in the metric that stands for the protocol; `None` if popularity says nothing of it, as of ratings.
+    """
+    protocol = PROTOCOLS[evaluation.protocol]
+    told = protocol.popularity_names(ks)
+    metric = next((name for name in evaluation.metrics if name in told and is_headline(protocol.name, name)), None)
+    if metric is None:
+        return None
+    if not protocol.is_of_rows:
+        dataset = sample_users(dataset, part, users_that_fit(dataset.num_items))
+    baseline = protocol.answers(popularity_of(dataset), dataset, part, ks)
+    own = evaluation.of_users(baseline.users)
+    difference = paired_interval(metric, own, baseline, resampling)
+    return Margin(metric, difference, verdict(metric, difference, resampling["resamples"]), len(baseline.users))

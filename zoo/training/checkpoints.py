@@ -1,0 +1,77 @@
+"""Checkpoints: all that training needs to go on as if it had never been interrupted, in one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.training.distribution import array_from_chief, is_chief
+
+CHECKPOINT = "checkpoint.npz"
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far training has come; all of it is in a checkpoint.
+
+    Args:
+        epoch: Epochs done.
+        history: Loss, validation metrics and seconds of each.
+        best: The best value of the monitored metric.
+        best_epoch: The epoch it was reached in.
+        stopped: Whether training ended early.
+        unvalidated: Loss and seconds of an epoch that is trained and not yet validated.
+    """
+
+    epoch: int = 0
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    best: float | None = None
+    best_epoch: int = 0
+    stopped: bool = False
+    unvalidated: dict[str, float] | None = None
+
+
+def write_checkpoint(
+    path: Path, progress: Progress, variables: Sequence[keras.Variable | tf.Variable], best: Sequence[np.ndarray]
+) -> None:
+    """Writes a checkpoint, which takes the place of the one before it only once it is whole.
+
+    Args:
+        path: Its file.
+        progress: How far training has come.
+        variables: Weights, and what the optimizer keeps of them.
+        best: The weights of the best epoch.
+    """
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    # One array at a time, because all of them together may be larger than what memory is left.
+    with zipfile.ZipFile(unfinished, "w") as archive:
+        for name, array in _arrays(progress, variables, best):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+    os.replace(unfinished, path)
+
+
+def _arrays(
+    progress: Progress, variables: Sequence[keras.Variable | tf.Variable], best: Sequence[np.ndarray]
+) -> Iterator[tuple[str, np.ndarray]]:
+    yield "progress", np.array(json.dumps(dataclasses.asdict(progress)))
+    for index, variable in enumerate(variables):
+        yield f"variable/{index}", np.asarray(variable)
+    for index, weight in enumerate(best):
+        yield f"best/{index}", weight
+
+
+def array_like(arrays: Mapping[str, np.ndarray], name: str, like: keras.Variable | tf.Variable) -> np.ndarray:
+    """An array of the chief's checkpoint, of the shape of a variable. Raises a `ValueError` for another shape."""
+    array = arrays[name] if is_chief() else np.zeros(like.shape, tf.as_dtype(like.dtype).as_numpy_dtype)
+    if array.shape != tuple(like.shape):
+        raise ValueError(f"{name} has the shape {array.shape}, expected {tuple(like.shape)}")
+    return array_from_chief(array)
