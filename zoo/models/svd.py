@@ -1,7 +1,7 @@
 """Singular value decomposition of what users have seen (Cremonesi et al., 2010), or of ratings minus their biases.
 
 Hparams:
-    embedding_dim: Width of the vectors, the number of singular values.
+    embedding_dim: Width of the vectors, the number of singular values. It is at most the number of users and of items.
     biases: Whether scores are ratings: the mean, biases of user and item and a dot product. These are fitted to only
         the observed ratings, by alternating ridge regressions (Zhou et al., 2008). Otherwise missing labels are
         zeros, and a history is projected onto the first singular vectors.
@@ -50,23 +50,19 @@ def svd(
 
 
 def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
-    vectors = Embedding(schema.size("item"), embedding_dim, trainable=False)
+    dim = min(embedding_dim, schema.size("user") - FIRST_KNOWN, schema.size("item") - FIRST_KNOWN)
+    vectors = Embedding(schema.size("item"), dim, trainable=False)
     labels = event_labels(schema)
     query = ops.matmul(labels[:, None], vectors(schema.input("history")))[:, 0]
 
-    def decompose(interactions: csr_matrix) -> None:
-        fewest = min(interactions.shape) - FIRST_KNOWN
-        if embedding_dim > fewest:
-            raise UserError(
-                f"svd: embedding_dim must be at most {fewest}, the smaller of the numbers of users and items. "
-                f"Received: {embedding_dim}."
-            )
+    def decompose(interactions: csr_matrix) -> dict[str, int]:
         if not interactions.count_nonzero():
             raise UserError("svd: every label of the training part is 0, so there is nothing to decompose.")
         start = np.random.default_rng(0).normal(size=min(interactions.shape))
-        _, values, right = svds(interactions.astype(np.float64), embedding_dim, v0=start, return_singular_vectors="vh")
+        _, values, right = svds(interactions.astype(np.float64), dim, v0=start, return_singular_vectors="vh")
         # Vectors of vanishing values only complete the basis. They say nothing.
         vectors.set_weights([right.T * (values > 1e-6 * values.max())])
+        return {"embedding_dim": dim}
 
     return Towers(query=query, item=vectors(schema.input("item")), solver=decompose)
 
