@@ -84,7 +84,7 @@ def test_the_cosines_are_those_of_scikit_learn_for_every_weighting(weighting):
 
 
 def test_an_unknown_weighting_is_refused_with_the_near_names():
-    with pytest.raises(UserError, match="tfid.*tfidf"):
+    with pytest.raises(UserError, match=r"tfid.*tfidf"):
         zoo.build("itemknn", num_users=3, num_items=4, weighting="tfid")
 
 

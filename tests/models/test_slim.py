@@ -52,5 +52,5 @@ def test_an_item_has_no_more_weights_than_neighbours():
 
 @pytest.mark.parametrize("hparams", [{"neighbors": 0}, {"l1": -1.0}, {"l2": 0.0}])
 def test_hparams_that_mean_nothing_are_refused(hparams):
-    with pytest.raises(UserError, match="slim: neighbors must be at least 1, l1 at least 0 and l2 above 0. Received"):
+    with pytest.raises(UserError, match=r"slim: neighbors must be at least 1, l1 at least 0 and l2 above 0\. Received"):
         zoo.build("slim", num_users=3, num_items=4, **hparams)

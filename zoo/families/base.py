@@ -15,9 +15,9 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from zoo.errors import UserError
-from zoo.families.blocks import blocks
+from zoo.families.blocks import rank_in_blocks
 from zoo.families.checks import check_k
-from zoo.families.contracts import LIST, Encoded, Pretrained, Recipe, Solver, Work
+from zoo.families.contracts import LIST, Encoded, Pretrained, Recipe, Solver, Work, derived_notes
 from zoo.families.top_k import (
     NO_ITEM_SCORE,
     USUAL_EXCLUDED,
@@ -70,6 +70,7 @@ class Recommender(keras.Model):
         query_names: The names of the query inputs, in the order of the schema.
         solver: As given.
         pretrained: As given.
+        notes: What the solver derived, in words.
     """
 
     family: ClassVar[str]
@@ -91,7 +92,7 @@ class Recommender(keras.Model):
         super().__init__(inputs=inputs, outputs=score)
         self._untracked = _Untracked(rating_scale, resolved or {}, work)
         self.solver = None if solver is None else partial(self._solve, solver)
-        self.pretrained = pretrained
+        self.pretrained, self.notes = pretrained, list[str]()
         self.query_names = [name for name in inputs if name != "item"]
 
     def describe(self, name: str, hparams: Mapping[str, Any], schema: Schema) -> None:
@@ -173,7 +174,8 @@ class Recommender(keras.Model):
                 layer.adapt(made[layer.source])
 
     def _solve(self, solver: Solver, interactions: scipy.sparse.csr_matrix) -> None:
-        self.hparams = {**self.hparams, **(solver(interactions) or {})}
+        derived = solver(interactions) or {}
+        self.notes, self.hparams = derived_notes(self.hparams, derived), {**self.hparams, **derived}
         # What was compiled may have read weights that are no more.
         self._untracked.compiled.clear()
 
@@ -315,14 +317,10 @@ class Recommender(keras.Model):
         catalogue = self.encode_catalogue() if catalogue is None else list(catalogue)
         rows = [tf.TensorSpec(part.shape, part.dtype) for part in catalogue]
         name, function = ("", self._rank_all) if candidates is None else (" candidates", self.rank)
-        signature = [self._query_spec(), *[LIST] * len(chosen), rows]
-        rank = self._compiled(f"recommend {k}{name}", partial(function, k), signature)
-        answers = [
-            rank({name: one[block] for name, one in tensors.items()}, *(one[block] for one in chosen), catalogue)
-            for block in blocks(self._numbers(tensors, size))
-        ]
-        items, scores = (np.concatenate([answer[part].numpy() for answer in answers]) for part in (0, 1))
-        return items, scores
+        rank = self._compiled(
+            f"recommend {k}{name}", partial(function, k), [self._query_spec(), *[LIST] * len(chosen), rows]
+        )
+        return rank_in_blocks(rank, tensors, chosen, catalogue, self._numbers(tensors, size))
 
     def rank(
         self,

@@ -35,3 +35,25 @@ class Recipe(TypedDict):
     name: str
     hparams: dict[str, Any]
     schema: list[FeatureJson]
+
+
+def derived_notes(before: Mapping[str, object], derived: Mapping[str, object]) -> list[str]:
+    """What a solver made of hparams, in words for people.
+
+    Args:
+        before: The hparams as they were given.
+        derived: Those that the solver gives.
+
+    Example:
+
+    >>> derived_notes({"width": None, "depth": 9, "ridge": 2.0}, {"width": 0.125, "depth": 5, "ridge": 2.0})
+    ['Derived from the data: width=0.125, depth=5 (not 9).']
+    """
+    changed = {name: value for name, value in derived.items() if value != before.get(name)}
+    if not changed:
+        return []
+    words = []
+    for name, value in changed.items():
+        number = f"{value:.4g}" if isinstance(value, float) else f"{value}"
+        words.append(f"{name}={number}" + ("" if before.get(name) is None else f" (not {before[name]})"))
+    return [f"Derived from the data: {', '.join(words)}."]

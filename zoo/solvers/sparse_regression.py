@@ -12,9 +12,7 @@ from scipy.sparse import csr_array
 ITEMS_AT_ONCE = 64
 
 
-def regress_on_candidates(
-    liked: csr_array, candidates: csr_array, l1: float, l2: float, sweeps: int = 20
-) -> csr_array:
+def regress_on_candidates(liked: csr_array, candidates: csr_array, l1: float, l2: float, sweeps: int = 20) -> csr_array:
     """The weights at or above 0 by which some items tell best who liked another, by coordinate descent.
 
     Item `j` gets the `w` that minimises `|x_j - X w|**2 / 2 + l2 * |w|**2 / 2 + l1 * |w|_1`, where the columns of `X`

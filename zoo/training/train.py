@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import shutil
 import time
@@ -199,6 +200,9 @@ def _train(
             )
         started = time.perf_counter()
         model.solver(interaction_matrix(dataset, positive_only=False))
+        if model.notes:
+            dataset = copy.copy(dataset)
+            dataset.notes = [*dataset.notes, *model.notes]
         history: list[dict[str, float]] = [{"seconds": time.perf_counter() - started}]
     else:
         _start_from_pretrained(config, model, dataset)
