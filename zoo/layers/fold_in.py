@@ -145,13 +145,21 @@ class LeastSquaresFoldIn(keras.layers.Layer):
         self.steps = min(enough, 2 * self.item_vectors.dim, enough if steps is None else steps)
 
     def build(self, *_: Shape) -> None:
-        """Builds the item vectors, if nothing did before."""
+        """Builds the item vectors, if nothing did before, and makes room for the diagonal of `V'V`."""
         if not self.item_vectors.built:
             self.item_vectors.build(None)
+        # Stored, because runtimes add up the rows of a large catalogue in orders of their own. What they lose differs.
+        self.gram = self.add_weight(
+            name="gram", shape=(self.item_vectors.dim,), initializer="zeros", trainable=False, autocast=False
+        )
 
     def set(self, item_vectors: np.ndarray) -> None:
         """Sets the item vectors, `[num_items, dim]`, turned into axes in which `V'V` is diagonal."""
-        self.item_vectors.set_weights([item_vectors @ gram_axes(item_vectors)])
+        if not self.built:
+            self.build()
+        turned = item_vectors.astype(np.float64) @ gram_axes(item_vectors)
+        self.item_vectors.set_weights([turned])
+        self.gram.assign(np.square(turned).sum(axis=0))
 
     def call(self, items: Tensor, liked: Tensor) -> Tensor:
         """`[batch, length]` items and zeros or ones to `[batch, dim]` user vectors; zeros where nothing is liked."""
@@ -179,8 +187,7 @@ class LeastSquaresFoldIn(keras.layers.Layer):
             def gather(values: Tensor) -> Tensor:
                 return ops.matmul(values, vectors)
 
-        gram = ops.sum(vectors * vectors, axis=0)
-        diagonal = self.unobserved_weight * gram + self.ridge(ops.sum(weights, axis=1, keepdims=True))
+        diagonal = self.unobserved_weight * self.gram + self.ridge(ops.sum(weights, axis=1, keepdims=True))
         target = gather(weights)
         return conjugate_gradients(
             ops.zeros_like(target),

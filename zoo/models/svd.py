@@ -11,7 +11,7 @@ Hparams:
 """
 
 import numpy as np
-from keras import ops
+from keras import KerasTensor, ops
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 
@@ -21,6 +21,9 @@ from zoo.layers import Embedding, event_labels
 from zoo.registry import register
 from zoo.schema import FIRST_KNOWN, Schema
 from zoo.solvers.least_squares import solve_rows
+
+# Events that are summed one by one.
+EVENTS_AT_ONCE = 32
 
 
 @register(
@@ -52,8 +55,9 @@ def svd(
 def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
     dim = min(embedding_dim, schema.size("user") - FIRST_KNOWN, schema.size("item") - FIRST_KNOWN)
     vectors = Embedding(schema.size("item"), dim, trainable=False)
-    labels = event_labels(schema)
-    query = ops.matmul(labels[:, None], vectors(schema.input("history")))[:, 0]
+    # Summed in groups, because a long sum loses digits in an order that runtimes choose.
+    labels, history = (_in_groups(events) for events in (event_labels(schema), schema.input("history")))
+    query = ops.sum(ops.matmul(labels[:, :, None], vectors(history)), axis=(1, 2))
 
     def decompose(interactions: csr_matrix) -> dict[str, int]:
         if not interactions.count_nonzero():
@@ -65,6 +69,13 @@ def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
         return {"embedding_dim": dim}
 
     return Towers(query=query, item=vectors(schema.input("item")), solver=decompose)
+
+
+def _in_groups(events: KerasTensor) -> KerasTensor:
+    """`[batch, length]` events as `[batch, groups, events]`, padded in front."""
+    groups = -(-events.shape[1] // EVENTS_AT_ONCE)
+    padded = ops.pad(events, [[0, 0], [groups * EVENTS_AT_ONCE - events.shape[1], 0]])
+    return ops.reshape(padded, (-1, groups, EVENTS_AT_ONCE))
 
 
 def _of_ratings(schema: Schema, dim: int, regularization: float, frequency_scaling: float, epochs: int) -> Towers:
