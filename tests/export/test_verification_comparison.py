@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from export.endpoints import Endpoint, TensorInfo
+from export.verification.check import DIFFERENCE, Check, raise_if_failed
 from export.verification.comparison import compare, compare_quantized
 from zoo.config import ExportConfig
+from zoo.errors import ZooError
 from zoo.families.top_k import NO_ITEM_SCORE
 
 ITEMS = TensorInfo("items", "string", (None, 4), "", "item", "")
