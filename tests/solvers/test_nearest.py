@@ -55,7 +55,8 @@ def test_users_are_weighed_as_scikit_learn_weighs_the_words_of_documents():
     liked = np.random.default_rng(0).integers(0, 2, (6, 9))
     liked[0] = 1
     documents = [" ".join(f"user{user}" for user in np.flatnonzero(column)) for column in liked.T]
-    expected = TfidfVectorizer(norm=None).fit_transform(documents).toarray().T
+    words = [f"user{user}" for user in range(6)]
+    expected = TfidfVectorizer(norm=None, vocabulary=words).fit_transform(documents).toarray().T
     found = WEIGHTINGS["tfidf"].weigh(csr_array(liked.astype(np.float32))).toarray()
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 

@@ -28,7 +28,7 @@ def nearest_columns(weights: csr_array, neighbors: int, shrinkage: float = 0.0) 
     >>> nearest_columns(csr_array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]), neighbors=1).toarray().round(4)
     array([[0.    , 1.    , 0.    ],
            [1.    , 0.    , 0.    ],
-           [0.7071, 0.    , 0.    ]], dtype=float32)
+           [0.    , 0.7071, 0.    ]], dtype=float32)
     """
     lengths = np.sqrt(weights.power(2).sum(axis=0) + shrinkage)
     scales = np.where(lengths > 0, 1 / np.maximum(lengths, 1e-9), 0)

@@ -24,8 +24,8 @@ def bm25(liked: csr_array) -> csr_array:
     Example:
 
     >>> bm25(csr_array([[1.0, 1.0], [0.0, 1.0]])).toarray().round(4)
-    array([[0.2292, 0.1604],
-           [0.    , 0.6099]], dtype=float32)
+    array([[0.2111, 0.1604],
+           [0.    , 0.61  ]], dtype=float32)
     """
     by_user, by_item = np.diff(liked.indptr), np.bincount(liked.indices, minlength=liked.shape[1])
     idf = np.log1p((np.count_nonzero(by_item) - by_user + 0.5) / (by_user + 0.5))
