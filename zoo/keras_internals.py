@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
@@ -25,6 +26,27 @@ def flatten_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     'last'
     """
     return layer._flatten_layers()
+
+
+@contextlib.contextmanager
+def open_for_weights(layer: keras.layers.Layer) -> Iterator[None]:
+    """Lets a layer that is built make other weights.
+
+    Args:
+        layer: The layer.
+
+    Example:
+
+    >>> layer = keras.layers.Dense(2)
+    >>> layer.build((None, 3))
+    >>> with open_for_weights(layer):
+    ...     layer.bias = layer.add_weight(shape=(4,))
+    """
+    layer._tracker.unlock()
+    try:
+        yield
+    finally:
+        layer._tracker.lock()
 
 
 # What an optimizer keeps of every variable that it trains.

@@ -12,7 +12,7 @@ from zoo.data.dataset import STREAM, Dataset
 from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
 from zoo.families import Recommender
-from zoo.families.base import Recipe
+from zoo.families.contracts import Recipe
 from zoo.registry import build
 from zoo.schema import Schema
 

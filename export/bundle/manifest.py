@@ -13,7 +13,7 @@ from export.endpoints import EndpointJson
 from export.verification.check import CheckJson
 from zoo.errors import UserError
 from zoo.evaluation.evaluation import EvaluationJson
-from zoo.families.base import Recipe
+from zoo.families.contracts import Recipe
 from zoo.files import list_files, read_manifest
 
 NAME = "manifest.json"

@@ -8,7 +8,7 @@ import numpy as np
 
 from export.endpoints import UNKNOWN_PREFIX, Endpoint, TensorInfo
 from export.values import Values, output_of
-from export.verification.check import Check
+from export.verification.check import DIFFERENCE, Check
 from zoo.config import ExportConfig
 from zoo.evaluation.figures import ranking_metrics
 from zoo.families.top_k import NO_ITEM_SCORE
@@ -40,7 +40,7 @@ def compare(artefact: str, endpoint: Endpoint, batch_size: int, groups: Compared
             places += _untied_places(answer, expected, limits.tolerance)
     if places:
         problems.add(f"{places} places of a ranking differ")
-    what, problem = "largest difference", _listed(problems)
+    what, problem = DIFFERENCE, _listed(problems)
     return Check(artefact, endpoint.name, batch_size, queries, what, largest, limits.tolerance, problem)
 
 

@@ -47,10 +47,10 @@ def test_a_file_of_ones_own_adds_a_dataset_that_can_be_trained_on(run_with_plugi
 
 
 def test_the_datasets_of_the_package_are_listed():
-    assert list_datasets() == ["ml-100k", "ml-1m", "ml-1m-ncf", "movielens-sample", "synthetic"]
+    assert list_datasets() == ["amazon-beauty", "ml-100k", "ml-1m", "ml-1m-ncf", "movielens-sample", "synthetic"]
 
 
-@pytest.mark.parametrize("name", ["ml-100k", "ml-1m", "ml-1m-ncf", "movielens-sample", "synthetic"])
+@pytest.mark.parametrize("name", ["amazon-beauty", "ml-100k", "ml-1m", "ml-1m-ncf", "movielens-sample", "synthetic"])
 def test_every_dataset_says_what_it_is_and_on_which_terms(name):
     dataset = DATASETS[name]
     assert dataset.__doc__

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from export.endpoints import Endpoint, TensorInfo
+from export.verification.check import DIFFERENCE, Check, raise_if_failed
 from export.verification.comparison import compare, compare_quantized
 from zoo.config import ExportConfig
+from zoo.errors import ZooError
 from zoo.families.top_k import NO_ITEM_SCORE
 
 ITEMS = TensorInfo("items", "string", (None, 4), "", "item", "")
@@ -157,3 +159,21 @@ def test_the_error_of_scores_is_in_their_standard_deviations():
     assert check.figure == pytest.approx(0.3 / np.std([0.0, 2.0, 4.0]), abs=1e-6)
     assert not check.passed
     assert check.limit == 0.1
+
+
+@pytest.mark.parametrize(
+    ("figure", "shown"), [(1.04e-5, "1.0400e-05"), (0.96e-5, "9.6e-06"), (6.2e-5, "6.2e-05"), (np.inf, "inf")]
+)
+def test_a_difference_above_the_limit_never_looks_like_the_limit(figure, shown):
+    assert Check("onnx", "score", 1, 9, DIFFERENCE, figure, 1e-5).shown_figure == shown
+
+
+@pytest.mark.parametrize(
+    ("figure", "problem", "is_told"),
+    [(6.2e-5, "", True), (6.2e-5, "2 places of a ranking differ", False), (0.5, "", False), (np.inf, "", False)],
+)
+def test_the_error_says_how_to_allow_what_is_only_rounding(figure, problem, is_told):
+    check = Check("onnx", "score", 1, 9, DIFFERENCE, figure, 1e-5, problem)
+    with pytest.raises(ZooError) as raised:
+        raise_if_failed([check], "Nothing was published.")
+    assert ("--set export.tolerance=1e-04" in str(raised.value)) == is_told

@@ -125,6 +125,30 @@ def test_nobody_who_liked_nothing_has_a_taste():
     assert not np.any(layer(np.zeros((2, 5), np.int32), np.zeros((2, 5), np.float32)))
 
 
+def test_a_large_catalogue_is_added_up_exactly():
+    # A sum of as many equal numbers loses the fourth digit if it is taken one by one in float32.
+    vectors = np.full((200_000, 1), 0.1, np.float32)
+    layer, _ = fold_in_of(vectors, 0.3)
+    np.testing.assert_allclose(layer.gram.numpy(), 200_000 * np.float64(np.float32(0.1)) ** 2, rtol=1e-7)
+
+
+def test_steps_that_are_known_to_be_enough_take_the_place_of_the_bound():
+    layer, _ = fold_in_of(item_table(100, 64), 0.05)
+    layer.weigh(0.05, layer.ridge, steps=9)
+    assert layer.steps == 9
+    layer.weigh(0.3, layer.ridge, steps=90)
+    assert layer.steps == 12
+
+
+def test_padding_that_all_histories_share_changes_nothing():
+    layer, _ = fold_in_of(item_table(1000, 6), 0.3)
+    short = histories(1000, 20, 0)
+    long = np.pad(short, [(0, 0), (70, 0)])
+    np.testing.assert_allclose(
+        layer(long, (long > 0).astype(np.float32)), layer(short, (short > 0).astype(np.float32)), rtol=1e-6
+    )
+
+
 def test_turning_the_item_vectors_changes_no_dot_product():
     vectors = item_table(50, 6)
     _, kept = fold_in_of(vectors, 0.3)

@@ -15,7 +15,8 @@ def scores(liked, queries, neighbors):
     layer = UserNeighbors(*np.shape(liked), neighbors)
     layer.build()
     layer.set_liked(csr_matrix(liked, dtype=np.float32))
-    return layer(np.array(queries, np.float32)).numpy()
+    queries = np.array(queries, np.float32)
+    return layer(np.tile(np.arange(queries.shape[1], dtype=np.int32), (len(queries), 1)), queries).numpy()
 
 
 def brute_force(liked, query, neighbors):
@@ -25,9 +26,8 @@ def brute_force(liked, query, neighbors):
         common = (other * query).sum()
         if 0 < common < other.sum():
             near.append((common / np.sqrt(other.sum() * query.sum()), other))
-    near.sort(key=lambda pair: -pair[0])
-    last = near[min(neighbors, len(near)) - 1][0] if near else 0
-    chosen = [(cosine, other) for cosine, other in near if cosine >= last - 1e-9]
+    near.sort(key=lambda pair: -round(pair[0], 6))
+    chosen = near[:neighbors]
     total = sum(cosine for cosine, _ in chosen)
     return sum(cosine * other for cosine, other in chosen) / total if chosen else np.zeros(liked.shape[1])
 
@@ -40,10 +40,11 @@ def test_a_score_is_the_share_of_neighbours_weighted_by_their_cosines():
     np.testing.assert_allclose(scores(liked, [[1, 1, 0, 0]], 4)[0], expected, rtol=1e-6)
 
 
-def test_only_the_nearest_count_and_all_that_tie_for_the_last_place():
+def test_only_the_nearest_count_and_the_first_of_those_that_tie_for_the_last_place():
     liked = [[1, 1, 1, 0, 0], [1, 0, 0, 1, 0], [1, 0, 0, 0, 1]]
     np.testing.assert_allclose(scores(liked, [[1, 1, 0, 0, 0]], 1)[0], liked[0])
-    both = scores(liked, [[1, 0, 0, 0, 0]], 1)[0]
+    np.testing.assert_allclose(scores(liked, [[1, 0, 0, 0, 0]], 1)[0], liked[1])
+    both = scores(liked, [[1, 0, 0, 0, 0]], 2)[0]
     np.testing.assert_allclose(both, [1, 0, 0, 0.5, 0.5], rtol=1e-6)
 
 
@@ -67,7 +68,14 @@ def test_neighbours_are_those_of_the_rule_written_out(seed, neighbors):
     np.testing.assert_allclose(scores(liked, queries, neighbors), expected, atol=1e-6)
 
 
-def test_too_many_users_and_items_are_refused_before_the_matrix_is_made(monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 10**9)
-    with pytest.raises(UserError, match=r"1,000,000 users and 5,000 items needs 20\.0 GB .* choose itemknn"):
-        UserNeighbors(1_000_000, 5_000, 10).build()
+def test_the_layer_holds_as_many_numbers_as_there_are_likings_users_and_items():
+    liked = csr_matrix(np.eye(50, 40, dtype=np.float32))
+    layer = UserNeighbors(50, 40, 5)
+    layer.set_liked(liked)
+    assert layer.count_params() == 2 * liked.nnz + 2 * (50 + 40) + 2 * 50
+
+
+def test_likings_that_do_not_fit_are_refused_before_there_is_room_for_them(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**6)
+    with pytest.raises(UserError, match=r"A sparse matrix of 1,000,000 pairs needs 8\.0 MB"):
+        UserNeighbors(1000, 5000, 10, pairs=10**6).build()

@@ -22,6 +22,7 @@ LAYERS = [
     layers.MultiHot(5),
     layers.NumericEmbedding(3),
     layers.RatingScale(),
+    layers.SparseRows(5, 4, pairs=3, is_weighted=False),
     layers.UserNeighbors(5, 4, 2),
     layers.Weighted(),
     Constant(3),

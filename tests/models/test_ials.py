@@ -155,12 +155,13 @@ def test_vectors_may_be_wider_than_the_catalogue():
     ("hparam", "value"),
     [
         *(("embedding_dim", value) for value in (0, -2)),
+        ("steps", -1),
         *(("epochs", value) for value in (0, -1)),
         *((name, value) for name in ("regularization", "unobserved_weight", "stddev") for value in (0.0, -0.1)),
     ],
 )
 def test_hparams_that_mean_nothing_are_refused(hparam, value):
-    with pytest.raises(UserError, match=rf"ials: embedding_dim and epochs must .* Received: .*{hparam}={value}"):
+    with pytest.raises(UserError, match=rf"ials: embedding_dim, epochs and steps must .* Received: .*{hparam}={value}"):
         zoo.build("ials", num_users=3, num_items=4, **{hparam: value})
 
 

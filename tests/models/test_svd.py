@@ -106,11 +106,10 @@ def test_the_same_data_gives_the_same_scores_to_the_last_bit():
 
 
 @pytest.mark.parametrize(("shape", "dim"), [((20, 8), 9), ((5, 8), 6), ((20, 8), 1000)])
-def test_more_dimensions_than_users_or_items_are_refused(shape, dim):
-    known = f"at most {min(shape)}, the smaller of the numbers of users and items"
-    message = rf"svd: embedding_dim must be {known}. Received: {dim}"
-    with pytest.raises(UserError, match=message):
-        scores(some_labels(*shape), some_labels(*shape), embedding_dim=dim)
+def test_there_are_no_more_dimensions_than_users_or_items_and_the_recipe_says_how_many(shape, dim):
+    labels = some_labels(*shape)
+    np.testing.assert_allclose(scores(labels, labels, embedding_dim=dim), labels, atol=1e-4)
+    assert built(*shape, embedding_dim=dim).recipe["hparams"]["embedding_dim"] == min(shape)
 
 
 def test_labels_that_are_all_0_are_refused():

@@ -33,5 +33,5 @@ def test_cooccurrences_are_the_gram_matrix(monkeypatch, rows_at_once):
 
 def test_counts_of_too_many_items_are_refused_before_they_are_made(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 10**9)
-    with pytest.raises(UserError, match=r"every two of 100,000 items needs 80\.0 GB of memory, and 1\.0 GB are"):
+    with pytest.raises(UserError, match=r"every two of 100,000 items needs 40\.0 GB of memory, and 1\.0 GB are"):
         cooccurrences(csr_matrix((3, 100_000), dtype=np.float32))

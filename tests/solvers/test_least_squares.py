@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, random
 
 from zoo.solvers import least_squares
-from zoo.solvers.least_squares import gram_axes, solve_rows
+from zoo.solvers.least_squares import gram_axes, solve_rows, steps_needed
 
 
 def exact(matrix, vectors, ridge, unobserved_weight=0.0):
@@ -87,3 +87,19 @@ def test_in_gram_axes_vectors_are_uncorrelated_and_their_dot_products_as_before(
     gram = turned.T @ turned
     np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-9)
     np.testing.assert_allclose(turned @ turned.T, vectors @ vectors.T)
+
+
+@pytest.mark.parametrize("weight", [0.001, 0.3])
+@pytest.mark.parametrize("error", [1e-2, 1e-5])
+def test_the_steps_needed_bring_every_row_as_near_as_wanted(weight, error):
+    matrix, vectors, ridge = table(rows=60, columns=40, dim=12)
+    matrix.data[:] = 1
+    steps = steps_needed(matrix, vectors, ridge, weight, error)
+    expected = exact(matrix, vectors, ridge, weight)
+    lengths = np.maximum(np.linalg.norm(expected, axis=1), 1e-9)
+    errors = [
+        (np.linalg.norm(solve_rows(matrix, vectors, ridge, weight, steps=number) - expected, axis=1) / lengths).max()
+        for number in (steps, steps // 2)
+    ]
+    assert errors[0] <= error * 1.01
+    assert errors[1] > error

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.keras_internals import GradientsSummedBefore, flatten_layers, slot_of
+from zoo.keras_internals import GradientsSummedBefore, flatten_layers, open_for_weights, slot_of
 
 
 def test_flatten_layers_gives_the_model_and_every_layer_at_any_depth_once():
@@ -58,3 +58,16 @@ def test_gradients_summed_before_are_not_summed_again():
     assert value == -1
     pairs = [(tf.ones(1), None)]
     assert Summed(1.0)._all_reduce_sum_gradients(pairs) is pairs
+
+
+def test_a_layer_that_is_built_makes_other_weights_while_it_is_open_for_them():
+    layer = keras.layers.Dense(2)
+    layer.build((None, 3))
+    with pytest.raises(ValueError, match="already built"):
+        layer.add_weight(shape=(4,))
+    with open_for_weights(layer):
+        del layer.bias
+        layer.bias = layer.add_weight(shape=(2,), name="other")
+    assert [weight.name for weight in layer.weights] == ["kernel", "other"]
+    with pytest.raises(ValueError, match="already built"):
+        layer.add_weight(shape=(4,))

@@ -43,17 +43,11 @@ class Archive:
         Raises:
             UserError: If the folder lacks a file, or the download fails.
         """
-        given, source = (data_root, "data_root") if data_root else (os.environ.get(ROOT_VARIABLE), ROOT_VARIABLE)
-        if not given:
+        folder = _given_folder(self.name, files, data_root, self._how_to_get(files))
+        if folder is None:
             folder = cache_folder() / self.name
             if _missing(files, folder):
                 self.download(files, folder)
-            return folder
-        folder = Path(given) / self.name if (Path(given) / self.name).is_dir() else Path(given)
-        missing = _missing(files, folder)
-        if missing:
-            lacks = f"{self.name}: {folder} ({source}) lacks {', '.join(missing)}."
-            raise UserError(f"{lacks} {self._how_to_get(files)}")
         return folder
 
     def download(self, files: tuple[str, ...], folder: Path) -> None:
@@ -103,6 +97,41 @@ class Archive:
             f"data_root or in the environment variable {ROOT_VARIABLE}. The licence is at {self.licence} (research "
             "use, no redistribution)."
         )
+
+
+def own_folder(name: str, files: tuple[str, ...], data_root: str | Path | None, url: str) -> Path:
+    """The folder of a dataset whose files a user has, because there is nothing to download.
+
+    Args:
+        name: What the dataset is called.
+        files: The files that are needed.
+        data_root: The folder with them, or with a folder of that name. By default the environment variable
+            `ZOO_DATA`.
+        url: Where the data comes from.
+
+    Raises:
+        UserError: If no folder is given, or it lacks a file.
+    """
+    mend = (
+        f"Put {', '.join(files)} into a folder {name} and give the folder above it as data_root or in the environment "
+        f"variable {ROOT_VARIABLE}. The data comes from {url}."
+    )
+    folder = _given_folder(name, files, data_root, mend)
+    if folder is None:
+        raise UserError(f"{name}: is not downloaded, and no folder is given. {mend}")
+    return folder
+
+
+def _given_folder(name: str, files: tuple[str, ...], data_root: str | Path | None, mend: str) -> Path | None:
+    """The folder that is given for a dataset, if one is. Raises a `UserError` that says `mend` if it lacks a file."""
+    given, source = (data_root, "data_root") if data_root else (os.environ.get(ROOT_VARIABLE), ROOT_VARIABLE)
+    if not given:
+        return None
+    folder = Path(given) / name if (Path(given) / name).is_dir() else Path(given)
+    missing = _missing(files, folder)
+    if missing:
+        raise UserError(f"{name}: {folder} ({source}) lacks {', '.join(missing)}. {mend}")
+    return folder
 
 
 def _missing(files: tuple[str, ...], folder: Path) -> list[str]:

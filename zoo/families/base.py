@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 import numpy as np
@@ -15,7 +15,9 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from zoo.errors import UserError
+from zoo.families.blocks import rank_in_blocks
 from zoo.families.checks import check_k
+from zoo.families.contracts import LIST, Encoded, Pretrained, Recipe, Solver, Work, derived_notes
 from zoo.families.top_k import (
     NO_ITEM_SCORE,
     USUAL_EXCLUDED,
@@ -27,28 +29,10 @@ from zoo.families.top_k import (
 from zoo.layers.data import data_layers
 from zoo.layers.prompts import Texts
 from zoo.layers.rating_scale import RatingScale
-from zoo.schema import FIRST_KNOWN, PADDING, FeatureJson, Schema
+from zoo.schema import FIRST_KNOWN, PADDING, Schema
 
 if TYPE_CHECKING:
     from zoo.types import Tensor
-
-# Lists of item indices, of any batch size and any length.
-LIST = tf.TensorSpec((None, None), tf.int32)
-
-# Sets the weights from the training interactions, a sparse `[num_users, num_items]` matrix of labels.
-Solver: TypeAlias = Callable[[scipy.sparse.csr_matrix], None]
-# Sets the weights from trained recommenders, by the names of their architectures.
-Pretrained: TypeAlias = Callable[[Mapping[str, "Recommender"]], None]
-# What `encode_query` gives: one tensor or several, `batch` rows each.
-Encoded: TypeAlias = "Tensor | list[Tensor]"
-
-
-class Recipe(TypedDict):
-    """What builds a model again, JSON-ready."""
-
-    name: str
-    hparams: dict[str, Any]
-    schema: list[FeatureJson]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +41,7 @@ class _Untracked:
 
     rating_scale: RatingScale
     resolved: Mapping[str, object]
+    work: Work | None
     compiled: dict[str, Callable[..., tuple[tf.Tensor, ...] | tf.Tensor]] = dataclasses.field(default_factory=dict)
 
 
@@ -69,10 +54,13 @@ class Recommender(keras.Model):
         inputs: Symbolic inputs by name, `item` among them.
         logit: `[batch, 1]` or `[batch]` symbolic logit of the pairs.
         solver: Sets the weights from the training interactions, a sparse `[num_users, num_items]` matrix of labels.
-            Only for architectures that take no gradient steps.
+            Only for architectures that take no gradient steps. The hparams that it gives take the place of those that
+            were left open, so that the recipe has them.
         pretrained: Sets the weights from trained recommenders, by the names of their architectures. Only for
             architectures that can start from others.
         resolved: Hparams as the recipe must have them, where a given one names something outside of the recipe.
+        work: How many numbers are made of each query beside its scores, given the histories. Queries are ranked in
+            blocks that keep them in bounds.
 
     Attributes:
         family: The name of the family.
@@ -82,6 +70,7 @@ class Recommender(keras.Model):
         query_names: The names of the query inputs, in the order of the schema.
         solver: As given.
         pretrained: As given.
+        notes: What the solver derived, in words.
     """
 
     family: ClassVar[str]
@@ -95,13 +84,15 @@ class Recommender(keras.Model):
         solver: Solver | None = None,
         pretrained: Pretrained | None = None,
         resolved: Mapping[str, object] | None = None,
+        work: Work | None = None,
     ) -> None:
         # Scores are float32 whatever the layers before them compute in.
         rating_scale = RatingScale(name="rating_scale", dtype="float32")
         score = rating_scale(keras.layers.Reshape(())(logit) if len(logit.shape) > 1 else logit)
         super().__init__(inputs=inputs, outputs=score)
-        self._untracked = _Untracked(rating_scale, resolved or {})
-        self.solver, self.pretrained = solver, pretrained
+        self._untracked = _Untracked(rating_scale, resolved or {}, work)
+        self.solver = None if solver is None else partial(self._solve, solver)
+        self.pretrained, self.notes = pretrained, list[str]()
         self.query_names = [name for name in inputs if name != "item"]
 
     def describe(self, name: str, hparams: Mapping[str, Any], schema: Schema) -> None:
@@ -181,6 +172,12 @@ class Recommender(keras.Model):
                 if layer.source not in made:
                     made[layer.source] = function()
                 layer.adapt(made[layer.source])
+
+    def _solve(self, solver: Solver, interactions: scipy.sparse.csr_matrix) -> None:
+        derived = solver(interactions) or {}
+        self.notes, self.hparams = derived_notes(self.hparams, derived), {**self.hparams, **derived}
+        # What was compiled may have read weights that are no more.
+        self._untracked.compiled.clear()
 
     def to_scores(self, logits: Tensor) -> Tensor:
         """Scores in the unit of the labels, of logits of any shape."""
@@ -315,17 +312,15 @@ class Recommender(keras.Model):
         check_k(k, self.num_items)
         tensors = self._tensors(query)
         size = next(iter(tensors.values())).shape[0]
-        excluded = tf.constant(np.zeros((size, 0)) if exclude is None else exclude, tf.int32)
+        lists = [np.zeros((size, 0)) if exclude is None else exclude, *([] if candidates is None else [candidates])]
+        chosen = [tf.constant(one, tf.int32) for one in lists]
         catalogue = self.encode_catalogue() if catalogue is None else list(catalogue)
         rows = [tf.TensorSpec(part.shape, part.dtype) for part in catalogue]
-        if candidates is None:
-            rank = self._compiled(f"recommend {k}", partial(self._rank_all, k), [self._query_spec(), LIST, rows])
-            items, scores = rank(tensors, excluded, catalogue)
-        else:
-            signature = [self._query_spec(), LIST, LIST, rows]
-            rank = self._compiled(f"recommend {k} candidates", partial(self.rank, k), signature)
-            items, scores = rank(tensors, excluded, tf.constant(candidates, tf.int32), catalogue)
-        return items.numpy(), scores.numpy()
+        name, function = ("", self._rank_all) if candidates is None else (" candidates", self.rank)
+        rank = self._compiled(
+            f"recommend {k}{name}", partial(function, k), [self._query_spec(), *[LIST] * len(chosen), rows]
+        )
+        return rank_in_blocks(rank, tensors, chosen, catalogue, self._numbers(tensors, size))
 
     def rank(
         self,
@@ -375,6 +370,11 @@ class Recommender(keras.Model):
         scores = overwrite_excluded(self.score_catalogue(query, catalogue), exclude)
         scores, items = best_of_catalogue(scores, k, self.num_items, group_size(k, self.num_items))
         return tf.where(scores > NO_ITEM_SCORE, items, PADDING), scores
+
+    def _numbers(self, tensors: Mapping[str, tf.Tensor], size: int) -> np.ndarray:
+        """The numbers that are made of each query."""
+        work = self._untracked.work
+        return np.full(size, self.num_items) + (0 if work is None else work(tensors["history"].numpy()))
 
     def _tensors(self, query: Mapping[str, ArrayLike]) -> dict[str, tf.Tensor]:
         missing = [name for name in self.query_names if name not in query]

@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from zoo.families.base import Encoded, Pretrained, Recommender, Solver
+from zoo.families.base import Recommender
+from zoo.families.contracts import Encoded, Pretrained, Solver, Work
 from zoo.families.symbolic import float32, sources
 
 if TYPE_CHECKING:
@@ -32,19 +33,24 @@ class ItemLogits(Recommender):
         logits: `[batch, num_items]` symbolic logits, columns in index order, padding and unknown included.
         solver: See `Recommender`.
         pretrained: See `Recommender`.
+        work: See `Recommender`.
     """
 
     family: ClassVar[str] = "item logits"
 
     def __init__(
-        self, logits: keras.KerasTensor, solver: Solver | None = None, pretrained: Pretrained | None = None
+        self,
+        logits: keras.KerasTensor,
+        solver: Solver | None = None,
+        pretrained: Pretrained | None = None,
+        work: Work | None = None,
     ) -> None:
         logits = float32(logits)
         inputs = sources([logits])
         query_inputs = dict(inputs)
         item = keras.Input(shape=(), dtype="int32", name="item")
         inputs["item"] = item
-        super().__init__(inputs, ops.take_along_axis(logits, item[:, None], axis=1), solver, pretrained)
+        super().__init__(inputs, ops.take_along_axis(logits, item[:, None], axis=1), solver, pretrained, work=work)
         self._networks = _Networks(keras.Model(query_inputs, logits))
 
     def encode_query(self, query: Mapping[str, Tensor], training: bool = False) -> Tensor:

@@ -11,7 +11,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from zoo.families.base import Encoded, Pretrained, Recommender, Solver
+from zoo.families.base import Recommender
+from zoo.families.contracts import Encoded, Pretrained, Solver
 from zoo.families.symbolic import float32, listed, sources
 
 if TYPE_CHECKING:

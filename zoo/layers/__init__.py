@@ -20,12 +20,14 @@ from zoo.layers.fold_in import (
     largest_label,
     liked_events,
     liked_items,
+    liked_once,
 )
 from zoo.layers.interaction_graph import InteractionGraph, item_nodes
 from zoo.layers.interactions import InteractionRows
 from zoo.layers.neighbors import UserNeighbors
 from zoo.layers.propagation import CoPropagation
 from zoo.layers.rating_scale import RatingScale
+from zoo.layers.sparse_rows import SparseRows
 
 __all__ = [
     "AttentionPooling",
@@ -44,6 +46,7 @@ __all__ = [
     "MultiHot",
     "NumericEmbedding",
     "RatingScale",
+    "SparseRows",
     "UserNeighbors",
     "Weighted",
     "data_layers",
@@ -55,6 +58,7 @@ __all__ = [
     "largest_label",
     "liked_events",
     "liked_items",
+    "liked_once",
     "linear_query",
     "linear_terms",
     "mlp",

@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from zoo.errors import UserError
 from zoo.memory import check_memory
-from zoo.schema import FIRST_KNOWN
+from zoo.schema import FIRST_KNOWN, PADDING
 
 if TYPE_CHECKING:
     from zoo.types import Shape, Tensor
@@ -119,11 +119,33 @@ class MultiHot(keras.layers.Layer):
 
     def call(self, items: Tensor, values: Tensor) -> Tensor:
         """`[batch, length]` items and values to `[batch, size]`; the values of an item listed twice add up."""
-        batch, length = ops.shape(items)[0], items.shape[1]
+        batch, length = ops.shape(items)
         rows = ops.broadcast_to(ops.arange(batch, dtype="int32")[:, None], (batch, length))
         places = ops.reshape(ops.stack([rows, items], axis=-1), (-1, 2))
         hot = ops.scatter(places, ops.reshape(values, (-1,)), (batch, self.size))
         return hot * ops.cast(ops.arange(self.size) >= FIRST_KNOWN, hot.dtype)
+
+
+def without_padding(items: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Lists without the columns in front that are padding in every row, so that short ones cost little.
+
+    Args:
+        items: `[batch, length]` items, padded in front.
+        values: `[batch, length]` values of the items.
+
+    Returns:
+        Both, `[batch, longest]`. One column stays if every list is empty.
+
+    Example:
+
+    >>> without_padding(np.array([[0, 0, 7], [0, 5, 6]]), np.ones((2, 3)))[0].numpy()
+    array([[0, 7],
+           [5, 6]])
+    """
+    length = tf.shape(items)[1]
+    from_last = tf.range(length, 0, -1)
+    longest = tf.reduce_max(tf.where(tf.not_equal(items, PADDING), from_last, 1))
+    return items[:, length - longest :], values[:, length - longest :]
 
 
 @keras.saving.register_keras_serializable("recozoo")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from zoo.layers.basic import Embedding, MultiHot
+from zoo.layers.basic import Embedding, MultiHot, without_padding
 from zoo.memory import check_memory
 from zoo.schema import FIRST_KNOWN, PADDING, Schema
 from zoo.solvers.least_squares import conjugate_gradients, gram_axes
@@ -68,6 +68,21 @@ def liked_items(schema: Schema) -> Tensor:
     return ops.minimum(times, 1.0)
 
 
+def liked_once(schema: Schema) -> Tensor:
+    """How much every event of the history counts where an item counts once, however often it was liked.
+
+    Args:
+        schema: The schema of the data.
+
+    Returns:
+        `[batch, length]` symbolic shares: 1 for an item that was liked once, 1/2 each for one liked twice, 0 for
+        events that are no likings.
+    """
+    history, liked = schema.input("history"), liked_events(schema)
+    times = MultiHot(schema.size("item"))(history, liked)
+    return liked / ops.maximum(ops.take_along_axis(times, history, axis=1), 1.0)
+
+
 def item_to_item(num_items: int) -> layers.Dense:
     """A matrix from what was liked to scores, `[batch, num_items]` to `[batch, num_items]`, set in closed form.
 
@@ -83,7 +98,8 @@ def item_to_item(num_items: int) -> layers.Dense:
     check_memory(
         f"A weight for every two of {num_items:,} items",
         4 * num_items**2,
-        "Leave out rare items, or choose an architecture with item vectors, e.g. ials.",
+        "Leave out rare items, or choose an architecture that keeps few weights an item, e.g. slim, or item vectors, "
+        "e.g. ials.",
     )
     return layers.Dense(num_items, use_bias=False, kernel_initializer="zeros", trainable=False)
 
@@ -105,33 +121,54 @@ class LeastSquaresFoldIn(keras.layers.Layer):
         item_vectors: The item vectors.
         unobserved_weight: Weight of the items that were not liked, above 0.
         ridge: Regularization, given the `[batch, 1]` numbers of liked items.
+        steps: Steps, if fewer are known to be enough.
     """
 
     def __init__(
-        self, item_vectors: Embedding, unobserved_weight: float, ridge: Callable[[Tensor], Tensor], **kwargs: object
+        self,
+        item_vectors: Embedding,
+        unobserved_weight: float,
+        ridge: Callable[[Tensor], Tensor],
+        steps: int | None = None,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        self.item_vectors, self.unobserved_weight, self.ridge = item_vectors, unobserved_weight, ridge
+        self.item_vectors = item_vectors
+        self.weigh(unobserved_weight, ridge, steps)
+
+    def weigh(self, unobserved_weight: float, ridge: Callable[[Tensor], Tensor], steps: int | None = None) -> None:
+        """Changes what is given when the layer is made, as an architecture does that derives it from the data."""
+        self.unobserved_weight, self.ridge = unobserved_weight, ridge
         root = math.sqrt(1 + 1 / unobserved_weight)
         enough = math.ceil(math.log(2 / FOLD_IN_ERROR) / math.log((root + 1) / (root - 1)))
         # Exact after `dim` steps, were it not for rounding.
-        self.steps = min(enough, 2 * item_vectors.dim)
+        self.steps = min(enough, 2 * self.item_vectors.dim, enough if steps is None else steps)
 
     def build(self, *_: Shape) -> None:
-        """Builds the item vectors, if nothing did before."""
+        """Builds the item vectors, if nothing did before, and makes room for the diagonal of `V'V`."""
         if not self.item_vectors.built:
             self.item_vectors.build(None)
+        # Stored, because runtimes add up the rows of a large catalogue in orders of their own. What they lose differs.
+        self.gram = self.add_weight(
+            name="gram", shape=(self.item_vectors.dim,), initializer="zeros", trainable=False, autocast=False
+        )
 
     def set(self, item_vectors: np.ndarray) -> None:
         """Sets the item vectors, `[num_items, dim]`, turned into axes in which `V'V` is diagonal."""
-        self.item_vectors.set_weights([item_vectors @ gram_axes(item_vectors)])
+        if not self.built:
+            self.build()
+        turned = item_vectors.astype(np.float64) @ gram_axes(item_vectors)
+        self.item_vectors.set_weights([turned])
+        self.gram.assign(np.square(turned).sum(axis=0))
 
     def call(self, items: Tensor, liked: Tensor) -> Tensor:
         """`[batch, length]` items and zeros or ones to `[batch, dim]` user vectors; zeros where nothing is liked."""
+        length = items.shape[1]
+        items, liked = without_padding(items, liked)
         vectors = ops.convert_to_tensor(self.item_vectors.embeddings)
         times = MultiHot(self.item_vectors.rows)(items, liked)
         # Every step reads the histories or the whole catalogue, whichever is smaller.
-        if items.shape[1] < self.item_vectors.rows // 8:
+        if length < self.item_vectors.rows // 8:
             events = self.item_vectors(items)
             weights = liked / ops.maximum(ops.take_along_axis(times, items, axis=1), 1.0)
 
@@ -150,8 +187,7 @@ class LeastSquaresFoldIn(keras.layers.Layer):
             def gather(values: Tensor) -> Tensor:
                 return ops.matmul(values, vectors)
 
-        gram = ops.sum(vectors * vectors, axis=0)
-        diagonal = self.unobserved_weight * gram + self.ridge(ops.sum(weights, axis=1, keepdims=True))
+        diagonal = self.unobserved_weight * self.gram + self.ridge(ops.sum(weights, axis=1, keepdims=True))
         target = gather(weights)
         return conjugate_gradients(
             ops.zeros_like(target),

@@ -5,7 +5,6 @@ Hparams:
 """
 
 import numpy as np
-from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
 from zoo.errors import UserError
@@ -15,6 +14,10 @@ from zoo.memory import check_memory
 from zoo.registry import register
 from zoo.schema import Schema
 from zoo.solvers.cooccurrence import cooccurrences, positives
+from zoo.solvers.inverse import invert_in_place
+
+# What to do about a catalogue that is too large.
+LARGER = "Leave out rare items, or choose slim, which keeps few weights an item."
 
 
 @register("ease", solver="closed_form", query=("history",), paper="arXiv:1905.03375", tiny={"l2": 10.0})
@@ -25,15 +28,12 @@ def ease(schema: Schema, *, l2: float = 500.0) -> ItemLogits:
 
     def solve(interactions: csr_matrix) -> None:
         num_items = interactions.shape[1]
-        check_memory(f"The inverse of a matrix of {num_items:,} items", 24 * num_items**2, "Leave out rare items.")
-        gram = cooccurrences(positives(interactions)).astype(np.float64)
-        gram[np.diag_indices(num_items)] += l2
-        # The inverse by Cholesky, in place. LAPACK fills one triangle.
-        factor, failed = lapack.dpotrf(gram.T, overwrite_a=True)
-        if failed:
+        # In float64, then in float32 on its way into the layer.
+        check_memory(f"The inverse of a matrix of {num_items:,} items", 16 * num_items**2, LARGER)
+        inverse = cooccurrences(positives(interactions), np.float64)
+        inverse[np.diag_indices(num_items)] += l2
+        if not invert_in_place(inverse):
             raise UserError(f"ease: l2 is lost beside the counts of the items. Received: {l2}. Choose a larger one.")
-        inverse = np.triu(lapack.dpotri(factor, overwrite_c=True)[0])
-        inverse += np.triu(inverse, 1).T
         inverse /= -np.diag(inverse)
         np.fill_diagonal(inverse, 0)
         weights.set_weights([inverse])

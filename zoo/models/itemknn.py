@@ -1,38 +1,45 @@
 """Item neighbours: an item's score is how similar the items of the history are to it (Sarwar et al., 2001).
 
 Hparams:
-    neighbors: How many of the most similar items count. More count only where several tie for the last place.
-    shrinkage: Added to the denominator of the cosine, so that few common users make no great similarity.
+    neighbors: How many of the items most similar to an item count.
+    shrinkage: Added to the squared lengths under the cosine, so that few common users make no great similarity.
+    weighting: What a liking says before items are compared: plain, tfidf or bm25.
+    pairs: Pairs of neighbours that the model has room for; null makes room for those that the data has.
 """
 
-import numpy as np
 from scipy.sparse import csr_matrix
 
 from zoo.errors import UserError
 from zoo.families import ItemLogits
-from zoo.layers import item_to_item, liked_items
+from zoo.layers import SparseRows, liked_once
 from zoo.registry import register
 from zoo.schema import Schema
-from zoo.solvers.cooccurrence import cooccurrences, positives
+from zoo.solvers.cooccurrence import positives
+from zoo.solvers.nearest import nearest_columns
+from zoo.solvers.weightings import WEIGHTINGS
 
 
 @register("itemknn", solver="closed_form", query=("history",), paper="10.1145/371920.372071", tiny={"neighbors": 5})
-def itemknn(schema: Schema, *, neighbors: int = 100, shrinkage: float = 10.0) -> ItemLogits:
+def itemknn(
+    schema: Schema,
+    *,
+    neighbors: int = 100,
+    shrinkage: float = 10.0,
+    weighting: str = "plain",
+    pairs: int | None = None,
+) -> ItemLogits:
     if neighbors < 1 or shrinkage < 0:
         raise UserError(
             "itemknn: neighbors must be at least 1 and shrinkage at least 0. "
             f"Received: neighbors={neighbors}, shrinkage={shrinkage}."
         )
-    weights = item_to_item(schema.size("item"))
+    weigh = WEIGHTINGS[weighting].weigh
+    similarities = SparseRows(schema.size("item"), schema.size("item"), pairs or 1)
 
-    def count(interactions: csr_matrix) -> None:
-        similarity = cooccurrences(positives(interactions))
-        norms = np.sqrt(np.diag(similarity))
-        last = -min(neighbors, len(similarity))
-        for item, row in enumerate(similarity):
-            row /= np.maximum(norms * norms[item] + shrinkage, 1e-9)
-            row[item] = 0
-            row[row < np.partition(row, last)[last]] = 0
-        weights.set_weights([similarity.T])
+    def compare(interactions: csr_matrix) -> dict[str, int]:
+        nearest = nearest_columns(weigh(positives(interactions)), neighbors, shrinkage)
+        similarities.set(nearest.T.tocsr())
+        return {"pairs": similarities.pairs}
 
-    return ItemLogits(logits=weights(liked_items(schema)), solver=count)
+    history = schema.input("history")
+    return ItemLogits(logits=similarities(history, liked_once(schema)), solver=compare, work=similarities.sizes)

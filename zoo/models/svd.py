@@ -1,7 +1,7 @@
 """Singular value decomposition of what users have seen (Cremonesi et al., 2010), or of ratings minus their biases.
 
 Hparams:
-    embedding_dim: Width of the vectors, the number of singular values.
+    embedding_dim: Width of the vectors, the number of singular values. It is at most the number of users and of items.
     biases: Whether scores are ratings: the mean, biases of user and item and a dot product. These are fitted to only
         the observed ratings, by alternating ridge regressions (Zhou et al., 2008). Otherwise missing labels are
         zeros, and a history is projected onto the first singular vectors.
@@ -11,7 +11,7 @@ Hparams:
 """
 
 import numpy as np
-from keras import ops
+from keras import KerasTensor, ops
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 
@@ -21,6 +21,9 @@ from zoo.layers import Embedding, event_labels
 from zoo.registry import register
 from zoo.schema import FIRST_KNOWN, Schema
 from zoo.solvers.least_squares import solve_rows
+
+# Events that are summed one by one.
+EVENTS_AT_ONCE = 32
 
 
 @register(
@@ -50,25 +53,29 @@ def svd(
 
 
 def _of_histories(schema: Schema, embedding_dim: int) -> Towers:
-    vectors = Embedding(schema.size("item"), embedding_dim, trainable=False)
-    labels = event_labels(schema)
-    query = ops.matmul(labels[:, None], vectors(schema.input("history")))[:, 0]
+    dim = min(embedding_dim, schema.size("user") - FIRST_KNOWN, schema.size("item") - FIRST_KNOWN)
+    vectors = Embedding(schema.size("item"), dim, trainable=False)
+    # Summed in groups, because a long sum loses digits in an order that runtimes choose.
+    labels, history = (_in_groups(events) for events in (event_labels(schema), schema.input("history")))
+    query = ops.sum(ops.matmul(labels[:, :, None], vectors(history)), axis=(1, 2))
 
-    def decompose(interactions: csr_matrix) -> None:
-        fewest = min(interactions.shape) - FIRST_KNOWN
-        if embedding_dim > fewest:
-            raise UserError(
-                f"svd: embedding_dim must be at most {fewest}, the smaller of the numbers of users and items. "
-                f"Received: {embedding_dim}."
-            )
+    def decompose(interactions: csr_matrix) -> dict[str, int]:
         if not interactions.count_nonzero():
             raise UserError("svd: every label of the training part is 0, so there is nothing to decompose.")
         start = np.random.default_rng(0).normal(size=min(interactions.shape))
-        _, values, right = svds(interactions.astype(np.float64), embedding_dim, v0=start, return_singular_vectors="vh")
+        _, values, right = svds(interactions.astype(np.float64), dim, v0=start, return_singular_vectors="vh")
         # Vectors of vanishing values only complete the basis. They say nothing.
         vectors.set_weights([right.T * (values > 1e-6 * values.max())])
+        return {"embedding_dim": dim}
 
     return Towers(query=query, item=vectors(schema.input("item")), solver=decompose)
+
+
+def _in_groups(events: KerasTensor) -> KerasTensor:
+    """`[batch, length]` events as `[batch, groups, events]`, padded in front."""
+    groups = -(-events.shape[1] // EVENTS_AT_ONCE)
+    padded = ops.pad(events, [[0, 0], [groups * EVENTS_AT_ONCE - events.shape[1], 0]])
+    return ops.reshape(padded, (-1, groups, EVENTS_AT_ONCE))
 
 
 def _of_ratings(schema: Schema, dim: int, regularization: float, frequency_scaling: float, epochs: int) -> Towers:

@@ -91,7 +91,7 @@ class Fitting:
         assert model.solver is not None
         started = time.perf_counter()
         model.solver(interaction_matrix(dataset, positive_only=False))
-        return Fitted(model, dataset, [{"seconds": time.perf_counter() - started}])
+        return Fitted(model, noted(dataset, *model.notes), [{"seconds": time.perf_counter() - started}])
 
     def _trained(self, dataset: Dataset) -> Fitted:
         model = self._built(dataset)

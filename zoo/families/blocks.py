@@ -1,0 +1,62 @@
+"""Queries in blocks, so that many at once need no more memory than some do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+# Numbers that a block makes at most, if it has more than one query.
+NUMBERS_AT_ONCE = 2**24
+
+
+def blocks(numbers: np.ndarray) -> Iterator[slice]:
+    """Blocks of neighbouring queries, in order.
+
+    Args:
+        numbers: `[queries]`, how many numbers are made of each.
+
+    Returns:
+        The places of each block. A block makes at most `NUMBERS_AT_ONCE` numbers, or has one query. No queries are
+        one block.
+
+    Example:
+
+    >>> list(blocks(np.full(3, NUMBERS_AT_ONCE // 2)))
+    [slice(0, 2, None), slice(2, 3, None)]
+    """
+    start, total = 0, 0
+    for place, number in enumerate(numbers.tolist()):
+        if place > start and total + number > NUMBERS_AT_ONCE:
+            yield slice(start, place)
+            start, total = place, 0
+        total += number
+    yield slice(start, len(numbers))
+
+
+def rank_in_blocks(
+    rank: Callable[..., tuple[tf.Tensor, tf.Tensor]],
+    query: Mapping[str, tf.Tensor],
+    lists: Sequence[tf.Tensor],
+    catalogue: Sequence[tf.Tensor],
+    numbers: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The items and scores of all queries, block by block.
+
+    Args:
+        rank: Gives the items and scores of some queries, from what follows.
+        query: One tensor an input, `[queries, ...]`.
+        lists: Lists of items of each query, `[queries, n]`.
+        catalogue: What is known of every item.
+        numbers: `[queries]`, how many numbers are made of each.
+
+    Returns:
+        Items and scores, `[queries, k]`.
+    """
+    found = []
+    for block in blocks(numbers):
+        of_block = {name: values[block] for name, values in query.items()}
+        found.append(rank(of_block, *(one[block] for one in lists), catalogue))
+    items, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return items, scores
