@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import keras
 import numpy as np
@@ -13,14 +14,18 @@ from zoo.errors import UserError
 if TYPE_CHECKING:
     from zoo.types import Shape, Tensor
 
+# Places of a history that are gone through one after the other.
+CHUNK = 8
+
 
 @keras.saving.register_keras_serializable("recozoo")
 class LinearRecurrence(keras.layers.Layer):
     """The states of a linear recurrent unit (Orvieto et al., 2023, arXiv:2303.06349).
 
     A state is the one before, turned and shrunk by a complex number of each unit, and the input: `h = a * h + g * u`.
-    Complex numbers are held as real and imaginary parts, because TFLite has no operators for them. All states are made
-    in a number of sums that grows by the logarithm of the length: after each sum a state holds twice as many inputs.
+    Complex numbers are held as real and imaginary parts, because TFLite has no operators for them. The history is cut
+    into chunks, whose states are made all at once; the last states of chunks are a history of their own. So the steps
+    one after the other grow by the logarithm of the length only, and each input is read twice.
 
     Args:
         smallest: The least size of `a` at first.
@@ -65,21 +70,44 @@ class LinearRecurrence(keras.layers.Layer):
         size, angle = ops.exp(-ops.exp(self._log_decay)), ops.exp(self._log_angle)
         factor = size * ops.cos(angle), size * ops.sin(angle)
         scale = ops.exp(self._log_scale)
-        real, imaginary = (part * scale for part in ops.split(inputs, 2, axis=-1))
-        step = 1
-        while step < inputs.shape[1]:
-            before = _later(real, step), _later(imaginary, step)
-            turned = _product(factor, before)
-            real, imaginary = real + turned[0], imaginary + turned[1]
-            factor, step = _product(factor, factor), 2 * step
-        return ops.concatenate([real, imaginary], axis=-1)
+        real, imaginary = ops.split(inputs, 2, axis=-1)
+        return ops.concatenate(_states((real * scale, imaginary * scale), factor), axis=-1)
 
 
-def _later(states: Tensor, steps: int) -> Tensor:
-    """`[batch, length, units]` states so many places later, with zeros in front."""
-    return ops.pad(states[:, :-steps], [[0, 0], [steps, 0], [0, 0]])
+# Real and imaginary parts.
+Complex: TypeAlias = "tuple[Tensor, Tensor]"
 
 
-def _product(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _states(inputs: Complex, factor: Complex) -> Complex:
+    """States of `[batch, length, units]` inputs; of each, the state before is multiplied by the factor, `[units]`."""
+    length, units = inputs[0].shape[1:]
+    if length == 1:
+        return inputs
+    chunk = min(CHUNK, length)
+    # Zeros in front leave the first state as it is.
+    missing = -length % chunk
+    chunks = (ops.pad(part, [[0, 0], [missing, 0], [0, 0]]) for part in inputs)
+    real, imaginary = (ops.reshape(part, (-1, (length + missing) // chunk, chunk, units)) for part in chunks)
+    states, powers = [(real[:, :, 0], imaginary[:, :, 0])], [factor]
+    for place in range(1, chunk):
+        states.append(_sum(_product(factor, states[-1]), (real[:, :, place], imaginary[:, :, place])))
+        powers.append(_product(factor, powers[-1]))
+    lasts = _states(states[-1], powers[-1])
+    before = tuple(ops.pad(part[:, :-1], [[0, 0], [1, 0], [0, 0]])[:, :, None] for part in lasts)
+    whole = _sum(_stacked(states, axis=2), _product(_stacked(powers, axis=0), before))
+    return tuple(ops.reshape(part, (-1, length + missing, units))[:, missing:] for part in whole)
+
+
+def _stacked(numbers: Sequence[Complex], axis: int) -> Complex:
+    """Complex numbers along a new axis."""
+    return tuple(ops.stack(parts, axis=axis) for parts in zip(*numbers, strict=True))
+
+
+def _sum(one: Complex, other: Complex) -> Complex:
+    """The sum of two complex numbers."""
+    return one[0] + other[0], one[1] + other[1]
+
+
+def _product(one: Complex, other: Complex) -> Complex:
     """The product of two complex numbers."""
     return one[0] * other[0] - one[1] * other[1], one[0] * other[1] + one[1] * other[0]
