@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from zoo.layers import PointwiseAttentionBlock, TimeGapBias
-from zoo.layers.pointwise_attention import NUM_GAPS
+from zoo.layers.pointwise_attention import LEAST_VARIANCE, NUM_GAPS
 
 EXISTS = np.array([[True, True, True, True], [False, False, True, True]])
 
@@ -23,9 +23,9 @@ def shaken(layer, *inputs):
     return layer(*inputs).numpy()
 
 
-def normed(vector, norm):
+def normed(vector, norm, least_variance=1e-6):
     gamma, beta = (weight.numpy() for weight in norm.weights)
-    return (vector - vector.mean()) / np.sqrt(vector.var() + 1e-6) * gamma + beta
+    return (vector - vector.mean()) / np.sqrt(vector.var() + least_variance) * gamma + beta
 
 
 def silu(values):
@@ -53,7 +53,7 @@ def test_a_block_is_the_loop_of_the_paper(num_heads, has_bias):
                     logit = parts[place][2][own] @ parts[other][3][own] + by_distance[place - other]
                     logit += bias[row, place, other] if has_bias else 0.0
                     attended[own] += silu(logit) * parts[other][1][own] / len(seen)
-            gated = parts[place][0] * normed(attended, block._norms[1])
+            gated = parts[place][0] * normed(attended, block._norms[1], LEAST_VARIANCE)
             expected = events[row, place] + gated @ output + output_bias
             np.testing.assert_allclose(found[row, place], expected, rtol=1e-4, atol=1e-4)
 

@@ -24,9 +24,8 @@ OBJECTIVES = {
 
 def places(counts, lengths):
     """How many places windows take that are padded to the first length that they fit into."""
-    return sum(
-        count * next(length for length in lengths if size <= length) for size, count in enumerate(counts) if size
-    )
+    padded = [next(length for length in lengths if size <= length) for size in range(1, max(lengths) + 1)]
+    return sum(count * length for count, length in zip(counts[1:], padded, strict=False))
 
 
 @settings(max_examples=60, deadline=None)

@@ -76,8 +76,7 @@ class SelfAttention(keras.layers.Layer):
 
     def build(self, input_shape: Shape, *others: Shape) -> None:
         """Makes the projections."""
-        dim = input_shape[-1]
-        check_heads(dim, self.num_heads)
+        dim = width(input_shape, self.num_heads)
         # One product makes queries, keys and values.
         self._project, self._join = layers.Dense(3 * dim), layers.Dense(dim)
         self._project.build(input_shape)
@@ -236,9 +235,11 @@ def join_heads(events: Tensor) -> Tensor:
     return ops.reshape(ops.transpose(events, (0, 2, 1, 3)), (-1, length, num_heads * dim))
 
 
-def check_heads(dim: int, num_heads: int) -> None:
-    """Raises a `UserError` unless a width can be divided among so many heads."""
+def width(shape: Shape, num_heads: int) -> int:
+    """The width of events of a shape. Raises a `UserError` unless it can be divided among so many heads."""
+    dim = shape[-1] or 0
     if num_heads < 1 or dim % num_heads:
         raise UserError(
             f"num_heads must be at least 1 and divide the width {dim} (embedding_dim). Received: {num_heads}."
         )
+    return dim

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from zoo.layers.attention import check_heads, join_heads, split_heads, visible
+from zoo.layers.attention import join_heads, split_heads, visible, width
 from zoo.layers.basic import Dropout
 from zoo.schema import SECONDS_A_DAY
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # Biases for gaps of 1, 2, 4, ... seconds and for none: the last one is for 34 years.
 NUM_GAPS = 32
+
+# Weights may be nearly 0, and so what they sum up to. A norm that blew that up would blow up the last digits of times.
+LEAST_VARIANCE = 1e-4
 
 
 @keras.saving.register_keras_serializable("recozoo")
@@ -42,12 +45,11 @@ class PointwiseAttentionBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_heads, self.length, self.dropout = num_heads, length, dropout
         self._drop = Dropout(dropout)
-        self._norms = [layers.LayerNormalization(epsilon=1e-6) for _ in range(2)]
+        self._norms = [layers.LayerNormalization(epsilon=epsilon) for epsilon in (1e-6, LEAST_VARIANCE)]
 
     def build(self, input_shape: Shape, *others: Shape) -> None:
         """Makes the weights."""
-        dim = input_shape[-1]
-        check_heads(dim, self.num_heads)
+        dim = width(input_shape, self.num_heads)
         self._project, self._output = layers.Dense(4 * dim, activation="silu", use_bias=False), layers.Dense(dim)
         for part in (self._project, self._output, *self._norms):
             part.build(input_shape)

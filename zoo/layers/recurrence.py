@@ -45,7 +45,7 @@ class LinearRecurrence(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Makes the numbers that states are multiplied by."""
-        units = input_shape[-1] // 2
+        units = (input_shape[-1] or 0) // 2
         draws = keras.random.uniform((2, units))
         # Uniform in the ring between the two sizes.
         squares = draws[0] * (self.largest**2 - self.smallest**2) + self.smallest**2

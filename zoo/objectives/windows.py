@@ -155,7 +155,7 @@ def group_lengths(counts: np.ndarray) -> list[int]:
     """The lengths to which windows are padded so that few places are padding.
 
     Args:
-        counts: `[length + 1]`: how many windows there are of every size from 0 on.
+        counts: `[length + 1]`: how many windows there are of every size from 0 on. Those of size 0 do not count.
 
     Returns:
         At most `MOST_GROUPS` lengths, rising; a window belongs to the first one that it fits into. The last one is the
@@ -167,7 +167,7 @@ def group_lengths(counts: np.ndarray) -> list[int]:
     [1, 6]
     """
     largest = int(np.flatnonzero(counts)[-1])
-    total = np.cumsum(counts)
+    total = np.cumsum(counts) - counts[0]
     # For every size the least places of all windows up to it, and the lengths that these take.
     least = [(int(total[size]) * size, [size]) for size in range(largest + 1)]
     best = least[largest]
