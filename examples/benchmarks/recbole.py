@@ -4,6 +4,10 @@ Both train the same models with RecBole's defaults (vectors of 64, batches of 2,
 positive, Adam), split 8:1:1 at random, and rank the whole catalogue for every user of the test part. An epoch's time
 is all that users wait for: shuffling, negatives, batches, updates. Each measurement is a process of its own with the
 same number of threads. The first epochs and the first evaluation are left out, because they compile.
+
+Models of sequences leave the last two items of every user out, read 50 items and predict among the whole catalogue.
+An epoch predicts every item once in both. RecBole makes an example of every item with those before it, 2,048 a batch;
+recozoo makes an example of every 50 items, 128 a batch.
 """
 
 # RecBole needs older libraries than recozoo. Make an environment for it and name that by --recbole-python:
@@ -22,7 +26,12 @@ import time
 from functools import partial
 from pathlib import Path
 
-MODELS = ("bpr", "neumf")
+MODELS = ("bpr", "neumf", "sasrec", "gru4rec")
+# Models of sequences in RecBole: their class, and settings besides its defaults.
+SEQUENCES = {
+    "sasrec": ("SASRec", {"n_layers": 2, "n_heads": 2, "hidden_size": 64, "inner_size": 64}),
+    "gru4rec": ("GRU4Rec", {"embedding_size": 64, "hidden_size": 128, "num_layers": 1}),
+}
 WARM_UP = 2
 
 
@@ -51,7 +60,13 @@ def measure_recbole(model, threads, data_root, epochs):
 
     torch.set_num_threads(threads)
     settings = {"data_path": ".", "use_gpu": False, "show_progress": False, "state": "ERROR"}
-    config = Config(model={"bpr": "BPR", "neumf": "NeuMF"}[model], dataset="ml-100k", config_dict=settings)
+    name = {"bpr": "BPR", "neumf": "NeuMF"}.get(model)
+    if model in SEQUENCES:
+        name, own = SEQUENCES[model]
+        split = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}
+        settings |= {**own, "loss_type": "CE", "train_neg_sample_args": None, "eval_args": split}
+        settings |= {"MAX_ITEM_LIST_LENGTH": 50}
+    config = Config(model=name, dataset="ml-100k", config_dict=settings)
     init_seed(config["seed"], config["reproducibility"])
     train, _, test = data_preparation(config, create_dataset(config))
     network = get_model(config["model"])(config, train.dataset)
@@ -74,19 +89,29 @@ def measure_recozoo(model, threads, data_root, epochs):
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    data = load_dataset("ml-100k", data_root=data_root, split={"name": "random", "valid": 0.1, "test": 0.1})
+    split = {"name": "random", "valid": 0.1, "test": 0.1}
+    if model in SEQUENCES:
+        split = "leave-last-out"
+    data = load_dataset("ml-100k", data_root=data_root, split=split, max_history=50)
     train = {"epochs": WARM_UP + epochs, "patience": None, "optimizer": "adam", "learning_rate": 1e-3}
-    train["options"] = {"negatives": 1}
+    if model not in SEQUENCES:
+        train["options"] = {"negatives": 1}
     if model == "bpr":
         train.update(objective="bpr", batch_size=2048)
         run = zoo.train("mf", data, train=train, hparams={"embedding_dim": 64, "biases": False}, progress=False)
-    else:
+    elif model == "neumf":
         # A batch of 2,048 rows is 1,024 positives and as many negatives, as in RecBole.
         train.update(objective="pointwise", batch_size=1024)
         hparams = {"gmf_dim": 64, "mlp_dim": 64, "hidden": (128, 64), "dropout": 0.1}
         run = zoo.train("neumf", data, train=train, hparams=hparams, progress=False)
+    else:
+        train.update(objective="next_item", batch_size=128)
+        hparams = {"num_blocks": 2, "num_heads": 2, "dropout": 0.5} if model == "sasrec" else {"dropout": 0.3}
+        run = zoo.train(model, data, train=train, hparams={"embedding_dim": 64, **hparams}, progress=False)
+    events = data.part("train")
     return {
-        "positives": len(data.part("train")),
+        # A first event has nothing before it to be predicted from.
+        "positives": len(events) - (events["user"].nunique() if model in SEQUENCES else 0),
         "epochs": [epoch["seconds"] for epoch in run.history[WARM_UP:]],
         "evaluations": timed(partial(per_user_ranking, run.model, data, "test", ks=(10,)), 1, 3),
     }

@@ -26,10 +26,21 @@ CASES = {
     "reconstruction": ("autoencoder", {"dropout": 0.0}, {}),
     "item_reconstruction": ("item_autoencoder", {"hidden": 4}, {}),
     "next_item": ("lstm", {"dropout": 0.0}, {}),
+    "next_item_sampled": ("sasrec", {"dropout": 0.0}, {"negatives": 6, "sampler": "popularity"}),
+    "next_item_bce": ("sasrec", {"dropout": 0.0}, {"negatives": 2}),
+    "next_item_gbce": ("sasrec", {"dropout": 0.0}, {"negatives": 4, "shared": 6}),
+    "masked_items": ("bert4rec", {"dropout": 0.0}, {}),
 }
 
 # They pick out what is trained, of which there is more in one batch than in another.
-NOT_FOR_XLA = ("item_reconstruction", "next_item")
+NOT_FOR_XLA = (
+    "item_reconstruction",
+    "masked_items",
+    "next_item",
+    "next_item_bce",
+    "next_item_gbce",
+    "next_item_sampled",
+)
 
 
 def make(case, sequences_of, shaken):

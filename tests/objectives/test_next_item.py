@@ -57,10 +57,11 @@ def test_users_with_one_event_have_nothing_to_predict(sequences_of):
         Bare(sequences_of([1, 1, 0], 4))
 
 
-def test_a_model_without_positions_is_refused(sequences_of):
+@pytest.mark.parametrize("name", ["mf", "bert4rec"])
+def test_a_model_without_positions_is_refused(name, sequences_of):
     data = sequences_of([3, 2], 4)
-    with pytest.raises(UserError, match="'next_item' needs an architecture with positions; 'mf' has none"):
-        make_objective("next_item", zoo.build("mf", data.schema), data, {})
+    with pytest.raises(UserError, match=f"'next_item' needs an architecture with positions; '{name}' has none"):
+        make_objective("next_item", zoo.build(name, data.schema), data, {})
 
 
 def test_the_loss_is_the_cross_entropy_of_every_target_among_all_items(sequences_of, shaken, loss_of):

@@ -25,6 +25,7 @@ class _Networks:
     query: keras.Model
     item: keras.Model
     positions: keras.Model | None
+    masked_positions: keras.Model | None
 
 
 @keras.saving.register_keras_serializable("recozoo")
@@ -37,7 +38,9 @@ class Towers(Recommender):
         query_bias: `[batch, 1]` added to every score of a query.
         item_bias: `[batch, 1]` added to every score of an item.
         positions: `[batch, length, dim]` of sequence architectures: the query vector after every event of the
-            history; the last one is `query`. The next-item objective trains all of them.
+            history; the last one is `query`. The next-item objectives train all of them.
+        masked_positions: `[batch, length, dim]` of architectures that fill in hidden items: the query vector of every
+            place of a history. The index `num_items`, one above all items, hides what stands at a place.
         solver: See `Recommender`.
         pretrained: See `Recommender`.
     """
@@ -51,6 +54,7 @@ class Towers(Recommender):
         query_bias: keras.KerasTensor | None = None,
         item_bias: keras.KerasTensor | None = None,
         positions: keras.KerasTensor | None = None,
+        masked_positions: keras.KerasTensor | None = None,
         solver: Solver | None = None,
         pretrained: Pretrained | None = None,
     ) -> None:
@@ -60,11 +64,10 @@ class Towers(Recommender):
         super().__init__(inputs, ops.sum(query * item, axis=-1), solver, pretrained)
         query_inputs = {name: inputs[name] for name in self.query_names}
         query_tower, item_tower = keras.Model(query_inputs, query), keras.Model(inputs["item"], item)
-        every_position = None
-        if positions is not None:
-            positions = positions if item_bias is None else _append_one(positions)
-            every_position = keras.Model(query_inputs, float32(positions))
-        self._networks = _Networks(query_tower, item_tower, every_position)
+        every, masked = (
+            _of_positions(query_inputs, vectors, item_bias is not None) for vectors in (positions, masked_positions)
+        )
+        self._networks = _Networks(query_tower, item_tower, every, masked)
 
     @property
     def query_tower(self) -> keras.Model:
@@ -87,6 +90,11 @@ class Towers(Recommender):
         return self._networks.positions is not None
 
     @property
+    def has_masked_positions(self) -> bool:
+        """Whether it fills in hidden items of a history, see `encode_masked_positions`."""
+        return self._networks.masked_positions is not None
+
+    @property
     def dim(self) -> int:
         """The width of query and item vectors, biases included."""
         return self.query_tower.output_shape[-1]
@@ -96,10 +104,25 @@ class Towers(Recommender):
         return self.query_tower({name: query[name] for name in self.query_names}, training=training)
 
     def encode_positions(self, query: Mapping[str, Tensor], training: bool = False) -> Tensor:
-        """`[batch, length, dim]` query vectors after every event of the history."""
-        if self._networks.positions is None:
-            raise ValueError(f"{self.architecture} has no positions. Ask `has_positions` first.")
-        return self._networks.positions({name: query[name] for name in self.query_names}, training=training)
+        """`[batch, length, dim]` query vectors after every event of the history.
+
+        Histories may be shorter than those of queries, as what is only padding may be left out.
+        """
+        return self._encode_places(self._networks.positions, "positions", query, training)
+
+    def encode_masked_positions(self, query: Mapping[str, Tensor], training: bool = False) -> Tensor:
+        """`[batch, length, dim]` query vectors of every place of a history, in which `num_items` hides items.
+
+        Histories may be shorter than those of queries, as what is only padding may be left out.
+        """
+        return self._encode_places(self._networks.masked_positions, "masked_positions", query, training)
+
+    def _encode_places(
+        self, network: keras.Model | None, name: str, query: Mapping[str, Tensor], training: bool
+    ) -> Tensor:
+        if network is None:
+            raise ValueError(f"{self.architecture} has no {name}. Ask `has_{name}` first.")
+        return network({name: query[name] for name in self.query_names}, training=training)
 
     def encode_items(self, items: Tensor, training: bool = False) -> Tensor:
         """`[n, dim]` item vectors of `[n]` items."""
@@ -163,3 +186,14 @@ def _with_biases(
 
 def _append_one(vectors: keras.KerasTensor) -> keras.KerasTensor:
     return ops.concatenate([vectors, ops.ones_like(vectors[..., :1])], -1)
+
+
+def _of_positions(
+    inputs: Mapping[str, keras.KerasTensor], vectors: keras.KerasTensor | None, has_item_bias: bool
+) -> keras.Model | None:
+    """The network from query inputs to a query vector of every place, whatever the length of the histories."""
+    if vectors is None:
+        return None
+    network = keras.Model(dict(inputs), float32(_append_one(vectors) if has_item_bias else vectors))
+    network.input_spec = None
+    return network

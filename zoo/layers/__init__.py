@@ -1,5 +1,6 @@
 """What architectures share."""
 
+from zoo.layers.attention import GatedBlock, PositionEmbedding, SelfAttention, TransformerBlock
 from zoo.layers.basic import Dropout, Embedding, MultiHot, Weighted, joined_mlp, mlp, unit_length
 from zoo.layers.catalogue import CatalogueRows
 from zoo.layers.data import DataLayer, data_layers
@@ -25,8 +26,10 @@ from zoo.layers.fold_in import (
 from zoo.layers.interaction_graph import InteractionGraph, item_nodes
 from zoo.layers.interactions import InteractionRows
 from zoo.layers.neighbors import UserNeighbors
+from zoo.layers.pointwise_attention import PointwiseAttentionBlock, TimeGapBias
 from zoo.layers.propagation import CoPropagation
 from zoo.layers.rating_scale import RatingScale
+from zoo.layers.recurrence import LinearRecurrence
 from zoo.layers.sparse_rows import SparseRows
 
 __all__ = [
@@ -37,16 +40,23 @@ __all__ = [
     "Dropout",
     "Embedding",
     "FeatureNodes",
+    "GatedBlock",
     "HistoryPooling",
     "HistorySummary",
     "IdEmbedding",
     "InteractionGraph",
     "InteractionRows",
     "LeastSquaresFoldIn",
+    "LinearRecurrence",
     "MultiHot",
     "NumericEmbedding",
+    "PointwiseAttentionBlock",
+    "PositionEmbedding",
     "RatingScale",
+    "SelfAttention",
     "SparseRows",
+    "TimeGapBias",
+    "TransformerBlock",
     "UserNeighbors",
     "Weighted",
     "data_layers",

@@ -42,14 +42,7 @@ class GBCE(Pointwise):
         avoid_seen: bool = True,
     ) -> None:
         super().__init__(model, dataset, "implicit", negatives, shared=shared, avoid_seen=avoid_seen)
-        if not 0 <= t <= 1:
-            raise UserError(f"t must be between 0 and 1. Received: {t}.")
-        others = self._events.num_items - FIRST_KNOWN - 1
-        if negatives > others:
-            raise UserError(
-                f"negatives must be at most {others}, the items of the catalogue minus one. Received: {negatives}."
-            )
-        self._positive_factor = 1 - t * (1 - negatives / others)
+        self._positive_factor = positive_factor(negatives, t, self._events.num_items)
 
     @classmethod
     def most_items(cls, known: int) -> dict[str, int]:
@@ -60,3 +53,29 @@ class GBCE(Pointwise):
     def learns_labels(cls, options: Mapping[str, object], dataset: Dataset) -> bool:
         """Never, because interactions are positives whatever the labels of others."""
         return False
+
+
+def positive_factor(negatives: int, t: float, num_items: int) -> float:
+    """The power `beta` of a positive's chance, which is what its logarithm weighs.
+
+    Args:
+        negatives: Negatives a positive.
+        t: The calibration, from 0 to 1.
+        num_items: Rows of the item table.
+
+    Raises:
+        UserError: If the calibration is out of range, or there are not so many negatives.
+
+    Example:
+
+    >>> positive_factor(5, 1.0, 13)
+    0.5
+    """
+    if not 0 <= t <= 1:
+        raise UserError(f"t must be between 0 and 1. Received: {t}.")
+    others = num_items - FIRST_KNOWN - 1
+    if negatives > others:
+        raise UserError(
+            f"negatives must be at most {others}, the items of the catalogue minus one. Received: {negatives}."
+        )
+    return 1 - t * (1 - negatives / others)
