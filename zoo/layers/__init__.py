@@ -23,6 +23,14 @@ from zoo.layers.fold_in import (
 )
 from zoo.layers.interaction_graph import InteractionGraph, item_nodes
 from zoo.layers.interactions import InteractionRows
+from zoo.layers.latent import (
+    DenseResidual,
+    NormalSample,
+    check_autoencoder,
+    divergence_from_standard,
+    log_mixture,
+    log_normal,
+)
 from zoo.layers.neighbors import UserNeighbors
 from zoo.layers.propagation import CoPropagation
 from zoo.layers.rating_scale import RatingScale
@@ -32,6 +40,7 @@ __all__ = [
     "CatalogueRows",
     "CoPropagation",
     "DataLayer",
+    "DenseResidual",
     "Dropout",
     "Embedding",
     "FeatureNodes",
@@ -42,11 +51,14 @@ __all__ = [
     "InteractionRows",
     "LeastSquaresFoldIn",
     "MultiHot",
+    "NormalSample",
     "NumericEmbedding",
     "RatingScale",
     "UserNeighbors",
     "Weighted",
+    "check_autoencoder",
     "data_layers",
+    "divergence_from_standard",
     "event_labels",
     "feature_values",
     "item_nodes",
@@ -57,6 +69,8 @@ __all__ = [
     "liked_items",
     "linear_query",
     "linear_terms",
+    "log_mixture",
+    "log_normal",
     "mlp",
     "pairwise_products",
     "query_and_item",
