@@ -93,13 +93,14 @@ def log_normal(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
         log_variance: The logs of their variances, of the same shape or a number.
 
     Returns:
-        `[batch, dim]`.
+        `[batch, dim]`, float32.
 
     Example:
 
     >>> round(float(log_normal(0.0, 0.0, 0.0)), 4)
     -0.9189
     """
+    values, mean, log_variance = (ops.cast(one, "float32") for one in (values, mean, log_variance))
     squares = ops.square(values - mean) * ops.exp(-log_variance)
     return -0.5 * (math.log(2 * math.pi) + log_variance + squares)
 
@@ -112,13 +113,14 @@ def divergence_from_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
         log_variance: `[batch, dim]` logs of the variances.
 
     Returns:
-        `[batch]`.
+        `[batch]`, float32.
 
     Example:
 
     >>> divergence_from_standard(np.array([[0.0, 2.0]]), np.zeros((1, 2))).numpy()
-    array([2.])
+    array([2.], dtype=float32)
     """
+    mean, log_variance = ops.cast(mean, "float32"), ops.cast(log_variance, "float32")
     return 0.5 * ops.sum(ops.square(mean) + ops.exp(log_variance) - 1 - log_variance, axis=1)
 
 
