@@ -143,6 +143,9 @@ class Objective:
         """The examples of an epoch. By default these are their numbers, see `in_random_order`."""
         return in_random_order(self.num_examples, seed, number)
 
+    def check_batch(self, size: int) -> None:
+        """Raises a `UserError` if memory is too small for a step of so many examples. By default none is."""
+
     @property
     def state(self) -> list[keras.Variable]:
         """Variables beside those of the model that training reads and changes. They are part of a checkpoint."""

@@ -11,8 +11,12 @@ from zoo.data.dataset import Dataset
 from zoo.data.examples import Examples
 from zoo.errors import UserError
 from zoo.families import ItemLogits, Recommender
+from zoo.memory import check_memory
 from zoo.objectives.base import Batch, Objective
 from zoo.schema import FIRST_KNOWN, PADDING
+
+# What a step takes for every user and item: the input, what dropout makes of it, logits, and gradients of all these.
+BYTES_OF_A_PAIR = 32
 
 
 class Histories(NamedTuple):
@@ -53,6 +57,15 @@ class UserObjective(Objective):
         self._users = tf.constant(users, tf.int32)
         self._ends = tf.constant(self._events.first.numpy()[users + 1], tf.int32)
         self.num_examples = len(users)
+
+    def check_batch(self, size: int) -> None:
+        """Raises a `UserError` if memory is too small for what a step makes of every user and item."""
+        check_memory(
+            f"A step over {min(size, self.num_examples):,} users and {self._events.num_items:,} items",
+            min(size, self.num_examples) * self._events.num_items * BYTES_OF_A_PAIR,
+            "Choose a smaller train.batch_size, leave out rare items, or choose an architecture with item vectors, "
+            "e.g. ials or mf.",
+        )
 
     def _check_likings(self) -> None:
         """Raises a `UserError` if nobody liked anything."""

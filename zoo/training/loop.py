@@ -132,6 +132,7 @@ class Trainer:
             copies * size,
             "Use train.optimizer=sgd, which keeps none, or narrower vectors (embedding_dim).",
         )
+        self.objective.check_batch(self.config.batch_size)
         self.optimizer.build(weights)
         if self.config.ema:
             self.averages = [tf.Variable(weight, trainable=False) for weight in weights]
