@@ -94,7 +94,8 @@ class SplitConfig(_Section):
 
     name: str | None = Field(
         None,
-        description="leave-last-out, random, time, users or given; sample for a stream; null takes the dataset's.",
+        description="leave-last-out, random, time, users, strong-generalization or given; sample for a stream; "
+        "null takes the dataset's.",
     )
     options: Settings = Field(default_factory=dict, description="Options of the split by name.")
     refit: bool = Field(

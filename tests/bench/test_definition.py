@@ -153,7 +153,6 @@ def test_other_settings_of_a_job_that_gives_weights_make_another_digest(benchmar
         (asking(margins={"mf-4": {"auc": 0.1}}), "models.mf-4: 'margins' compares 'mf-4' with itself"),
         (asking(seeds=[7]), "'pop', which has no seed in common: .7,. and .0, 1."),
         (asking(data={"source": "ml-1m"}), "'pop', whose data is 'synthetic' and not 'ml-1m'"),
-        (asking(evaluate={"protocol": "full-ranking"}), "single interactions .ctr, labels, ratings.*'full-ranking'"),
         (asking(evaluate={}), "'margins' need an evaluate.protocol.* Received: None"),
     ],
 )

@@ -104,6 +104,21 @@ def test_runs_on_other_interactions_are_not_compared(margins_of):
     assert margins_of({0: rows_of(RIGHT)}, {0: others}, {"auc": 0.0})["auc"].verdict == "other interactions"
 
 
+def test_a_margin_of_rankings_is_the_mean_gain_over_users(margins_of):
+    own, others = np.array([1.0, 0.5, 0.25, 0.0]), np.array([0.5, 0.5, 0.0, 0.25])
+    users = np.arange(2, 6)
+    rows = [{"user": users, "ndcg@10": values} for values in (own, others)]
+    margin = margins_of({0: rows[0]}, {0: rows[1]}, {"ndcg@10": 0.1}, "full-ranking")["ndcg@10"]
+    assert dataclasses.astuple(margin.interval) == pytest.approx(dataclasses.astuple(mean_interval(own - others)))
+    assert margin.verdict == "met"
+
+
+def test_rankings_for_other_users_are_not_compared(margins_of):
+    rows = [{"user": np.arange(first, first + 3), "ndcg@10": np.ones(3)} for first in (2, 3)]
+    margin = margins_of({0: rows[0]}, {0: rows[1]}, {"ndcg@10": 0.0}, "full-ranking")["ndcg@10"]
+    assert margin.verdict == "other interactions"
+
+
 def test_a_metric_that_the_interactions_do_not_give_is_undefined(margins_of):
     rows = rows_of(RIGHT, is_cold=np.array([True, False, False, False]))
     found = margins_of({0: rows}, {0: rows}, {"auc": 0.0, "auc_cold": 0.0}, "ctr")

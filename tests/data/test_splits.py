@@ -20,7 +20,7 @@ def frame_of(users: list[int], seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"user": users, "item": rng.integers(2, 30, len(users)), "timestamp": times})
 
 
-@pytest.mark.parametrize("name", ["leave-last-out", "random", "time", "users"])
+@pytest.mark.parametrize("name", ["leave-last-out", "random", "strong-generalization", "time", "users"])
 @settings(max_examples=25, deadline=None)
 @given(users=users)
 def test_every_interaction_has_one_part_and_all_else_stays(name, users):
@@ -151,7 +151,7 @@ def test_nothing_left_to_train_on_is_an_error():
 
 
 def test_the_names_of_splits():
-    assert sorted(SPLITS) == ["given", "leave-last-out", "random", "time", "users"]
+    assert sorted(SPLITS) == ["given", "leave-last-out", "random", "strong-generalization", "time", "users"]
 
 
 @pytest.mark.parametrize(

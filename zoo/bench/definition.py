@@ -45,7 +45,7 @@ class Entry(_Section):
     targets: dict[str, float] = Field(default_factory=dict, description="Metric to the figure to reach.")
     source: str = Field("", description="Where the targets are from.")
     margins: dict[Label, dict[str, Finite]] = Field(
-        default_factory=dict, description="Other label to metric to the least gain above it on the same interactions."
+        default_factory=dict, description="Other label to metric to the least gain above it, asked the same."
     )
 
 
@@ -294,11 +294,10 @@ def _check_metrics(metrics: Iterable[str], known: Sequence[str], where: str) -> 
 
 
 def _check_protocol_of_margins(config: Config) -> None:
-    protocols = [name for name, protocol in PROTOCOLS.items() if protocol.is_of_rows]
-    if config.evaluate.protocol not in protocols:
+    if config.evaluate.protocol is None:
         raise UserError(
-            f"'margins' need an evaluate.protocol that asks about single interactions ({', '.join(protocols)}). "
-            f"Received: {config.evaluate.protocol!r}."
+            f"'margins' need an evaluate.protocol, so that all models are asked the same. Give one of: "
+            f"{', '.join(PROTOCOLS)}. Received: None."
         )
 
 

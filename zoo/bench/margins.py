@@ -1,4 +1,4 @@
-"""The gain of a model of a benchmark over another one on the same interactions, with its target."""
+"""The gain of a model of a benchmark over another one on the same interactions or users, with its target."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from zoo.bench.definition import Benchmark, Job, jobs
 from zoo.evaluation.bootstrap import cluster_interval
 from zoo.evaluation.interval import Interval
 from zoo.evaluation.metrics import gain
-from zoo.evaluation.protocols import PROTOCOLS, RowProtocol
+from zoo.evaluation.protocols import PROTOCOLS, Protocol
 from zoo.evaluation.statistics import Statistic
 
-# The file in the folder of a run that holds its test interactions, as `Evaluation.rows` has them.
+# The file in the folder of a run that holds what `Protocol.comparable_rows` gave of its evaluation.
 ROWS = "test_rows.npz"
 
 Rows = Mapping[str, np.ndarray]
@@ -71,7 +71,7 @@ class _Gain(TypedDict, total=False):
 
 
 def save_test_rows(folder: Path, rows: dict[str, np.ndarray]) -> None:
-    """Writes `Evaluation.rows` into the folder of a run, whole or not at all."""
+    """Writes what `Protocol.comparable_rows` gave into the folder of a run, whole or not at all."""
     unfinished = folder / f"unfinished-{ROWS}"
     save_arrays(unfinished, rows)
     os.replace(unfinished, folder / ROWS)
@@ -80,8 +80,8 @@ def save_test_rows(folder: Path, rows: dict[str, np.ndarray]) -> None:
 def margins(benchmark: Benchmark, runs: Path, labels: Iterable[str]) -> list[Margin]:
     """The gains of models over those that the benchmark compares them with.
 
-    Two runs of the same seed are compared on the interactions they were both asked about. The gain is the mean over
-    seeds. All runs are resampled by the same users (the paired bootstrap; Efron and Tibshirani, 1993). So the
+    Two runs of the same seed are compared on the interactions or users that they were both asked about. The gain is the
+    mean over seeds. All runs are resampled by the same users (the paired bootstrap; Efron and Tibshirani, 1993). So the
     differences between users and between seeds cancel out, and the one between models is left.
 
     Args:
@@ -105,7 +105,7 @@ def margins(benchmark: Benchmark, runs: Path, labels: Iterable[str]) -> list[Mar
             pairs = _pairs(benchmark, runs, label, other)
             resamples = jobs(benchmark, only=[label])[0].config.evaluate.resamples
             for metric in least:
-                made = _gain(pairs, str(benchmark.evaluate["protocol"]), metric, resamples)
+                made = _gain(pairs, PROTOCOLS[str(benchmark.evaluate["protocol"])], metric, resamples)
                 found.append(Margin(label, other, metric, least[metric], len(pairs), **made))
     return found
 
@@ -123,15 +123,15 @@ def _pairs(benchmark: Benchmark, runs: Path, label: str, other: str) -> list[Pai
 
 
 def has_test_rows(job: Job, runs: Path) -> bool:
-    """Whether the run of a job has left its test interactions."""
+    """Whether the run of a job has left what margins are made of."""
     return (runs / job.folder / ROWS).exists()
 
 
-def _gain(pairs: list[Pair], protocol: str, metric: str, resamples: int) -> _Gain:
+def _gain(pairs: list[Pair], protocol: Protocol, metric: str, resamples: int) -> _Gain:
     """The interval of the mean gain, or why there is none."""
     if not pairs:
         return {"lacking": "not run"}
-    if not all(_ask_the_same(a, b) for a, b in pairs):
+    if not all(_are_same(protocol.asked(a), protocol.asked(b)) for a, b in pairs):
         return {"lacking": "other interactions"}
     statistics = _statistics(pairs, protocol, metric)
     if len(statistics) < len(pairs):
@@ -141,17 +141,14 @@ def _gain(pairs: list[Pair], protocol: str, metric: str, resamples: int) -> _Gai
     return {"interval": cluster_interval(statistic, np.concatenate(groups), resamples=resamples)}
 
 
-def _statistics(pairs: list[Pair], protocol: str, metric: str) -> list[tuple[Statistic, Statistic]]:
+def _statistics(pairs: list[Pair], protocol: Protocol, metric: str) -> list[tuple[Statistic, Statistic]]:
     """The metric of both runs of every pair, as functions of row weights, where it is defined for both."""
-    chosen = PROTOCOLS[protocol]
-    assert isinstance(chosen, RowProtocol)
-    found = [(chosen.statistics(a).get(metric), chosen.statistics(b).get(metric)) for a, b in pairs]
+    found = [(protocol.statistics(a).get(metric), protocol.statistics(b).get(metric)) for a, b in pairs]
     return [(a, b) for a, b in found if a is not None and b is not None]
 
 
-def _ask_the_same(a: Rows, b: Rows) -> bool:
-    """Whether two runs were asked about the same interactions."""
-    return all(np.array_equal(a[name], b[name]) for name in a if name != "score")
+def _are_same(a: Rows, b: Rows) -> bool:
+    return all(np.array_equal(a[name], b[name]) for name in a)
 
 
 def _mean_gain(metric: str, statistics: list[tuple[Statistic, Statistic]], sizes: list[int]) -> Statistic:

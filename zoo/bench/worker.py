@@ -43,7 +43,7 @@ class JobResult(EvaluationJson):
 def run_job(job: JobDescription) -> JobResult:
     """Trains a model, or resumes where it was interrupted, and evaluates it.
 
-    If the protocol asks about single interactions, the scores of the test interactions are kept in the run's folder.
+    What margins between runs are made of is kept in the run's folder: scores of test interactions, or figures of users.
 
     Args:
         job: The job to run.
@@ -52,6 +52,7 @@ def run_job(job: JobDescription) -> JobResult:
         The evaluation with its costs.
     """
     from zoo.bench.margins import save_test_rows
+    from zoo.evaluation.protocols import PROTOCOLS
     from zoo.run import Run
     from zoo.training.train import train
 
@@ -63,8 +64,7 @@ def run_job(job: JobDescription) -> JobResult:
     started = time.perf_counter()
     evaluation = run.evaluate()
     seconds = time.perf_counter() - started
-    if evaluation.rows:
-        save_test_rows(folder, evaluation.rows)
+    save_test_rows(folder, PROTOCOLS[evaluation.protocol].comparable_rows(evaluation))
     return {
         **evaluation.to_json(),
         "dataset": run.dataset.name,

@@ -12,6 +12,7 @@ from keras import ops
 
 from zoo.families.base import Recommender
 from zoo.families.contracts import Encoded, Pretrained, Solver, Work
+from zoo.families.latent import Latent
 from zoo.families.symbolic import float32, sources
 
 if TYPE_CHECKING:
@@ -19,10 +20,40 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
+class LatentNetworks:
+    """The two halves of a variational autoencoder.
+
+    Args:
+        encoder: The query to the code.
+        decoder: The code to the logits and the divergence, with a draw of the latent variable in between.
+        latent: What the architecture says of it.
+    """
+
+    encoder: keras.Model
+    decoder: keras.Model
+    latent: Latent
+
+    def draw(self, query: Mapping[str, Tensor], is_denoising: bool = True) -> tuple[Tensor, Tensor]:
+        """Reconstructs queries by a drawn latent variable, as a graph operation.
+
+        Args:
+            query: One tensor an input, `[batch, ...]`.
+            is_denoising: Whether layers of the encoder such as dropout are on.
+
+        Returns:
+            `[batch, num_items]` logits and the `[batch]` divergence from the prior.
+        """
+        code = self.encoder(query, training=is_denoising)
+        logits, divergence = self.decoder(code, training=True)
+        return logits, divergence
+
+
+@dataclasses.dataclass(frozen=True)
 class _Networks:
     """In a plain object, because Keras would count the weights of an attribute of the model a second time."""
 
     logits: keras.Model
+    latent: LatentNetworks | None
 
 
 @keras.saving.register_keras_serializable("recozoo")
@@ -34,6 +65,7 @@ class ItemLogits(Recommender):
         solver: See `Recommender`.
         pretrained: See `Recommender`.
         work: See `Recommender`.
+        latent: Of a variational autoencoder, its latent variable.
     """
 
     family: ClassVar[str] = "item logits"
@@ -44,6 +76,7 @@ class ItemLogits(Recommender):
         solver: Solver | None = None,
         pretrained: Pretrained | None = None,
         work: Work | None = None,
+        latent: Latent | None = None,
     ) -> None:
         logits = float32(logits)
         inputs = sources([logits])
@@ -51,7 +84,17 @@ class ItemLogits(Recommender):
         item = keras.Input(shape=(), dtype="int32", name="item")
         inputs["item"] = item
         super().__init__(inputs, ops.take_along_axis(logits, item[:, None], axis=1), solver, pretrained, work=work)
-        self._networks = _Networks(keras.Model(query_inputs, logits))
+        networks = None
+        if latent is not None:
+            code = list(latent.code)
+            decoder = keras.Model(code, [logits, float32(latent.divergence)])
+            networks = LatentNetworks(keras.Model(query_inputs, code), decoder, latent)
+        self._networks = _Networks(keras.Model(query_inputs, logits), networks)
+
+    @property
+    def latent_networks(self) -> LatentNetworks | None:
+        """The halves of a variational autoencoder; `None` for another architecture."""
+        return self._networks.latent
 
     def encode_query(self, query: Mapping[str, Tensor], training: bool = False) -> Tensor:
         """`[batch, num_items]` logits, before they are made ratings."""

@@ -25,6 +25,14 @@ from zoo.layers.fold_in import (
 )
 from zoo.layers.interaction_graph import InteractionGraph, item_nodes
 from zoo.layers.interactions import InteractionRows
+from zoo.layers.latent import (
+    DenseResidual,
+    NormalSample,
+    check_autoencoder,
+    divergence_from_standard,
+    log_mixture,
+    log_normal,
+)
 from zoo.layers.neighbors import UserNeighbors
 from zoo.layers.pointwise_attention import PointwiseAttentionBlock, TimeGapBias
 from zoo.layers.propagation import CoPropagation
@@ -37,6 +45,7 @@ __all__ = [
     "CatalogueRows",
     "CoPropagation",
     "DataLayer",
+    "DenseResidual",
     "Dropout",
     "Embedding",
     "FeatureNodes",
@@ -49,6 +58,7 @@ __all__ = [
     "LeastSquaresFoldIn",
     "LinearRecurrence",
     "MultiHot",
+    "NormalSample",
     "NumericEmbedding",
     "PointwiseAttentionBlock",
     "PositionEmbedding",
@@ -59,7 +69,9 @@ __all__ = [
     "TransformerBlock",
     "UserNeighbors",
     "Weighted",
+    "check_autoencoder",
     "data_layers",
+    "divergence_from_standard",
     "event_labels",
     "feature_values",
     "item_nodes",
@@ -71,6 +83,8 @@ __all__ = [
     "liked_once",
     "linear_query",
     "linear_terms",
+    "log_mixture",
+    "log_normal",
     "mlp",
     "pairwise_products",
     "query_and_item",

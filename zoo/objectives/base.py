@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, TypeAlias
 
+import keras
 import tensorflow as tf
 
 from zoo.data.dataset import Dataset
@@ -29,6 +30,8 @@ class Batch:
         size: Scalar int32, the examples of the whole batch over all replicas.
         whole: `[size]` example numbers of the whole batch, for objectives that compare its examples with each other.
             If it is not given, such an objective takes each replica's share for a batch.
+        passes: Scalar float32, the passes over all examples before this step, e.g. 2.5 in the middle of the third one.
+        phase: What `Objective.begin_epoch` gave.
 
     Example:
 
@@ -42,6 +45,8 @@ class Batch:
     rows: tf.Tensor
     size: tf.Tensor
     whole: ExampleTensors | None = None
+    passes: tf.Tensor | float = 0.0
+    phase: str = ""
 
     def uniform(self, *shape: int, salt: int = 0, dtype: tf.DType = tf.float32) -> tf.Tensor:
         """Draws in [0, 1) for each example. They are drawn for the whole batch, and this replica's rows are taken.
@@ -146,6 +151,26 @@ class Objective:
     def epoch(self, seed: list[int], number: int) -> Iterator[ExampleTensors]:
         """The examples of an epoch. By default these are their numbers, see `in_random_order`."""
         return in_random_order(self.num_examples, seed, number)
+
+    def check_batch(self, size: int) -> None:
+        """Raises a `UserError` if memory is too small for a step of so many examples. By default none is."""
+
+    @property
+    def state(self) -> list[keras.Variable]:
+        """Variables beside those of the model that training reads and changes. They are part of a checkpoint."""
+        return []
+
+    def begin_epoch(self, number: int) -> str:
+        """Called before every epoch, counted from 0. It gives the phase that the epoch is of.
+
+        The steps of every phase are compiled anew, so what a phase does may depend on it in plain Python. By default
+        all epochs are of one phase.
+        """
+        return ""
+
+    def trained_weights(self, phase: str) -> list[keras.Variable]:
+        """The weights that epochs of a phase train; by default all of the model."""
+        return self.model.trainable_variables
 
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch, as a graph operation.

@@ -28,6 +28,7 @@ from zoo.training.optimizers import make_optimizer, scaled, sum_duplicates
 WORTH_KEEPING = 30.0
 
 Validate = Callable[[], dict[str, float]]
+StepFunction = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
 class Trainer:
@@ -75,11 +76,9 @@ class Trainer:
         self.optimizer = make_optimizer(config, config.epochs * self.steps_per_epoch)
         self.averages: list[tf.Variable] = []
         self._make_room()
-        numbers = [tf.TensorSpec([], tf.int32)] * 3
-        self._steps = tf.function(self._run_steps, input_signature=[objective.signature, *numbers])
+        self._phase, self._functions = "", dict[tuple[str, bool], StepFunction]()
         if config.jit_compile:
             self._check_xla()
-        self._xla_steps = tf.function(partial(self._run_steps, are_full=True), jit_compile=True)
         # Keras callbacks look for the optimizer on the model.
         model.optimizer = self.optimizer
         self.callbacks = keras.callbacks.CallbackList(
@@ -122,6 +121,7 @@ class Trainer:
             copies * size,
             "Use train.optimizer=sgd, which keeps none, or narrower vectors (embedding_dim).",
         )
+        self.objective.check_batch(self.config.batch_size)
         self.optimizer.build(weights)
         if self.config.ema:
             self.averages = [tf.Variable(weight, trainable=False) for weight in weights]
@@ -196,6 +196,7 @@ class Trainer:
     def _trained(self) -> dict[str, float]:
         """Trains an epoch; gives mean loss and seconds."""
         started = time.perf_counter()
+        self._phase = self.objective.begin_epoch(self.progress.epoch)
         losses = [self._call(*call) for call in self._calls()]
         loss = float(np.average([loss for loss, _ in losses], weights=[n for _, n in losses]))
         logs = {"loss": loss, "seconds": time.perf_counter() - started}
@@ -227,7 +228,7 @@ class Trainer:
         if self.config.jit_compile and len(tf.nest.flatten(examples)[0]) == size * number:
             loss, failed = self._run_compiled(_padded(examples, size * self.config.steps_per_execution), *steps)
         else:
-            loss, failed = self._steps(examples, *steps)
+            loss, failed = self._steps(is_xla=False)(examples, *steps)
         if int(failed) >= 0:
             raise ZooError(self._not_finite(int(failed)))
         if self.averages:
@@ -235,9 +236,18 @@ class Trainer:
         self.callbacks.on_train_batch_end(first + number - 1, {"loss": float(loss)})
         return float(loss), number
 
+    def _steps(self, is_xla: bool) -> StepFunction:
+        """The compiled steps of the phase that training is in."""
+        key = self._phase, is_xla
+        if key not in self._functions:
+            run = partial(self._run_steps, phase=self._phase, are_full=is_xla)
+            signature = None if is_xla else [self.objective.signature, *[tf.TensorSpec([], tf.int32)] * 3]
+            self._functions[key] = tf.function(run, input_signature=signature, jit_compile=is_xla or None)
+        return self._functions[key]
+
     def _run_compiled(self, examples: ExampleTensors, *steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         try:
-            return self._xla_steps(examples, *steps)
+            return self._steps(is_xla=True)(examples, *steps)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             reason = error.message.strip().splitlines()[0]
             raise UserError(
@@ -255,7 +265,7 @@ class Trainer:
         )
 
     def _run_steps(
-        self, examples: ExampleTensors, epoch: tf.Tensor, first: tf.Tensor, end: tf.Tensor, are_full: bool = False
+        self, examples: ExampleTensors, epoch: tf.Tensor, first: tf.Tensor, end: tf.Tensor, phase: str, are_full: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean loss of the steps, and the first one whose loss was not finite, or -1.
 
@@ -264,6 +274,7 @@ class Trainer:
             epoch: The number of the epoch.
             first: The number of the first step.
             end: That of the last one, and one more.
+            phase: What `Objective.begin_epoch` gave.
             are_full: Whether all batches are full, so that their size is known when the steps are compiled.
         """
         total, failed = tf.constant(0.0), tf.constant(-1)
@@ -271,13 +282,14 @@ class Trainer:
             start, size = (step - first) * self.config.batch_size, self.config.batch_size
             batch = _batch(examples, start, size) if are_full else _part(examples, start, start + size)
             seed = tf.stack([self.config.seed + 1000003 * epoch, step])
-            losses = self.strategy.run(self._step, (batch, seed))
+            passes = tf.cast(epoch, tf.float32) + tf.cast(step, tf.float32) / self.steps_per_epoch
+            losses = self.strategy.run(partial(self._step, phase), (batch, seed, passes))
             loss = self.strategy.experimental_local_results(losses)[0]
             total += loss
             failed = tf.where((failed < 0) & ~tf.math.is_finite(loss), step, failed)
         return total / tf.cast(end - first, tf.float32), failed
 
-    def _step(self, examples: ExampleTensors, seed: tf.Tensor) -> tf.Tensor:
+    def _step(self, phase: str, examples: ExampleTensors, seed: tf.Tensor, passes: tf.Tensor) -> tf.Tensor:
         """One replica's part of a step; gives the mean loss of the whole batch."""
         replica = tf.distribute.get_replica_context()
         size = tf.shape(tf.nest.flatten(examples)[0])[0]
@@ -285,8 +297,8 @@ class Trainer:
         own = tf.nest.map_structure(lambda one: tf.gather(one, rows), examples)
         whole = examples if replica.num_replicas_in_sync > 1 else None
         with tf.GradientTape() as tape:
-            loss, weight = self.objective.loss(Batch(own, seed, rows, size, whole))
-        weights = self.model.trainable_variables
+            loss, weight = self.objective.loss(Batch(own, seed, rows, size, whole, passes, phase))
+        weights = self.objective.trained_weights(phase)
         gradients = tape.gradient(loss, [weight.value for weight in weights])
         # Parts that this objective does not reach have no gradient and stay as they are.
         reached = [weight for weight, gradient in zip(weights, gradients, strict=True) if gradient is not None]
@@ -332,7 +344,7 @@ class Trainer:
             progress.stopped = True
 
     def _variables(self) -> list[keras.Variable | tf.Variable]:
-        return [*self.model.variables, *self.optimizer.variables, *self.averages]
+        return [*self.model.variables, *self.objective.state, *self.optimizer.variables, *self.averages]
 
     def _save(self, checkpoint: Path) -> None:
         write_checkpoint(checkpoint, self.progress, self._variables(), self.best_weights or [])

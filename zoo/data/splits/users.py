@@ -28,22 +28,17 @@ class Users(Split):
     ) -> Divided:
         """See `Split.divide`."""
         check_shares(valid, test)
-        if not 0 < holdout < 1:
-            raise UserError(f"Expected holdout between 0 and 1. Received: {holdout!r}.")
+        check_holdout(holdout)
         rng = np.random.default_rng(seed)
         codes, _ = pd.factorize(frame["user"])
         counts = np.bincount(codes)
-        eligible = rng.permutation(np.flatnonzero(counts >= 2))
-        num_test, num_valid = round(len(counts) * test), round(len(counts) * valid)
-        part_of_user = np.full(len(counts), "train", object)
-        part_of_user[eligible[:num_test]] = "test"
-        part_of_user[eligible[num_test : num_test + num_valid]] = "valid"
+        part_of_user = hold_out_users(counts, valid, test, rng)
         is_ordered = "timestamp" in frame.columns
         order = np.argsort(frame["timestamp"], kind="stable") if is_ordered else rng.permutation(len(frame))
         position = pd.Series(codes[order]).groupby(codes[order]).cumcount().to_numpy()
         rank = np.empty(len(frame), np.int64)
         rank[order] = position
-        num_query = counts - np.clip(np.round(counts * holdout).astype(np.int64), 1, np.maximum(counts - 1, 1))
+        num_query = counts - number_to_find(counts, holdout)
         parts = part_of_user[codes]
         parts[(parts != "train") & (rank < num_query[codes])] = "query"
         held = {part: int((part_of_user == part).sum()) for part in ("valid", "test")}
@@ -53,6 +48,27 @@ class Users(Split):
             f"{which} {holdout:.0%} of their interactions to be found, seed={seed}{ties})"
         )
         return with_parts(frame, parts, note)
+
+
+def check_holdout(holdout: float) -> None:
+    """Raises a `UserError` unless the share leaves something to query with and something to find."""
+    if not 0 < holdout < 1:
+        raise UserError(f"Expected holdout between 0 and 1. Received: {holdout!r}.")
+
+
+def hold_out_users(counts: np.ndarray, valid: float, test: float, rng: np.random.Generator) -> np.ndarray:
+    """The part of every user, object `[num_users]`, of the users' numbers of interactions."""
+    eligible = rng.permutation(np.flatnonzero(counts >= 2))
+    num_test, num_valid = round(len(counts) * test), round(len(counts) * valid)
+    part_of_user = np.full(len(counts), "train", object)
+    part_of_user[eligible[:num_test]] = "test"
+    part_of_user[eligible[num_test : num_test + num_valid]] = "valid"
+    return part_of_user
+
+
+def number_to_find(counts: np.ndarray, holdout: float) -> np.ndarray:
+    """How many of so many interactions are to be found, at least one and not all."""
+    return np.clip(np.round(counts * holdout).astype(np.int64), 1, np.maximum(counts - 1, 1))
 
 
 SPLITS.register(Users())

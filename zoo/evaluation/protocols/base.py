@@ -134,6 +134,22 @@ class Protocol(abc.ABC):
         """The metrics of the validation part between epochs, by the names of `validation_names`, without intervals."""
 
     @abc.abstractmethod
+    def statistics(self, rows: Mapping[str, np.ndarray]) -> dict[str, Statistic]:
+        """The metrics of an evaluation as functions of row weights; those that are undefined are left out.
+
+        Args:
+            rows: What `comparable_rows` gave.
+        """
+
+    @abc.abstractmethod
+    def comparable_rows(self, evaluation: Evaluation) -> dict[str, np.ndarray]:
+        """What is needed of an evaluation to compare it with others: columns, one of which is `user`."""
+
+    @abc.abstractmethod
+    def asked(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The columns of `comparable_rows` that are the same for all models that were asked the same."""
+
+    @abc.abstractmethod
     def _cut(self, names: Sequence[str], ks: Sequence[int]) -> list[str]:
         """The names of metrics, cut at the ranks `ks` where the protocol cuts them."""
 
@@ -188,6 +204,20 @@ class RankingProtocol(Protocol):
         _, per_user = self.per_user(model, dataset, "valid", ks, with_context=True)
         return {name: float(values.mean()) for name, values in per_user.items()}
 
+    def statistics(self, rows: Mapping[str, np.ndarray]) -> dict[str, Statistic]:
+        """The means over users of the values of `Evaluation.per_user`."""
+        from zoo.evaluation.statistics import MeanStatistic
+
+        return {name: MeanStatistic(values) for name, values in rows.items() if name != "user"}
+
+    def comparable_rows(self, evaluation: Evaluation) -> dict[str, np.ndarray]:
+        """A row a user."""
+        return {"user": evaluation.users, **evaluation.per_user}
+
+    def asked(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The users."""
+        return {"user": rows["user"]}
+
     def misfit_of_ks(self, dataset: Dataset, part: Part, ks: Sequence[int]) -> str | None:
         """A ranking cannot be cut below the last item of the catalogue."""
         known = len(dataset.vocabularies["item"])
@@ -226,6 +256,14 @@ class RowProtocol(Protocol):
         from zoo.evaluation.figures import row_statistics
 
         return row_statistics(self.kind, rows)
+
+    def comparable_rows(self, evaluation: Evaluation) -> dict[str, np.ndarray]:
+        """A row an interaction."""
+        return evaluation.rows
+
+    def asked(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """All columns except the score."""
+        return {name: values for name, values in rows.items() if name != "score"}
 
     def evaluate(
         self, model: Recommender, dataset: Dataset, part: Part, ks: Sequence[int], resampling: Resampling
