@@ -3,6 +3,7 @@
 from zoo.layers.basic import Dropout, Embedding, MultiHot, Weighted, joined_mlp, mlp, unit_length
 from zoo.layers.catalogue import CatalogueRows
 from zoo.layers.data import DataLayer, data_layers
+from zoo.layers.derived import DerivedLayer, derive
 from zoo.layers.factorization import linear_query, linear_terms, pairwise_products, query_and_item
 from zoo.layers.features import (
     AttentionPooling,
@@ -15,12 +16,15 @@ from zoo.layers.features import (
 )
 from zoo.layers.fold_in import (
     LeastSquaresFoldIn,
+    each_liked_once,
     event_labels,
     item_to_item,
     largest_label,
     liked_events,
     liked_items,
 )
+from zoo.layers.graph import Edges, LikedGraph
+from zoo.layers.graph_nodes import GraphNodes
 from zoo.layers.interaction_graph import InteractionGraph, item_nodes
 from zoo.layers.interactions import InteractionRows
 from zoo.layers.neighbors import UserNeighbors
@@ -32,21 +36,27 @@ __all__ = [
     "CatalogueRows",
     "CoPropagation",
     "DataLayer",
+    "DerivedLayer",
     "Dropout",
+    "Edges",
     "Embedding",
     "FeatureNodes",
+    "GraphNodes",
     "HistoryPooling",
     "HistorySummary",
     "IdEmbedding",
     "InteractionGraph",
     "InteractionRows",
     "LeastSquaresFoldIn",
+    "LikedGraph",
     "MultiHot",
     "NumericEmbedding",
     "RatingScale",
     "UserNeighbors",
     "Weighted",
     "data_layers",
+    "derive",
+    "each_liked_once",
     "event_labels",
     "feature_values",
     "item_nodes",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # The fold-in's largest error, as a share of the exact vector, whatever the history.
 FOLD_IN_ERROR = 1e-5
 
+# Histories up to this length are compared event by event. Longer ones are counted over the catalogue.
+LONGEST_COMPARED = 256
+
 
 def largest_label(schema: Schema) -> float:
     """The largest label: 1 where labels say whether a rating is above a threshold, else the largest rating."""
@@ -66,6 +69,24 @@ def liked_items(schema: Schema) -> Tensor:
     """
     times = MultiHot(schema.size("item"))(schema.input("history"), liked_events(schema))
     return ops.minimum(times, 1.0)
+
+
+def each_liked_once(schema: Schema) -> Tensor:
+    """What each event of the history counts, so that a liked item counts 1 however often it was seen.
+
+    Args:
+        schema: The schema of the data.
+
+    Returns:
+        `[batch, length]` symbolic numbers from 0 to 1.
+    """
+    history, liked = schema.input("history"), liked_events(schema)
+    if history.shape[1] <= LONGEST_COMPARED:
+        is_same = ops.cast(ops.equal(history[:, :, None], history[:, None, :]), "float32")
+        times = ops.matmul(is_same, liked[..., None])[..., 0]
+    else:
+        times = ops.take_along_axis(MultiHot(schema.size("item"))(history, liked), history, axis=1)
+    return liked / ops.maximum(times, 1.0)
 
 
 def item_to_item(num_items: int) -> layers.Dense:

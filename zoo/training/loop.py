@@ -20,6 +20,7 @@ from zoo.config import TrainConfig
 from zoo.errors import UserError, ZooError, unknown_name
 from zoo.evaluation.metrics import gain
 from zoo.families import Recommender
+from zoo.layers import derive
 from zoo.memory import check_memory
 from zoo.objectives.base import Batch, ExampleTensors, Objective
 from zoo.training.distribution import array_from_chief, from_chief, is_chief
@@ -159,6 +160,7 @@ class Trainer:
                 weight.assign(average)
             if self.best_weights is not None:
                 self.model.set_weights(self.best_weights)
+            derive(self.model)
         finally:
             self.callbacks.on_train_end()
         return self.progress
@@ -201,6 +203,7 @@ class Trainer:
         logs = {"loss": float(np.average([loss for loss, _ in losses], weights=[n for _, n in losses]))}
         logs["seconds"] = time.perf_counter() - started
         with self._averaged():
+            derive(self.model)
             # All workers go by the figures of one, because they must stop after the same epoch.
             logs.update(from_chief(self.validate() if is_chief() else {}))
             self.progress.epoch += 1
