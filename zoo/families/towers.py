@@ -24,6 +24,8 @@ class _Networks:
     query: keras.Model
     item: keras.Model
     positions: keras.Model | None
+    query_view: keras.Model | None
+    item_view: keras.Model | None
 
 
 @keras.saving.register_keras_serializable("recozoo")
@@ -37,6 +39,8 @@ class Towers(Recommender):
         item_bias: `[batch, 1]` added to every score of an item.
         positions: `[batch, length, dim]` of sequence architectures: the query vector after every event of the
             history; the last one is `query`. The next-item objective trains all of them.
+        views: Second vectors of query and item, `[batch, width]` each, which contrastive objectives compare with the
+            first.
         solver: See `Recommender`.
         pretrained: See `Recommender`.
     """
@@ -50,6 +54,7 @@ class Towers(Recommender):
         query_bias: keras.KerasTensor | None = None,
         item_bias: keras.KerasTensor | None = None,
         positions: keras.KerasTensor | None = None,
+        views: tuple[keras.KerasTensor, keras.KerasTensor] | None = None,
         solver: Solver | None = None,
         pretrained: Pretrained | None = None,
     ) -> None:
@@ -63,7 +68,11 @@ class Towers(Recommender):
         if positions is not None:
             positions = positions if item_bias is None else _append_one(positions)
             every_position = keras.Model(query_inputs, float32(positions))
-        self._networks = _Networks(query_tower, item_tower, every_position)
+        query_view = item_view = None
+        if views is not None:
+            query_view = keras.Model(query_inputs, [query, float32(views[0])])
+            item_view = keras.Model(inputs["item"], [item, float32(views[1])])
+        self._networks = _Networks(query_tower, item_tower, every_position, query_view, item_view)
 
     @property
     def query_tower(self) -> keras.Model:
@@ -86,6 +95,11 @@ class Towers(Recommender):
         return self._networks.positions is not None
 
     @property
+    def has_views(self) -> bool:
+        """Whether queries and items have second vectors, see `view_queries` and `view_items`."""
+        return self._networks.query_view is not None
+
+    @property
     def dim(self) -> int:
         """The width of query and item vectors, biases included."""
         return self.query_tower.output_shape[-1]
@@ -99,6 +113,16 @@ class Towers(Recommender):
         if self._networks.positions is None:
             raise ValueError(f"{self.architecture} has no positions. Ask `has_positions` first.")
         return self._networks.positions({name: query[name] for name in self.query_names}, training=training)
+
+    def view_queries(self, query: Mapping[str, Tensor], training: bool = False) -> list[tf.Tensor]:
+        """The vectors and second vectors of queries, `[batch, dim]` and `[batch, width]`."""
+        assert self._networks.query_view is not None, f"{self.architecture} has no views. Ask `has_views` first."
+        return self._networks.query_view({name: query[name] for name in self.query_names}, training=training)
+
+    def view_items(self, items: Tensor, training: bool = False) -> list[tf.Tensor]:
+        """The vectors and second vectors of `[n]` items, `[n, dim]` and `[n, width]`."""
+        assert self._networks.item_view is not None, f"{self.architecture} has no views. Ask `has_views` first."
+        return self._networks.item_view(items, training=training)
 
     def encode_items(self, items: Tensor, training: bool = False) -> Tensor:
         """`[n, dim]` item vectors of `[n]` items."""

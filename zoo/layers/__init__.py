@@ -28,6 +28,7 @@ from zoo.layers.graph_nodes import GraphNodes
 from zoo.layers.interaction_graph import InteractionGraph, item_nodes
 from zoo.layers.interactions import InteractionRows
 from zoo.layers.neighbors import UserNeighbors
+from zoo.layers.noise import Noise
 from zoo.layers.propagation import CoPropagation
 from zoo.layers.rating_scale import RatingScale
 
@@ -50,6 +51,7 @@ __all__ = [
     "LeastSquaresFoldIn",
     "LikedGraph",
     "MultiHot",
+    "Noise",
     "NumericEmbedding",
     "RatingScale",
     "UserNeighbors",

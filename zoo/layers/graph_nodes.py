@@ -167,8 +167,8 @@ class Propagation(DerivedLayer):
         self.sent_by_items.assign(self.graph.sent(tf.concat(of_rounds[:-1], axis=1)))
 
 
-class _Users(layers.Layer):
-    """Final vectors and views of users."""
+class _Reader(layers.Layer):
+    """A layer that reads vectors of a `Propagation`."""
 
     def __init__(self, nodes: Propagation, **kwargs: object) -> None:
         super().__init__(**kwargs)
@@ -178,6 +178,10 @@ class _Users(layers.Layer):
         if not self.nodes.built:
             self.nodes.build()
             self.nodes.built = True
+
+
+class _Users(_Reader):
+    """Final vectors and views of users."""
 
     def call(self, users: Tensor, history: Tensor, liked: Tensor, training: bool = False) -> list[Tensor]:
         if training:
@@ -188,17 +192,8 @@ class _Users(layers.Layer):
         return [vectors, vectors]
 
 
-class _Items(layers.Layer):
+class _Items(_Reader):
     """Final vectors and views of items."""
-
-    def __init__(self, nodes: Propagation, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.nodes = nodes
-
-    def build(self, *_: Shape) -> None:
-        if not self.nodes.built:
-            self.nodes.build()
-            self.nodes.built = True
 
     def call(self, items: Tensor, training: bool = False) -> list[Tensor]:
         if training:
