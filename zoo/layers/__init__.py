@@ -17,6 +17,7 @@ from zoo.layers.features import (
 from zoo.layers.fold_in import (
     LeastSquaresFoldIn,
     each_liked_once,
+    each_once,
     event_labels,
     item_to_item,
     largest_label,
@@ -30,12 +31,15 @@ from zoo.layers.interactions import InteractionRows
 from zoo.layers.neighbors import UserNeighbors
 from zoo.layers.noise import Noise
 from zoo.layers.propagation import CoPropagation
+from zoo.layers.rating_graph import ConvolvedItems, MeanOfLevels, RatingConvolution, RatingGraph
 from zoo.layers.rating_scale import RatingScale
+from zoo.layers.settled import SettledUsers
 
 __all__ = [
     "AttentionPooling",
     "CatalogueRows",
     "CoPropagation",
+    "ConvolvedItems",
     "DataLayer",
     "DerivedLayer",
     "Dropout",
@@ -50,15 +54,20 @@ __all__ = [
     "InteractionRows",
     "LeastSquaresFoldIn",
     "LikedGraph",
+    "MeanOfLevels",
     "MultiHot",
     "Noise",
     "NumericEmbedding",
+    "RatingConvolution",
+    "RatingGraph",
     "RatingScale",
+    "SettledUsers",
     "UserNeighbors",
     "Weighted",
     "data_layers",
     "derive",
     "each_liked_once",
+    "each_once",
     "event_labels",
     "feature_values",
     "item_nodes",

@@ -71,8 +71,29 @@ def liked_items(schema: Schema) -> Tensor:
     return ops.minimum(times, 1.0)
 
 
+def each_once(schema: Schema, counts: Tensor | None = None) -> Tensor:
+    """What each event of the history counts, so that a known item counts 1 however often it was seen.
+
+    Args:
+        schema: The schema of the data.
+        counts: `[batch, length]` zeros and ones, which events count; by default all of known items.
+
+    Returns:
+        `[batch, length]` symbolic numbers from 0 to 1.
+    """
+    history = schema.input("history")
+    if counts is None:
+        counts = ops.cast(history >= FIRST_KNOWN, "float32")
+    if history.shape[1] <= LONGEST_COMPARED:
+        is_same = ops.cast(ops.equal(history[:, :, None], history[:, None, :]), "float32")
+        times = ops.matmul(is_same, counts[..., None])[..., 0]
+    else:
+        times = ops.take_along_axis(MultiHot(schema.size("item"))(history, counts), history, axis=1)
+    return counts / ops.maximum(times, 1.0)
+
+
 def each_liked_once(schema: Schema) -> Tensor:
-    """What each event of the history counts, so that a liked item counts 1 however often it was seen.
+    """`each_once` of the liked events.
 
     Args:
         schema: The schema of the data.
@@ -80,20 +101,17 @@ def each_liked_once(schema: Schema) -> Tensor:
     Returns:
         `[batch, length]` symbolic numbers from 0 to 1.
     """
-    history, liked = schema.input("history"), liked_events(schema)
-    if history.shape[1] <= LONGEST_COMPARED:
-        is_same = ops.cast(ops.equal(history[:, :, None], history[:, None, :]), "float32")
-        times = ops.matmul(is_same, liked[..., None])[..., 0]
-    else:
-        times = ops.take_along_axis(MultiHot(schema.size("item"))(history, liked), history, axis=1)
-    return liked / ops.maximum(times, 1.0)
+    return each_once(schema, liked_events(schema))
 
 
-def item_to_item(num_items: int) -> layers.Dense:
+def item_to_item(
+    num_items: int, otherwise: str = "Leave out rare items, or choose an architecture with item vectors, e.g. ials."
+) -> layers.Dense:
     """A matrix from what was liked to scores, `[batch, num_items]` to `[batch, num_items]`, set in closed form.
 
     Args:
         num_items: Rows of the item table, padding and unknown included.
+        otherwise: What to do where it does not fit into memory.
 
     Returns:
         A layer without bias whose kernel is zeros.
@@ -104,7 +122,7 @@ def item_to_item(num_items: int) -> layers.Dense:
     check_memory(
         f"A weight for every two of {num_items:,} items",
         4 * num_items**2,
-        "Leave out rare items, or choose an architecture with item vectors, e.g. ials.",
+        otherwise,
     )
     return layers.Dense(num_items, use_bias=False, kernel_initializer="zeros", trainable=False)
 
