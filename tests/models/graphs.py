@@ -72,6 +72,6 @@ def check_users_without_edges(model):
     newcomer, unknown = vectors(model, [7, 1], [[2, 3], [2, 3]])
     np.testing.assert_array_equal(newcomer, unknown)
     assert np.abs(newcomer).max() > 0
-    items, scores = model.recommend(query_of([7, 1, 0, 2], [[], [], [], []]), k=5)
+    _, scores = model.recommend(query_of([7, 1, 0, 2], [[], [], [], []]), k=5)
     assert np.isfinite(scores).all()
     assert np.isfinite(model.encode_catalogue()[0]).all()

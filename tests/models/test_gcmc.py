@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from graphs import LENGTH, NUM_ITEMS, NUM_USERS, part
 from scipy.sparse import csr_matrix
 
 import zoo
-from graphs import LENGTH, NUM_ITEMS, NUM_USERS, part
 from zoo.data import prepare
 from zoo.errors import UserError
 from zoo.layers import derive
@@ -15,7 +15,17 @@ from zoo.schema import Schema
 
 # The last user and the last item are without ratings; the scale has a hole.
 RATINGS = np.zeros((NUM_USERS + 2, NUM_ITEMS + 2), np.float32)
-for user, item, rating in [(2, 2, 1), (2, 3, 5), (3, 3, 4.5), (3, 4, 1), (4, 2, 5), (4, 5, 4.5), (4, 6, 1), (5, 7, 5), (6, 8, 1)]:
+for user, item, rating in [
+    (2, 2, 1),
+    (2, 3, 5),
+    (3, 3, 4.5),
+    (3, 4, 1),
+    (4, 2, 5),
+    (4, 5, 4.5),
+    (4, 6, 1),
+    (5, 7, 5),
+    (6, 8, 1),
+]:
     RATINGS[user, item] = rating
 LEVELS = [1, 4.5, 5]
 
@@ -92,7 +102,7 @@ def test_any_scale_is_trained_and_predicted(ratings):
     data = prepare(frame(ratings), name="scale", max_history=4, split={"name": "random", "valid": 0.1, "test": 0.2})
     settings = {"epochs": 2, "batch_size": 16, "patience": None}
     run = zoo.train("gcmc", data, hparams={"units": 3, "embedding_dim": 3}, train=settings, progress=False)
-    assert np.isfinite(run.metrics["rmse"].mean)
+    assert np.isfinite(run.evaluate().metrics["rmse"].mean)
     graph = next(layer for layer in run.model.layers if hasattr(layer, "graph")).graph
     assert graph.values.numpy()[:3].tolist() == ratings
     scores = run.model.score(data.queries(run.model.query_names, np.arange(2, 8), "train"), np.full((6, 1), 3))

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graphs import LENGTH, LIKED, NUM_ITEMS, NUM_USERS, query_of
 from scipy.sparse import csr_matrix
 
 import zoo
-from graphs import LENGTH, LIKED, NUM_ITEMS, NUM_USERS, query_of
 from zoo import memory
 from zoo.errors import UserError
 from zoo.schema import Schema

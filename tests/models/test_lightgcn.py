@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graphs import LIKED, check_fold_in, check_users_without_edges, make, normalized, part, vectors
 
 import zoo
-from graphs import LIKED, check_fold_in, check_users_without_edges, make, normalized, part, vectors
 from zoo.errors import UserError
 
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
-
 from graphs import LIKED, check_users_without_edges, make, vectors
+
 from zoo.layers import Embedding
 
 

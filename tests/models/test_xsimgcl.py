@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graphs import check_fold_in, check_users_without_edges, make, normalized, part, query_of, vectors
 
 import zoo
-from graphs import check_fold_in, check_users_without_edges, make, normalized, part, query_of, vectors
 from zoo.errors import UserError
 
 
@@ -21,7 +21,9 @@ def test_views_are_the_vectors_of_the_round_that_is_compared():
     final, view = model.view_queries(query_of([2, 3], [[], []]), training=True)
     np.testing.assert_allclose(view, (normalized() @ items)[2:4], rtol=1e-5)
     np.testing.assert_allclose(final, vectors(model, [2, 3], [[], []]), rtol=1e-5)
-    np.testing.assert_allclose(model.view_items(np.array([2]), training=True)[1], (normalized().T @ users)[[2]], rtol=1e-5)
+    np.testing.assert_allclose(
+        model.view_items(np.array([2]), training=True)[1], (normalized().T @ users)[[2]], rtol=1e-5
+    )
 
 
 def test_training_is_noisy_and_serving_is_not():

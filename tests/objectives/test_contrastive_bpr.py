@@ -33,7 +33,10 @@ def test_info_nce_is_the_cross_entropy_of_cosines():
 def test_the_loss_is_bpr_and_the_contrast_of_the_different_users_and_items(compared, batch_of, loss_of):
     data, model = compared
     options = {"weight": 0.7, "temperature": 0.5, "negatives": 2}
-    objective, plain = make_objective("contrastive_bpr", model, data, options), make_objective("bpr", model, data, {"negatives": 2})
+    objective, plain = (
+        make_objective("contrastive_bpr", model, data, options),
+        make_objective("bpr", model, data, {"negatives": 2}),
+    )
     events = objective._at(batch_of(np.arange(12)).examples)
     users, items = (np.unique(values.numpy()) for values in (events.users, events.items))
     query = {"user": users, "history": np.zeros((3, 5), int), "history_rating": np.zeros((3, 5))}
@@ -46,7 +49,7 @@ def test_the_loss_is_bpr_and_the_contrast_of_the_different_users_and_items(compa
 
 def test_a_model_of_one_view_and_options_out_of_range_are_refused(compared):
     data, model = compared
-    with pytest.raises(UserError, match="needs an architecture with two views .* 'mf' has one"):
+    with pytest.raises(UserError, match=r"needs an architecture with two views .* 'mf' has one"):
         make_objective("contrastive_bpr", zoo.build("mf", data.schema), data, {})
     with pytest.raises(UserError, match=r"temperature must be above 0\. Received: 0"):
         make_objective("contrastive_bpr", model, data, {"temperature": 0.0})

@@ -8,9 +8,7 @@ from zoo.objectives import make_objective
 from zoo.training.train import interaction_matrix
 
 
-def test_pairs_weigh_what_the_rounds_settle_on_and_close_items_are_drawn_near(
-    sequences_of, shaken, batch_of, loss_of
-):
+def test_pairs_weigh_what_the_rounds_settle_on_and_close_items_are_drawn_near(sequences_of, shaken, batch_of, loss_of):
     data = sequences_of([4, 3, 5], 5)
     model = shaken("ultragcn", data, embedding_dim=3)
     options = {"negatives": 2, "base": 0.5, "user_item": 3.0, "item_item": 0.7, "neighbors": 2}
@@ -36,7 +34,9 @@ def test_pairs_weigh_what_the_rounds_settle_on_and_close_items_are_drawn_near(
         total += weight(user, positive) * np.log1p(np.exp(-score(row, positive)))
         total += sum(weight(user, item) * np.log1p(np.exp(score(row, item))) for item in negatives.numpy()[row])
         omega = {
-            item: together[positive, item] / (sums[positive] - together[positive, positive]) * np.sqrt(sums[positive] / sums[item])
+            item: together[positive, item]
+            / (sums[positive] - together[positive, positive])
+            * np.sqrt(sums[positive] / sums[item])
             for item in range(len(sums))
             if item != positive and together[positive, item]
         }

@@ -97,12 +97,12 @@ class LikedGraph(DataLayer[csr_matrix]):
     def __init__(self, num_users: int, num_items: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.num_users, self.num_items = num_users, num_items
-        empty = csr_matrix((num_users, num_items), dtype=np.float32)
-        self.edges = Edges(empty)
+        self.edges = Edges(csr_matrix((num_users, num_items), dtype=np.float32))
         self.user_counts, self.item_counts = (
             self.add_weight(name=f"{of}_counts", shape=(size,), initializer="zeros", trainable=False, autocast=False)
             for of, size in (("user", num_users), ("item", num_items))
         )
+        self.built = True
 
     def adapt(self, data: csr_matrix) -> None:
         """Puts the edges into the graph.

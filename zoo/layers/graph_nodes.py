@@ -31,10 +31,10 @@ class GraphNodes:
     In every round each node receives the sum of its neighbours' vectors, normalized as in `LikedGraph`, and `update`
     makes its next vector of that. The vectors of all rounds are combined in the end.
 
-    Training runs the rounds over the whole graph in each step. A trained model has the final vectors in tables. A user
-    without edges in the graph, because the user is unknown or has arrived since, starts with zeros and receives in
-    every round what the liked items of the history send. That is what the rounds would give if the user were in the
-    graph, except that items do not learn of the user.
+    Training runs the rounds over the whole graph in each step. A trained model has the final vectors in tables, and a
+    user of the graph has its own from there, whatever the history. A user without edges in the graph, because the user
+    is unknown or has arrived since, starts with zeros and receives in every round what the liked items of the history
+    send. That is what the rounds would give if the user were in the graph, except that items do not learn of the user.
 
     Args:
         schema: The schema of the data.
@@ -87,6 +87,10 @@ class _Rules:
 
     def __init__(self, update: Update, combine: Combine, rounds: int, view: int | None) -> None:
         self.update, self.combine, self.rounds, self.view = update, combine, rounds, view
+
+    def next(self, number: int, own: Tensor, received: Tensor) -> Tensor:
+        """The next vectors, in float32 whatever the layers of the rules compute in."""
+        return ops.cast(self.update(number, own, received), "float32")
 
     def final(self, of_rounds: Sequence[Tensor]) -> list[Tensor]:
         """The final vectors and the views."""
@@ -143,8 +147,8 @@ class Propagation(DerivedLayer):
         users, items = ([tf.convert_to_tensor(start.embeddings.value)] for start in (self.users, self.items))
         for number in range(self.rules.rounds):
             to_users, to_items = self.graph.to_users(items[-1]), self.graph.to_items(users[-1])
-            users.append(self.rules.update(number, users[-1], to_users))
-            items.append(self.rules.update(number, items[-1], to_items))
+            users.append(self.rules.next(number, users[-1], to_users))
+            items.append(self.rules.next(number, items[-1], to_items))
         return [*self.rules.final(users), *self.rules.final(items)], items
 
     def fold_in(self, history: Tensor, liked: Tensor) -> Tensor:
@@ -153,7 +157,7 @@ class Propagation(DerivedLayer):
         received /= ops.sqrt(ops.maximum(ops.sum(liked, axis=1, keepdims=True), 1.0))
         of_rounds, start = [ops.zeros_like(received[:, : self.widths[0]])], 0
         for number, width in enumerate(self.widths):
-            of_rounds.append(self.rules.update(number, of_rounds[-1], received[:, start : start + width]))
+            of_rounds.append(self.rules.next(number, of_rounds[-1], received[:, start : start + width]))
             start += width
         return self.rules.combine(of_rounds)
 
@@ -171,7 +175,7 @@ class _Reader(layers.Layer):
     """A layer that reads vectors of a `Propagation`."""
 
     def __init__(self, nodes: Propagation, **kwargs: object) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.nodes = nodes
 
     def build(self, *_: Shape) -> None:

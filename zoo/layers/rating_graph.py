@@ -58,6 +58,7 @@ class RatingGraph(DataLayer[csr_matrix]):
             name="borders", shape=(2, most_levels), initializer=keras.initializers.Constant(BEYOND), **fixed
         )
         self.edges = self._edges(csr_matrix((num_users, num_items), dtype=np.float32), np.zeros(0, np.int64))
+        self.built = True
 
     def adapt(self, data: csr_matrix) -> None:
         """Puts the ratings into the graph.
@@ -134,15 +135,17 @@ class RatingConvolution(DerivedLayer):
     """
 
     def __init__(self, graph: RatingGraph, units: int, dim: int, dropout: float, **kwargs: object) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.graph, self.units, self.dim, width = graph, units, dim, graph.most_levels * units
         stddev = (2 / (graph.num_users + graph.num_items + units)) ** 0.5
         self.users, self.items = (
             Embedding(rows, width, stddev=stddev, name=f"sent_by_{of}")
             for of, rows in (("users", graph.num_users), ("items", graph.num_items))
         )
-        self.of_nodes, self.of_units = Dropout(dropout), Dropout(dropout)
-        self.to_user, self.to_item = (layers.Dense(dim, use_bias=False, name=f"to_{of}") for of in ("user", "item"))
+        self.of_nodes, self.of_units = (Dropout(dropout, dtype="float32") for _ in range(2))
+        self.to_user, self.to_item = (
+            layers.Dense(dim, use_bias=False, dtype="float32", name=f"to_{of}") for of in ("user", "item")
+        )
         self.in_training = OnceAGraph(lambda: self.convolve(training=True))
 
     def build(self, *_: Shape) -> None:
@@ -219,7 +222,7 @@ class ConvolvedItems(layers.Layer):
     """
 
     def __init__(self, convolution: RatingConvolution, **kwargs: object) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.convolution = convolution
 
     def call(self, items: Tensor, training: bool = False) -> Tensor:
@@ -238,7 +241,7 @@ class MeanOfLevels(layers.Layer):
     """
 
     def __init__(self, graph: RatingGraph, **kwargs: object) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.graph = graph
 
     def call(self, logits: Tensor) -> list[Tensor]:

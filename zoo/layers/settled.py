@@ -29,7 +29,7 @@ class SettledUsers(keras.layers.Layer):
     """
 
     def __init__(self, users: Embedding, items: Embedding, **kwargs: object) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.users, self.items = users, items
         self.graph = LikedGraph(users.rows, items.rows)
 
@@ -41,7 +41,7 @@ class SettledUsers(keras.layers.Layer):
 
     def call(self, users: Tensor, history: Tensor, liked: Tensor, training: bool = False) -> Tensor:
         """`[batch]` users, `[batch, length]` items and what each counts to `[batch, dim]` vectors."""
-        own = self.users(users)
+        own = ops.cast(self.users(users), "float32")
         if training:
             return own
         degree = ops.sum(liked, axis=1, keepdims=True)

@@ -47,7 +47,9 @@ def gcmc(
     most_levels: int = 10,
 ) -> Pairs:
     if min(units, embedding_dim, bases, most_levels) < 1 or feature_units < 0:
-        raise UserError("gcmc: units, embedding_dim, bases and most_levels must be at least 1, feature_units at least 0.")
+        raise UserError(
+            "gcmc: units, embedding_dim, bases and most_levels must be at least 1, feature_units at least 0."
+        )
     graph = RatingGraph(schema.size("user"), schema.size("item"), most_levels)
     convolution = RatingConvolution(graph, units, embedding_dim, dropout, name="convolution")
     user = convolution(schema.input("user"), schema.input("history"), event_labels(schema), each_once(schema))

@@ -76,9 +76,7 @@ class ContrastiveBPR(BPR):
         )
         return total + self._weight * self._negatives * tf.cast(tf.size(events.users), tf.float32) * contrast, pairs
 
-    def _contrast(
-        self, ids: tf.Tensor, own: tf.Tensor, views_of: Callable[[tf.Tensor], list[tf.Tensor]]
-    ) -> tf.Tensor:
+    def _contrast(self, ids: tf.Tensor, own: tf.Tensor, views_of: Callable[[tf.Tensor], list[tf.Tensor]]) -> tf.Tensor:
         """This replica's share of the mean InfoNCE of the users, or the items, that `ids` of the whole batch are."""
         different, places = tf.unique(ids)
         first = tf.math.unsorted_segment_min(tf.range(tf.size(ids)), places, tf.size(different))

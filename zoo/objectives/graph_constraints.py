@@ -11,6 +11,7 @@ from zoo.families import Recommender, Towers
 from zoo.objectives.base import OBJECTIVES, Batch, EventObjective, check_at_least
 from zoo.objectives.samplers import ALPHA, CANDIDATES, make_sampler
 from zoo.objectives.scoring import check_l2, l2_penalty, score
+from zoo.schema import FIRST_KNOWN
 from zoo.solvers.cooccurrence import closest_items, settled_shares
 
 
@@ -26,7 +27,7 @@ class GraphConstraints(EventObjective):
         model: The recommender to train; towers.
         dataset: The prepared data; interactions with a label above 0 are positives.
         negatives: What the negatives of a positive weigh together.
-        shared: Negatives that a batch shares, or 0: each positive has `negatives` of its own.
+        shared: Negatives that a batch shares, at most all items; or 0: each positive has `negatives` of its own.
         sampler: See `Pointwise`.
         alpha: See `Pointwise`.
         candidates: See `Pointwise`.
@@ -61,6 +62,7 @@ class GraphConstraints(EventObjective):
         for name, value in (("base", base), ("user_item", user_item), ("item_item", item_item)):
             check_at_least(name, value, 0)
         check_at_least("neighbors", neighbors, 1)
+        shared = min(shared, dataset.num_items - FIRST_KNOWN)
         self._sampler = make_sampler(sampler, self._events, model, negatives, alpha, candidates, shared)
         self._base, self._user_item, self._item_item, self._l2 = base, user_item, item_item, l2
         liked = _liked(dataset)
