@@ -68,6 +68,12 @@ def test_ml_1m_reads_its_double_colons(tmp_path, write_ml_1m):
     assert data.interactions["label"].tolist() == [5, 3, 4]
 
 
+def test_ml_1m_without_low_ratings(tmp_path, write_ml_1m):
+    write_ml_1m(tmp_path / "ml-1m")
+    data = load_dataset("ml-1m", data_root=tmp_path, features={"year": "ignore"}, least_rating=4)
+    assert sorted(data.interactions["label"]) == [4, 5]
+
+
 def test_a_wrong_line_in_a_movielens_file_is_named(tmp_path, write_ml_1m):
     folder = write_ml_1m(tmp_path / "ml-1m")
     with (folder / "ratings.dat").open("a") as file:

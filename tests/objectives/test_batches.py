@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from zoo.objectives import OBJECTIVES, make_objective
 from zoo.objectives.base import Batch
-from zoo.training.train import interaction_matrix
+from zoo.training.train import interaction_matrix, rating_matrix
 
 # An architecture to train with each objective, its hparams, and options that make every part of it run.
 CASES = {
@@ -30,9 +30,13 @@ CASES = {
     "next_item_bce": ("sasrec", {"dropout": 0.0}, {"negatives": 2}),
     "next_item_gbce": ("sasrec", {"dropout": 0.0}, {"negatives": 4, "shared": 6}),
     "masked_items": ("bert4rec", {"dropout": 0.0}, {}),
+    "contrastive_bpr": ("xsimgcl", {"embedding_dim": 4, "noise": 0.0}, {"l2": 0.1}),
+    "graph_constraints": ("ultragcn", {}, {"shared": 5, "l2": 0.1}),
+    "rating_levels": ("gcmc", {"units": 3, "embedding_dim": 4, "dropout": 0.0}, {}),
 }
 
-# They pick out what is trained, of which there is more in one batch than in another.
+# They pick out what is trained, of which there is more in one batch than in another; or messages are summed along the
+# edges of a graph, for which XLA has no kernel.
 NOT_FOR_XLA = (
     "item_reconstruction",
     "masked_items",
@@ -40,6 +44,8 @@ NOT_FOR_XLA = (
     "next_item_bce",
     "next_item_gbce",
     "next_item_sampled",
+    "contrastive_bpr",
+    "rating_levels",
 )
 
 
@@ -47,7 +53,7 @@ def make(case, sequences_of, shaken):
     data = sequences_of([4, 3, 5, 6, 2, 4], 5, num_items=12, labels=[1, 3, 5])
     architecture, hparams, options = CASES[case]
     model = shaken(architecture, data, **hparams)
-    model.adapt(interactions=lambda: interaction_matrix(data))
+    model.adapt(interactions=lambda: interaction_matrix(data), ratings=lambda: rating_matrix(data))
     return make_objective(case.split()[0], model, data, options)
 
 

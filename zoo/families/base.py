@@ -146,6 +146,7 @@ class Recommender(keras.Model):
         items: Mapping[str, np.ndarray] | None = None,
         interactions: Callable[[], scipy.sparse.csr_matrix] | None = None,
         texts: Callable[[], Texts] | None = None,
+        ratings: Callable[[], scipy.sparse.csr_matrix] | None = None,
     ) -> None:
         """Puts data into the layers that hold some of it, like `adapt` of the preprocessing layers of Keras.
 
@@ -155,6 +156,7 @@ class Recommender(keras.Model):
             items: The encoded item table: `[num_items, *feature.shape]` arrays by the name of a feature.
             interactions: Gives the training interactions, `[num_users, num_items]` labels above 0.
             texts: Gives the words of the data.
+            ratings: Gives all training labels, `[num_users, num_items]`, those of 0 and below among them.
 
         Example:
 
@@ -164,13 +166,13 @@ class Recommender(keras.Model):
         >>> model = zoo.build("two_tower", data.schema)
         >>> model.adapt(items=data.items)
         """
-        functions = {"items": None if items is None else lambda: items, "interactions": interactions, "texts": texts}
-        made: dict[str, object] = {}
+        functions = {"interactions": interactions, "ratings": ratings, "texts": texts}
+        made: dict[str, object] = {} if items is None else {"items": items}
         for layer in data_layers(self):
-            function = functions[layer.source]
-            if function is not None:
-                if layer.source not in made:
-                    made[layer.source] = function()
+            function = functions.get(layer.source)
+            if function is not None and layer.source not in made:
+                made[layer.source] = function()
+            if layer.source in made:
                 layer.adapt(made[layer.source])
 
     def _solve(self, solver: Solver, interactions: scipy.sparse.csr_matrix) -> None:

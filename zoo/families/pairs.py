@@ -36,6 +36,7 @@ class _Networks:
     query: keras.Model
     item: keras.Model
     pair: keras.Model
+    levels: keras.Model | None
     has_dot: bool
 
 
@@ -49,6 +50,8 @@ class Pairs(Recommender):
         logit: `[batch, 1]`, made of only `query` and `item`.
         dot: A query vector and an item vector, `[batch, dim]` each, whose dot product is added to the logit.
             Over many items it is one matrix product, which costs far less than a part of the network.
+        levels: `[batch, levels]` logits and values of the levels of a rating, made of only `query` and `item`. The
+            score is the mean of the values, weighted by the softmax of the logits.
         solver: See `Recommender`.
         pretrained: See `Recommender`.
         resolved: See `Recommender`.
@@ -62,12 +65,14 @@ class Pairs(Recommender):
         item: Symbolic,
         logit: keras.KerasTensor,
         dot: tuple[keras.KerasTensor, keras.KerasTensor] | None = None,
+        levels: Sequence[keras.KerasTensor] | None = None,
         solver: Solver | None = None,
         pretrained: Pretrained | None = None,
         resolved: Mapping[str, object] | None = None,
     ) -> None:
         query, item = listed(query), listed(item)
         pair = keras.Model([*query, *item], logit)
+        of_levels = None if levels is None else keras.Model([*query, *item], list(levels))
         if dot is not None:
             dot = float32(dot[0]), float32(dot[1])
             query, item = [*query, dot[0]], [*item, dot[1]]
@@ -75,7 +80,8 @@ class Pairs(Recommender):
         inputs = sources([*query, *item])
         super().__init__(inputs, logit, solver, pretrained, resolved)
         query_network = keras.Model({name: inputs[name] for name in self.query_names}, query)
-        self._networks = _Networks(query_network, keras.Model(inputs["item"], item), pair, dot is not None)
+        item_network = keras.Model(inputs["item"], item)
+        self._networks = _Networks(query_network, item_network, pair, of_levels, dot is not None)
 
     @property
     def query_network(self) -> keras.Model:
@@ -91,6 +97,17 @@ class Pairs(Recommender):
     def pair_network(self) -> keras.Model:
         """What is encoded of queries and of items to `[batch, 1]` logits, without the dot product."""
         return self._networks.pair
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether scores are means over levels of a rating, see `encode_levels`."""
+        return self._networks.levels is not None
+
+    def encode_levels(self, query: Mapping[str, Tensor], items: Tensor, training: bool = False) -> list[tf.Tensor]:
+        """The logits and the values of the levels of queries with one item each, `[batch, levels]` each."""
+        assert self._networks.levels is not None, f"{self.architecture} has no levels. Ask `has_levels` first."
+        encoded = self.encode_query(query, training), listed(self.item_network(items, training=training))
+        return self._networks.levels([*encoded[0], *encoded[1]], training=training)
 
     def encode_query(self, query: Mapping[str, Tensor], training: bool = False) -> list[tf.Tensor]:
         """The encoded queries, `batch` rows each."""

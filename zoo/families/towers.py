@@ -26,6 +26,8 @@ class _Networks:
     item: keras.Model
     positions: keras.Model | None
     masked_positions: keras.Model | None
+    query_view: keras.Model | None
+    item_view: keras.Model | None
 
 
 @keras.saving.register_keras_serializable("recozoo")
@@ -41,6 +43,8 @@ class Towers(Recommender):
             history; the last one is `query`. The next-item objectives train all of them.
         masked_positions: `[batch, length, dim]` of architectures that fill in hidden items: the query vector of every
             place of a history. The index `num_items`, one above all items, hides what stands at a place.
+        views: Second vectors of query and item, `[batch, width]` each, which contrastive objectives compare with the
+            first.
         solver: See `Recommender`.
         pretrained: See `Recommender`.
     """
@@ -55,6 +59,7 @@ class Towers(Recommender):
         item_bias: keras.KerasTensor | None = None,
         positions: keras.KerasTensor | None = None,
         masked_positions: keras.KerasTensor | None = None,
+        views: tuple[keras.KerasTensor, keras.KerasTensor] | None = None,
         solver: Solver | None = None,
         pretrained: Pretrained | None = None,
     ) -> None:
@@ -67,7 +72,11 @@ class Towers(Recommender):
         every, masked = (
             _of_positions(query_inputs, vectors, item_bias is not None) for vectors in (positions, masked_positions)
         )
-        self._networks = _Networks(query_tower, item_tower, every, masked)
+        query_view = item_view = None
+        if views is not None:
+            query_view = keras.Model(query_inputs, [query, float32(views[0])])
+            item_view = keras.Model(inputs["item"], [item, float32(views[1])])
+        self._networks = _Networks(query_tower, item_tower, every, masked, query_view, item_view)
 
     @property
     def query_tower(self) -> keras.Model:
@@ -93,6 +102,11 @@ class Towers(Recommender):
     def has_masked_positions(self) -> bool:
         """Whether it fills in hidden items of a history, see `encode_masked_positions`."""
         return self._networks.masked_positions is not None
+
+    @property
+    def has_views(self) -> bool:
+        """Whether queries and items have second vectors, see `view_queries` and `view_items`."""
+        return self._networks.query_view is not None
 
     @property
     def dim(self) -> int:
@@ -123,6 +137,16 @@ class Towers(Recommender):
         if network is None:
             raise ValueError(f"{self.architecture} has no {name}. Ask `has_{name}` first.")
         return network({name: query[name] for name in self.query_names}, training=training)
+
+    def view_queries(self, query: Mapping[str, Tensor], training: bool = False) -> list[tf.Tensor]:
+        """The vectors and second vectors of queries, `[batch, dim]` and `[batch, width]`."""
+        assert self._networks.query_view is not None, f"{self.architecture} has no views. Ask `has_views` first."
+        return self._networks.query_view({name: query[name] for name in self.query_names}, training=training)
+
+    def view_items(self, items: Tensor, training: bool = False) -> list[tf.Tensor]:
+        """The vectors and second vectors of `[n]` items, `[n, dim]` and `[n, width]`."""
+        assert self._networks.item_view is not None, f"{self.architecture} has no views. Ask `has_views` first."
+        return self._networks.item_view(items, training=training)
 
     def encode_items(self, items: Tensor, training: bool = False) -> Tensor:
         """`[n, dim]` item vectors of `[n]` items."""

@@ -4,6 +4,7 @@ from zoo.layers.attention import GatedBlock, PositionEmbedding, SelfAttention, T
 from zoo.layers.basic import Dropout, Embedding, MultiHot, Weighted, joined_mlp, mlp, unit_length
 from zoo.layers.catalogue import CatalogueRows
 from zoo.layers.data import DataLayer, data_layers
+from zoo.layers.derived import DerivedLayer, derive
 from zoo.layers.factorization import linear_query, linear_terms, pairwise_products, query_and_item
 from zoo.layers.features import (
     AttentionPooling,
@@ -16,13 +17,16 @@ from zoo.layers.features import (
 )
 from zoo.layers.fold_in import (
     LeastSquaresFoldIn,
+    each_liked_once,
+    each_once,
     event_labels,
     item_to_item,
     largest_label,
     liked_events,
     liked_items,
-    liked_once,
 )
+from zoo.layers.graph import Edges, LikedGraph
+from zoo.layers.graph_nodes import GraphNodes
 from zoo.layers.interaction_graph import InteractionGraph, item_nodes
 from zoo.layers.interactions import InteractionRows
 from zoo.layers.latent import (
@@ -34,36 +38,49 @@ from zoo.layers.latent import (
     log_normal,
 )
 from zoo.layers.neighbors import UserNeighbors
+from zoo.layers.noise import Noise
 from zoo.layers.pointwise_attention import PointwiseAttentionBlock, TimeGapBias
 from zoo.layers.propagation import CoPropagation
+from zoo.layers.rating_graph import ConvolvedItems, MeanOfLevels, RatingConvolution, RatingGraph
 from zoo.layers.rating_scale import RatingScale
 from zoo.layers.recurrence import LinearRecurrence
+from zoo.layers.settled import SettledUsers
 from zoo.layers.sparse_rows import SparseRows
 
 __all__ = [
     "AttentionPooling",
     "CatalogueRows",
     "CoPropagation",
+    "ConvolvedItems",
     "DataLayer",
     "DenseResidual",
+    "DerivedLayer",
     "Dropout",
+    "Edges",
     "Embedding",
     "FeatureNodes",
     "GatedBlock",
+    "GraphNodes",
     "HistoryPooling",
     "HistorySummary",
     "IdEmbedding",
     "InteractionGraph",
     "InteractionRows",
     "LeastSquaresFoldIn",
+    "LikedGraph",
     "LinearRecurrence",
+    "MeanOfLevels",
     "MultiHot",
+    "Noise",
     "NormalSample",
     "NumericEmbedding",
     "PointwiseAttentionBlock",
     "PositionEmbedding",
+    "RatingConvolution",
+    "RatingGraph",
     "RatingScale",
     "SelfAttention",
+    "SettledUsers",
     "SparseRows",
     "TimeGapBias",
     "TransformerBlock",
@@ -71,7 +88,10 @@ __all__ = [
     "Weighted",
     "check_autoencoder",
     "data_layers",
+    "derive",
     "divergence_from_standard",
+    "each_liked_once",
+    "each_once",
     "event_labels",
     "feature_values",
     "item_nodes",
@@ -80,7 +100,6 @@ __all__ = [
     "largest_label",
     "liked_events",
     "liked_items",
-    "liked_once",
     "linear_query",
     "linear_terms",
     "log_mixture",

@@ -9,8 +9,9 @@ import keras
 
 from zoo.keras_internals import flatten_layers
 
-# What a layer may hold some of: the item table, the training interactions, or the words of the data.
-Source = Literal["items", "interactions", "texts"]
+# What a layer may hold some of: the item table, the training interactions, all ratings of training, or the words of the
+# data.
+Source = Literal["items", "interactions", "ratings", "texts"]
 Data = TypeVar("Data")
 
 

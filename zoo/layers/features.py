@@ -30,6 +30,7 @@ class FeatureNodes:
         roles: Whose features are read.
         dim: Width of a node.
         id_dropout: Share of the examples in which ids do without what was learned of them; see `IdEmbedding`.
+        ids: Whether ids are read.
 
     Attributes:
         categorical: The nodes of ids and categories, `[batch, dim]` each.
@@ -49,12 +50,14 @@ class FeatureNodes:
     32
     """
 
-    def __init__(self, schema: Schema, roles: Sequence[Role], dim: int, id_dropout: float = 0.0) -> None:
+    def __init__(
+        self, schema: Schema, roles: Sequence[Role], dim: int, id_dropout: float = 0.0, ids: bool = True
+    ) -> None:
         self.categorical: list[Tensor] = []
         self.numeric: list[Tensor] = []
         self.text: list[Tensor] = []
         self.ids: dict[str, IdEmbedding] = {}
-        self.values = feature_values(schema, roles)
+        self.values = feature_values(schema, roles, ids)
         for feature, value in self.values:
             if feature.kind == "numeric":
                 self.numeric.append(NumericEmbedding(dim)(value))
@@ -74,12 +77,13 @@ class FeatureNodes:
         return [*self.categorical, *self.numeric, *self.text]
 
 
-def feature_values(schema: Schema, roles: Sequence[Role]) -> list[tuple[Feature, Tensor]]:
+def feature_values(schema: Schema, roles: Sequence[Role], ids: bool = True) -> list[tuple[Feature, Tensor]]:
     """The features of some roles with their encoded values.
 
     Args:
         schema: The schema of the data.
         roles: Whose features are wanted.
+        ids: Whether ids are wanted.
 
     Returns:
         Every feature with its symbolic value, `[batch, *feature.shape]`: a model input or, for the features of
@@ -91,7 +95,7 @@ def feature_values(schema: Schema, roles: Sequence[Role]) -> list[tuple[Feature,
             return schema.input(feature.name)
         return CatalogueRows(schema.size("item"), feature)(schema.input("item"))
 
-    return [(feature, value(feature)) for feature in schema.role(*roles)]
+    return [(feature, value(feature)) for feature in schema.role(*roles) if ids or feature.kind != "id"]
 
 
 def masked_mean(vectors: Tensor, present: Tensor) -> Tensor:

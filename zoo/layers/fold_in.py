@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # The fold-in's largest error, as a share of the exact vector, whatever the history.
 FOLD_IN_ERROR = 1e-5
 
+# Histories up to this length are compared event by event. Longer ones are counted over the catalogue.
+LONGEST_COMPARED = 256
+
 
 def largest_label(schema: Schema) -> float:
     """The largest label: 1 where labels say whether a rating is above a threshold, else the largest rating."""
@@ -68,26 +71,49 @@ def liked_items(schema: Schema) -> Tensor:
     return ops.minimum(times, 1.0)
 
 
-def liked_once(schema: Schema) -> Tensor:
-    """How much every event of the history counts where an item counts once, however often it was liked.
+def each_once(schema: Schema, counts: Tensor | None = None) -> Tensor:
+    """What each event of the history counts, so that a known item counts 1 however often it was seen.
+
+    Args:
+        schema: The schema of the data.
+        counts: `[batch, length]` zeros and ones, which events count; by default all of known items.
+
+    Returns:
+        `[batch, length]` symbolic numbers from 0 to 1.
+    """
+    history = schema.input("history")
+    if counts is None:
+        counts = ops.cast(history >= FIRST_KNOWN, "float32")
+    if history.shape[1] <= LONGEST_COMPARED:
+        is_same = ops.cast(ops.equal(history[:, :, None], history[:, None, :]), "float32")
+        times = ops.matmul(is_same, counts[..., None])[..., 0]
+    else:
+        times = ops.take_along_axis(MultiHot(schema.size("item"))(history, counts), history, axis=1)
+    return counts / ops.maximum(times, 1.0)
+
+
+def each_liked_once(schema: Schema) -> Tensor:
+    """`each_once` of the liked events.
 
     Args:
         schema: The schema of the data.
 
     Returns:
-        `[batch, length]` symbolic shares: 1 for an item that was liked once, 1/2 each for one liked twice, 0 for
-        events that are no likings.
+        `[batch, length]` symbolic numbers from 0 to 1.
     """
-    history, liked = schema.input("history"), liked_events(schema)
-    times = MultiHot(schema.size("item"))(history, liked)
-    return liked / ops.maximum(ops.take_along_axis(times, history, axis=1), 1.0)
+    return each_once(schema, liked_events(schema))
 
 
-def item_to_item(num_items: int) -> layers.Dense:
+def item_to_item(
+    num_items: int,
+    otherwise: str = "Leave out rare items, or choose an architecture that keeps few weights an item, e.g. slim, or "
+    "item vectors, e.g. ials.",
+) -> layers.Dense:
     """A matrix from what was liked to scores, `[batch, num_items]` to `[batch, num_items]`, set in closed form.
 
     Args:
         num_items: Rows of the item table, padding and unknown included.
+        otherwise: What to do where it does not fit into memory.
 
     Returns:
         A layer without bias whose kernel is zeros.
@@ -98,8 +124,7 @@ def item_to_item(num_items: int) -> layers.Dense:
     check_memory(
         f"A weight for every two of {num_items:,} items",
         4 * num_items**2,
-        "Leave out rare items, or choose an architecture that keeps few weights an item, e.g. slim, or item vectors, "
-        "e.g. ials.",
+        otherwise,
     )
     return layers.Dense(num_items, use_bias=False, kernel_initializer="zeros", trainable=False)
 

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from zoo.errors import UserError
 from zoo.families import ItemLogits
-from zoo.layers import SparseRows, liked_once
+from zoo.layers import SparseRows, each_liked_once
 from zoo.registry import register
 from zoo.schema import Schema
 from zoo.solvers.cooccurrence import positives
@@ -42,4 +42,4 @@ def itemknn(
         return {"pairs": similarities.pairs}
 
     history = schema.input("history")
-    return ItemLogits(logits=similarities(history, liked_once(schema)), solver=compare, work=similarities.sizes)
+    return ItemLogits(logits=similarities(history, each_liked_once(schema)), solver=compare, work=similarities.sizes)

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 
 from zoo.errors import UserError
 from zoo.families import ItemLogits
-from zoo.layers import SparseRows, liked_once
+from zoo.layers import SparseRows, each_liked_once
 from zoo.registry import register
 from zoo.schema import Schema
 from zoo.solvers.cooccurrence import positives
@@ -41,4 +41,4 @@ def slim(
         return {"pairs": weights.pairs}
 
     history = schema.input("history")
-    return ItemLogits(logits=weights(history, liked_once(schema)), solver=regress, work=weights.sizes)
+    return ItemLogits(logits=weights(history, each_liked_once(schema)), solver=regress, work=weights.sizes)

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from zoo.errors import UserError
 from zoo.families import ItemLogits
-from zoo.layers import UserNeighbors, liked_once
+from zoo.layers import UserNeighbors, each_liked_once
 from zoo.registry import register
 from zoo.schema import Schema
 from zoo.solvers.cooccurrence import positives
@@ -28,4 +28,4 @@ def userknn(schema: Schema, *, neighbors: int = 50, pairs: int | None = None) ->
         return {"pairs": vote.pairs}
 
     history = schema.input("history")
-    return ItemLogits(logits=vote(history, liked_once(schema)), solver=remember, work=vote.sizes)
+    return ItemLogits(logits=vote(history, each_liked_once(schema)), solver=remember, work=vote.sizes)

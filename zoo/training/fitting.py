@@ -139,6 +139,7 @@ class Fitting:
         model.adapt(
             items=dataset.items,
             interactions=lambda: interaction_matrix(dataset),
+            ratings=lambda: rating_matrix(dataset),
             texts=lambda: prompt_texts(dataset),
         )
         return model
@@ -218,6 +219,14 @@ def interaction_matrix(dataset: Dataset, positive_only: bool = True) -> scipy.sp
     rows = dataset.part("train")
     if positive_only:
         rows = rows[rows["label"] > 0]
+    places = (rows["user"].to_numpy(), rows["item"].to_numpy())
+    shape = (dataset.num_users, dataset.num_items)
+    return scipy.sparse.csr_matrix((rows["label"].to_numpy(np.float32), places), shape=shape)
+
+
+def rating_matrix(dataset: Dataset) -> scipy.sparse.csr_matrix:
+    """The training labels as they are, a user's last one of an item, as a sparse `[num_users, num_items]` matrix."""
+    rows = dataset.part("train").drop_duplicates(["user", "item"], keep="last")
     places = (rows["user"].to_numpy(), rows["item"].to_numpy())
     shape = (dataset.num_users, dataset.num_items)
     return scipy.sparse.csr_matrix((rows["label"].to_numpy(np.float32), places), shape=shape)

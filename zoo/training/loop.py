@@ -18,6 +18,7 @@ from zoo.config import TrainConfig
 from zoo.errors import UserError, ZooError, unknown_name
 from zoo.evaluation.metrics import gain
 from zoo.families import Recommender
+from zoo.layers import derive
 from zoo.memory import check_memory
 from zoo.objectives.base import Batch, ExampleTensors, Objective
 from zoo.training.checkpoints import CHECKPOINT, Progress, array_like, write_checkpoint
@@ -151,6 +152,7 @@ class Trainer:
                 weight.assign(average)
             if self.best_weights is not None:
                 self.model.set_weights(self.best_weights)
+            derive(self.model)
         finally:
             self.callbacks.on_train_end()
         return self.progress
@@ -183,6 +185,7 @@ class Trainer:
         logs = self._trained() if self.progress.unvalidated is None else self.progress.unvalidated
         self.progress.unvalidated = None
         with self._averaged():
+            derive(self.model)
             # All workers go by the figures of one, because they must stop after the same epoch.
             logs.update(from_chief(self.validate() if is_chief() else {}))
             self.progress.epoch += 1

@@ -9,19 +9,25 @@ from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.data.movielens import TERMS, URL
 from zoo.data.movielens_1m import ARCHIVE, FILES, prepare_1m, ratings_1m
+from zoo.data.readers import Table
 
 
 class Ml1m(NamedDataset):
-    """MovieLens 1M: 6,040 users, 3,706 rated movies."""
+    """MovieLens 1M: 6,040 users, 3,706 rated movies. `least_rating` leaves out all ratings below it."""
 
     name = "ml-1m"
     terms = TERMS
     url = URL
 
-    def load(self, *, data_root: str | Path | None = None, **options: Any) -> Dataset:
+    def load(
+        self, *, data_root: str | Path | None = None, least_rating: float | None = None, **options: Any
+    ) -> Dataset:
         """See `NamedDataset.load`."""
         folder = ARCHIVE.folder(FILES, data_root)
-        return prepare_1m(folder, ratings_1m(folder), {"name": self.name, **options})
+        ratings = ratings_1m(folder)
+        if least_rating is not None:
+            ratings = Table(ratings.frame[ratings.frame["rating"] >= least_rating], ratings.name)
+        return prepare_1m(folder, ratings, {"name": self.name, **options})
 
 
 DATASETS.register(Ml1m())
