@@ -119,12 +119,11 @@ def compare(
     first = loaded[0]
     settings = first.config.evaluate
     protocol = protocol or settings.protocol or default_protocol(first.model, first.config, first.dataset, part)
-    prepared = [PROTOCOLS[protocol].prepared(run.dataset, part, settings.negatives) for run in loaded]
-    _check_comparable(prepared, names, protocol, part)
+    _check_comparable(loaded, names, protocol, part)
     resampling = Resampling(resamples=resamples, level=level, seed=seed)
     evaluations = [
-        evaluate(run.model, data, protocol, part, settings.ks, **resampling)
-        for run, data in zip(loaded, prepared, strict=True)
+        evaluate(run.model, run.dataset, protocol, part, settings.ks, negatives=settings.negatives, **resampling)
+        for run in loaded
     ]
     return Comparison(
         protocol,
@@ -142,11 +141,11 @@ def _loaded(runs: Sequence[Run | str | Path]) -> list[Run]:
     return [run if isinstance(run, Run) else Run.load(run) for run in runs]
 
 
-def _check_comparable(datasets: Sequence[Dataset], names: Sequence[str], protocol: str, part: Part) -> None:
-    """Refuses runs whose data differ from those of the first one in what the protocol needs to be alike."""
-    first, chosen = datasets[0], PROTOCOLS[protocol]
-    for name, other in zip(names[1:], datasets[1:], strict=True):
-        what = _difference(first, other, part) or chosen.difference(first, other, part)
+def _check_comparable(runs: Sequence[Run], names: Sequence[str], protocol: str, part: Part) -> None:
+    """Refuses runs that differ from the first one in what the protocol needs to be alike."""
+    first, chosen = runs[0].dataset, PROTOCOLS[protocol]
+    for name, run in zip(names[1:], runs[1:], strict=True):
+        what = _difference(first, run.dataset, part) or chosen.difference(first, run.dataset, part)
         if what is not None:
             raise UserError(f"{names[0]} and {name} cannot be compared: they differ in {what}")
 

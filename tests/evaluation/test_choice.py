@@ -12,11 +12,17 @@ import zoo
 from zoo.config import make_config
 from zoo.errors import UserError
 from zoo.evaluation.protocols import PROTOCOLS, default_protocol
-from zoo.training.train import _validation
+from zoo.training.fitting import Fitting
 
 READER = SimpleNamespace(query_names=("user", "history"), scores_are_ratings=False)
 NON_READER = SimpleNamespace(query_names=("user",), scores_are_ratings=False)
 RATER = SimpleNamespace(query_names=("user", "history"), scores_are_ratings=True)
+
+
+def watched_by(config, model, data):
+    """The function that validates between epochs, and the metric that early stopping watches."""
+    found = Fitting(config, (), start=lambda *_: None)._validation(model, data)
+    return found.validate, found.monitor
 
 
 def chosen(model, *, feedback=None, binary=True, in_time=True, listed=(), part="test"):
@@ -68,20 +74,23 @@ def listed(datasets):
 )
 def test_training_watches_the_metric_of_its_protocol_and_knows_all_of_them(listed, protocol, watched):
     config = make_config("mf", {"evaluate": {"protocol": protocol, "ks": [5]}})
-    validate, monitor = _validation(config, zoo.build("mf", listed.schema), listed)
+    validate, monitor = watched_by(config, zoo.build("mf", listed.schema), listed)
     assert monitor == watched
     assert list(validate()) == PROTOCOLS[protocol or "sampled-ranking"].metric_names((5,))
 
 
 def test_a_part_that_does_not_fit_the_protocol_is_refused_before_training(listed):
-    config = make_config("mf", {"evaluate": {"protocol": "sampled-ranking"}})
-    data = dataclasses.replace(listed, candidates={"valid": listed.candidates["valid"]})
-    with pytest.raises(UserError, match="has none for the test part"):
-        _validation(config, zoo.build("mf", data.schema), data)
+    config = make_config("mf", {"evaluate": {"protocol": "labels"}})
+    rows = listed.interactions
+    labels = rows["label"].where(rows["part"] == "test", 1.0)
+    assert not rows["label"][rows["part"] == "test"].isin([0, 1]).all()
+    data = dataclasses.replace(listed, interactions=rows.assign(label=labels))
+    with pytest.raises(UserError, match="needs labels of 0 and 1"):
+        watched_by(config, zoo.build("mf", data.schema), data)
 
 
 def test_the_loss_is_watched_if_there_is_no_validation_part(listed):
     rows = listed.interactions
     data = dataclasses.replace(listed, interactions=rows[rows["part"] != "valid"])
-    validate, monitor = _validation(make_config("mf"), zoo.build("mf", data.schema), data)
+    validate, monitor = watched_by(make_config("mf"), zoo.build("mf", data.schema), data)
     assert (validate(), monitor) == ({}, "loss")

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 import zoo
-from zoo.config import NegativesConfig
+from zoo.comparison import compare
+from zoo.config import NegativesConfig, make_config
 from zoo.data import prepare
 from zoo.errors import UserError
 from zoo.evaluation import negatives
 from zoo.evaluation.negatives import draw_candidates
 from zoo.evaluation.protocols import PROTOCOLS, evaluate
 from zoo.evaluation.ranking import items_to_find
+from zoo.run import Run
 from zoo.schema import FIRST_KNOWN, PADDING
 from zoo.training.train import interaction_matrix
 
@@ -178,3 +180,13 @@ def test_a_user_with_one_event_is_drawn_for_like_any_other():
     drawn = draw_candidates(data, "test", NegativesConfig(number=3))
     (user,) = data.vocabularies["user"].index(["b"])
     assert set(data.vocabularies["item"].lookup(drawn[user])) == {"w", "x", "y"}
+
+
+def test_runs_are_compared_on_the_same_candidates(small):
+    asked = NegativesConfig(number=6, seed=2)
+    settings = {"evaluate": {"negatives": asked.model_dump(), "ks": [3]}, "hparams": {"embedding_dim": 4}}
+    runs = [Run(zoo.build("mf", small.schema, embedding_dim=4), small, make_config("mf", settings), []) for _ in "ab"]
+    comparison = compare(runs, "sampled-ranking", resamples=20)
+    assert "6 candidates drawn uniformly (seed 2)" in comparison.about
+    expected = [evaluate(run.model, small, "sampled-ranking", ks=(3,), negatives=asked).metrics["hr@3"] for run in runs]
+    assert [figure.mean for figure in comparison.metrics["hr@3"]] == [figure.mean for figure in expected]

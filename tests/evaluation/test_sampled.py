@@ -201,11 +201,11 @@ def test_candidates_are_saved_with_the_data(small, datasets, tmp_path):
 # Mistakes
 
 
-def test_data_without_candidates_for_the_part_is_refused(small, datasets):
+def test_a_catalogue_that_is_too_small_to_draw_from_is_refused(small, datasets):
     model = model_of("popularity", small)
-    with pytest.raises(UserError, match=r"small has none for the test part\. Evaluate by 'full-ranking'.*ml-1m-ncf"):
+    with pytest.raises(UserError, match=r"is 100, and the catalogue has only 30 items.*evaluate\.negatives\.number=15"):
         evaluate(model, datasets["ids"], "sampled-ranking")
-    with pytest.raises(UserError, match="none for the valid part"):
+    with pytest.raises(UserError, match="the catalogue has only 30 items"):
         evaluate(model, small, "sampled-ranking", part="valid")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 import zoo
 from zoo.config import make_config, said
@@ -25,10 +26,18 @@ FIVE_ROWS = pd.DataFrame(
 )
 
 
+@pytest.fixture
+def without_graphs():
+    """Functions run operation by operation, which takes less time for five rows than to compile them."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_five_rows_are_enough_to_try_an_architecture(name):
+def test_five_rows_are_enough_to_try_an_architecture(name, without_graphs):
     course = {"epochs": 1} if zoo.info(name).objective else {}
-    run = zoo.train(name, FIVE_ROWS, progress=False, train=course)
+    run = zoo.train(name, FIVE_ROWS, progress=False, train=course, evaluate={"resamples": 10})
     assert run.config.evaluate.ks == (4,)
     assert any(
         note.startswith("evaluate.ks is [4], because the catalogue has only 4 items") for note in run.dataset.notes

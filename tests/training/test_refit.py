@@ -61,7 +61,7 @@ def test_the_model_is_that_of_as_many_epochs_on_both_parts(small, refitted):
         "mf",
         with_valid_in_train(small),
         progress=False,
-        **{**REFIT, "split": {}, "train": {**REFIT["train"], "epochs": best, "patience": None}},
+        **{**SETTINGS, "train": {**REFIT["train"], "epochs": best, "patience": None}},
     )
     assert_same_weights(refitted, both)
     assert refitted.metrics["full-ranking/test"]["metrics"] == both.metrics["full-ranking/test"]["metrics"]

@@ -47,7 +47,7 @@ def with_derived_history(dataset: Dataset) -> Dataset:
     if isinstance(dataset, StreamedDataset) or not histories:
         return dataset
     counts = dataset.sequences(*PARTS).counts
-    whole = int(np.quantile(counts[counts > 0], USERS_READ_WHOLE, method="higher"))
+    whole = int(np.quantile(counts[counts > 0], USERS_READ_WHOLE, method="inverted_cdf"))
     length, longest = max(whole, SHORTEST_HISTORY), histories[0].length or 1
     if length >= longest:
         return dataset

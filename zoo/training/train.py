@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -99,7 +99,7 @@ def make_run(
     spec(config.model).check_hparams(config.hparams)
     if isinstance(source, str | Path):
         config.data.source = str(source)
-    elif isinstance(source, Dataset) and any(map(_is_of_preparation, given)):
+    elif isinstance(source, Dataset) and _prepare_data(settings):
         raise UserError(
             "The settings 'data' and 'split' have no effect on a dataset that is prepared already, except split.refit. "
             "Leave them out."
@@ -118,8 +118,11 @@ def make_run(
         return run
 
 
-def _is_of_preparation(setting: str) -> bool:
-    return setting.startswith(("data.", "split.")) and setting != "split.refit"
+def _prepare_data(settings: Mapping[str, object]) -> bool:
+    """Whether settings are about the preparation of data, as all of `data` and `split` are except `split.refit`."""
+    split = settings.get("split")
+    only_refits = isinstance(split, Mapping) and set(split) == {"refit"}
+    return "data" in settings or ("split" in settings and not only_refits)
 
 
 def _says_max_history(source: Source) -> bool:

@@ -61,7 +61,12 @@ class SampledRanking(RankingProtocol):
         """The candidates must be the same."""
         import numpy as np
 
-        is_alike = np.array_equal(dataset.candidates[part], other.candidates[part])
+        candidates, other_candidates = (one.candidates.get(part) for one in (dataset, other))
+        # Where neither data lists any, the same are drawn for both.
+        if candidates is None or other_candidates is None:
+            is_alike = candidates is other_candidates
+        else:
+            is_alike = np.array_equal(candidates, other_candidates)
         return None if is_alike else "the candidates that held-out items are ranked against."
 
     def per_user(
