@@ -21,7 +21,8 @@ def built(num_users, num_items, **hparams):
 
 def scores(labels, histories, **hparams):
     """The scores of all items for histories, rows of labels too, by the user neighbours of `[users, items]` labels."""
-    model = built(*np.shape(labels), **hparams)
+    # There is room for all likings, so that the model is compiled once.
+    model = built(*np.shape(labels), pairs=np.size(labels), **hparams)
     model.solver(csr_matrix(np.pad(labels, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
     items = np.arange(FIRST_KNOWN, model.num_items)
     query = {"history": np.where(histories, items, 0), "history_rating": histories}

@@ -175,9 +175,10 @@ class Recommender(keras.Model):
 
     def _solve(self, solver: Solver, interactions: scipy.sparse.csr_matrix) -> None:
         derived = solver(interactions) or {}
-        self.notes, self.hparams = derived_notes(self.hparams, derived), {**self.hparams, **derived}
-        # What was compiled may have read weights that are no more.
-        self._untracked.compiled.clear()
+        self.notes = derived_notes(self.hparams, derived)
+        self.hparams = {**self.hparams, **derived}
+        if self.notes:  # What was compiled read other hparams.
+            self._untracked.compiled.clear()
 
     def to_scores(self, logits: Tensor) -> Tensor:
         """Scores in the unit of the labels, of logits of any shape."""
