@@ -129,7 +129,7 @@ def test_an_item_that_a_history_lists_twice_counts_once_and_an_unknown_one_does_
     likes = some_likes()
     expected = scores(likes, np.array([[0, 0, 1, 0, 1, 0, 0, 0]]), neighbors=3)
     query = {"history": [[4, 6, 4, 1, 0, 0, 0, 0]], "history_rating": np.ones((1, 8))}
-    found = built(*likes.shape, neighbors=3).score(query, np.arange(2, 10)[None])
+    found = built(*likes.shape, pairs=64, neighbors=3).score(query, np.arange(2, 10)[None])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
