@@ -31,7 +31,7 @@ def test_another_matrix_takes_the_place_of_the_first():
     for values in ([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]], [[0.0, 0.0, 0.0], [0.0, 4.0, 0.0]]):
         layer.set(scipy.sparse.csr_array(values))
         np.testing.assert_allclose(layer(np.array([[0], [1]]), np.ones((2, 1), np.float32)), values)
-    assert [weight.shape[0] for weight in layer.weights] == [2, 2, 1, 1]
+    assert [weight.shape[0] for weight in layer.weights] == [2, 2, 3, 3]
 
 
 def test_the_sizes_are_the_pairs_of_the_rows():

@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from zoo.errors import UserError
-from zoo.families.blocks import rank_in_blocks
+from zoo.families.blocks import in_blocks, numbers_made
 from zoo.families.checks import check_k
 from zoo.families.contracts import LIST, Encoded, Pretrained, Recipe, Solver, Work, derived_notes
 from zoo.families.top_k import (
@@ -177,9 +177,10 @@ class Recommender(keras.Model):
 
     def _solve(self, solver: Solver, interactions: scipy.sparse.csr_matrix) -> None:
         derived = solver(interactions) or {}
-        self.notes, self.hparams = derived_notes(self.hparams, derived), {**self.hparams, **derived}
-        # What was compiled may have read weights that are no more.
-        self._untracked.compiled.clear()
+        self.notes = derived_notes(self.hparams, derived)
+        self.hparams = {**self.hparams, **derived}
+        if self.notes:  # What was compiled read other hparams.
+            self._untracked.compiled.clear()
 
     def to_scores(self, logits: Tensor) -> Tensor:
         """Scores in the unit of the labels, of logits of any shape."""
@@ -275,8 +276,10 @@ class Recommender(keras.Model):
         items = np.asarray(items, np.int32)
         pairs = items if items.ndim == 2 else items[:, None]
         score = self._compiled("score", self.score_items, [self._query_spec(), LIST])
-        scores = score(self._tensors(query), tf.constant(pairs))
-        return scores.numpy().reshape(items.shape)
+        tensors = self._tensors(query)
+        numbers = numbers_made(pairs.shape[1], tensors, self._untracked.work)
+        (scores,) = in_blocks(lambda *given: [score(*given)], tensors, [tf.constant(pairs)], numbers)
+        return scores.reshape(items.shape)
 
     def recommend(
         self,
@@ -322,7 +325,9 @@ class Recommender(keras.Model):
         rank = self._compiled(
             f"recommend {k}{name}", partial(function, k), [self._query_spec(), *[LIST] * len(chosen), rows]
         )
-        return rank_in_blocks(rank, tensors, chosen, catalogue, self._numbers(tensors, size))
+        numbers = numbers_made(self.num_items, tensors, self._untracked.work)
+        items, scores = in_blocks(lambda *given: rank(*given, catalogue), tensors, chosen, numbers)
+        return items, scores
 
     def rank(
         self,
@@ -372,11 +377,6 @@ class Recommender(keras.Model):
         scores = overwrite_excluded(self.score_catalogue(query, catalogue), exclude)
         scores, items = best_of_catalogue(scores, k, self.num_items, group_size(k, self.num_items))
         return tf.where(scores > NO_ITEM_SCORE, items, PADDING), scores
-
-    def _numbers(self, tensors: Mapping[str, tf.Tensor], size: int) -> np.ndarray:
-        """The numbers that are made of each query."""
-        work = self._untracked.work
-        return np.full(size, self.num_items) + (0 if work is None else work(tensors["history"].numpy()))
 
     def _tensors(self, query: Mapping[str, ArrayLike]) -> dict[str, tf.Tensor]:
         missing = [name for name in self.query_names if name not in query]

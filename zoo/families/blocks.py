@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from zoo.families.contracts import Work
+
 # Numbers that a block makes at most, if it has more than one query.
 NUMBERS_AT_ONCE = 2**24
 
@@ -35,28 +37,37 @@ def blocks(numbers: np.ndarray) -> Iterator[slice]:
     yield slice(start, len(numbers))
 
 
-def rank_in_blocks(
-    rank: Callable[..., tuple[tf.Tensor, tf.Tensor]],
-    query: Mapping[str, tf.Tensor],
-    lists: Sequence[tf.Tensor],
-    catalogue: Sequence[tf.Tensor],
-    numbers: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The items and scores of all queries, block by block.
+def numbers_made(scores: int, query: Mapping[str, tf.Tensor], work: Work | None) -> np.ndarray:
+    """How many numbers are made of each query, `[queries]`.
 
     Args:
-        rank: Gives the items and scores of some queries, from what follows.
+        scores: The scores of a query.
+        query: One tensor an input, `[queries, ...]`.
+        work: The other numbers that are made of each, given the histories.
+    """
+    others = 0 if work is None else work(query["history"].numpy())
+    return np.full(len(next(iter(query.values()))), scores) + others
+
+
+def in_blocks(
+    function: Callable[..., Sequence[tf.Tensor]],
+    query: Mapping[str, tf.Tensor],
+    lists: Sequence[tf.Tensor],
+    numbers: np.ndarray,
+) -> list[np.ndarray]:
+    """What a function makes of all queries, block by block.
+
+    Args:
+        function: Gives tensors of one row a query, from what follows.
         query: One tensor an input, `[queries, ...]`.
         lists: Lists of items of each query, `[queries, n]`.
-        catalogue: What is known of every item.
         numbers: `[queries]`, how many numbers are made of each.
 
     Returns:
-        Items and scores, `[queries, k]`.
+        The tensors of all queries as arrays.
     """
     found = []
     for block in blocks(numbers):
         of_block = {name: values[block] for name, values in query.items()}
-        found.append(rank(of_block, *(one[block] for one in lists), catalogue))
-    items, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return items, scores
+        found.append(function(of_block, *(one[block] for one in lists)))
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
+import keras
 import numpy as np
 import scipy.sparse
 import tensorflow as tf
@@ -12,7 +13,6 @@ import tensorflow as tf
 from zoo.schema import FeatureJson
 
 if TYPE_CHECKING:
-    from zoo.families.base import Recommender
     from zoo.types import Tensor
 
 # Lists of item indices, of any batch size and any length.
@@ -24,7 +24,7 @@ Solver: TypeAlias = Callable[[scipy.sparse.csr_matrix], "Mapping[str, object] | 
 # The numbers that are made of each query beside its scores, `[batch]`, given `[batch, length]` histories.
 Work: TypeAlias = Callable[[np.ndarray], np.ndarray]
 # Sets the weights from trained recommenders, by the names of their architectures.
-Pretrained: TypeAlias = "Callable[[Mapping[str, Recommender]], None]"
+Pretrained: TypeAlias = "Callable[[Mapping[str, keras.Model]], None]"
 # What `encode_query` gives: one tensor or several, `batch` rows each.
 Encoded: TypeAlias = "Tensor | list[Tensor]"
 

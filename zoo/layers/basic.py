@@ -142,6 +142,7 @@ def without_padding(items: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     array([[0, 7],
            [5, 6]])
     """
+    items, values = tf.convert_to_tensor(items), tf.convert_to_tensor(values)
     length = tf.shape(items)[1]
     from_last = tf.range(length, 0, -1)
     longest = tf.reduce_max(tf.where(tf.not_equal(items, PADDING), from_last, 1))

@@ -29,7 +29,7 @@ class UserNeighbors(keras.layers.Layer):
         num_users: Rows of the user table, padding and unknown included.
         num_items: Rows of the item table, padding and unknown included.
         neighbors: The most similar users who count.
-        pairs: How many likings there is room for. `set_liked` makes room for as many as it is given.
+        pairs: How many likings there is room for. `set_liked` makes more room if it needs it.
 
     Raises:
         UserError: When built or set, if the likings do not fit into memory.

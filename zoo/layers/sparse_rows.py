@@ -26,7 +26,7 @@ class SparseRows(keras.layers.Layer):
     Args:
         rows: Rows of the matrix.
         columns: Columns of the matrix.
-        pairs: Pairs of a row and a column that are stored. `set` makes room for as many as it is given.
+        pairs: Pairs of a row and a column that there is room for. `set` makes more room if it needs it.
         is_weighted: Whether pairs have values. Otherwise each is 1.
 
     Raises:
@@ -55,8 +55,8 @@ class SparseRows(keras.layers.Layer):
         """Stores a matrix, `[rows, columns]`."""
         if not self.built:
             self.build()
-        if max(matrix.nnz, 1) != self.pairs:
-            self.pairs = max(matrix.nnz, 1)
+        if matrix.nnz > self.pairs:
+            self.pairs = matrix.nnz
             with open_for_weights(self):
                 # Keras forgets a variable that is deleted.
                 del self.columns

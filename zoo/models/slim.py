@@ -26,7 +26,7 @@ SHRINKAGE = 10.0
 
 @register("slim", solver="closed_form", query=("history",), paper="10.1109/ICDM.2011.134", tiny={"neighbors": 5})
 def slim(
-    schema: Schema, *, neighbors: int = 100, l1: float = 1.0, l2: float = 10.0, pairs: int | None = None
+    schema: Schema, *, neighbors: int = 100, l1: float = 0.0, l2: float = 100.0, pairs: int | None = None
 ) -> ItemLogits:
     if neighbors < 1 or l1 < 0 or l2 <= 0:
         raise UserError(

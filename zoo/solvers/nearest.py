@@ -37,8 +37,9 @@ def nearest_columns(weights: csr_array, neighbors: int, shrinkage: float = 0.0) 
     # One more, because a column is near itself.
     wanted = min(neighbors + 1, weights.shape[1])
     best = sp_matmul_topn(scaled.T.tocsr(), scaled, wanted, sort=True, n_threads=os.cpu_count())
-    rows = np.repeat(np.arange(best.shape[0]), np.diff(best.indptr))
-    is_other = best.indices != rows
-    ranks = np.cumsum(is_other) - np.append(0, np.cumsum(is_other))[best.indptr[rows]]
-    kept = is_other & (ranks <= neighbors)
-    return csr_array((best.data[kept], (rows[kept], best.indices[kept])), shape=best.shape)
+    counts = np.diff(best.indptr)
+    is_other = best.indices != np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    before = np.append(0, np.cumsum(is_other))
+    kept = is_other & (before[1:] - np.repeat(before[best.indptr[:-1]], counts) <= neighbors)
+    starts = np.append(0, np.cumsum(kept))[best.indptr]
+    return csr_array((best.data[kept], best.indices[kept], starts), shape=best.shape)

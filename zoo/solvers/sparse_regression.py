@@ -59,6 +59,6 @@ def regress_on_candidates(liked: csr_array, candidates: csr_array, l1: float, l2
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         solved = np.concatenate(list(pool.map(solve, range(0, candidates.shape[0], ITEMS_AT_ONCE))))
     exists = np.arange(width) < np.diff(candidates.indptr)[:, None]
-    weights = csr_array((solved[exists], candidates.indices, candidates.indptr), shape=candidates.shape)
+    weights = csr_array((solved[exists], candidates.indices, candidates.indptr), shape=candidates.shape, copy=True)
     weights.eliminate_zeros()
     return weights

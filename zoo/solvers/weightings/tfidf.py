@@ -22,8 +22,11 @@ def tfidf(liked: csr_array) -> csr_array:
     array([[1.    , 1.    ],
            [0.    , 1.4055]], dtype=float32)
     """
-    items = TfidfTransformer(norm=None).fit_transform(liked.T)
-    return csr_array(items.T, dtype=np.float32)
+    items = liked.T.tocsr()
+    # Rows of padding, and items that nobody liked, are no documents.
+    documents = items[np.diff(items.indptr) > 0]
+    weights = TfidfTransformer(norm=None).fit(documents).transform(items)
+    return csr_array(weights.T, dtype=np.float32)
 
 
 WEIGHTINGS.register(Weighting("tfidf", tfidf))
