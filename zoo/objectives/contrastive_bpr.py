@@ -80,7 +80,8 @@ class ContrastiveBPR(BPR):
         """This replica's share of the mean InfoNCE of the users, or the items, that `ids` of the whole batch are."""
         different, places = tf.unique(ids)
         first = tf.math.unsorted_segment_min(tf.range(tf.size(ids)), places, tf.size(different))
-        losses = info_nce(*views_of(first), self._temperature)
+        vectors, views = views_of(first)
+        losses = info_nce(vectors, views, self._temperature)
         is_own = tf.scatter_nd(own[:, None], tf.ones_like(own, tf.float32), tf.shape(ids))
         return tf.reduce_sum(losses * tf.gather(is_own, first)) / tf.cast(tf.size(different), tf.float32)
 
