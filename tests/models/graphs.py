@@ -15,7 +15,7 @@ NUM_USERS, NUM_ITEMS, LENGTH = 6, 8, 5
 # Rows are user indices. Padding, unknown and the last user have liked nothing, and nobody has liked the last item.
 LIKED = np.zeros((NUM_USERS + 2, NUM_ITEMS + 2), np.float32)
 for user, items in enumerate([[], [], [2, 3, 4], [4, 5], [2, 6, 7, 8], [3], [5, 6], []]):
-    LIKED[user, items] = 5
+    LIKED[user, items] = [3 + (user + item) % 3 for item in items]
 
 
 def make(name, **hparams):

@@ -33,7 +33,7 @@ def test_it_trains_and_answers_in_half_precision(name, half_precision):
     assert np.isfinite(model.score(query, [[2], [4]])).all()
 
 
-@pytest.mark.parametrize("name", ["lightgcn", "ngcf", "xsimgcl", "gcmc"])
+@pytest.mark.parametrize("name", ["lightgcn", "ngcf", "xsimgcl"])
 def test_tables_follow_the_trained_weights_when_they_are_derived_anew(name):
     model = make(name, **spec(name).tiny)
     query = query_of([2, 3], [[], []])
@@ -47,7 +47,9 @@ def test_tables_follow_the_trained_weights_when_they_are_derived_anew(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_of_stock_keras_trains_it(name):
-    model = make(name, **spec(name).tiny)
+    # Without dropout, which may leave nothing of so small a network.
+    hparams = {"dropout": 0.0} if "dropout" in spec(name).hparams else {}
+    model = make(name, **spec(name).tiny, **hparams)
     model.compile(optimizer="sgd", loss="mse")
     before = [weight.numpy() for weight in model.trainable_weights]
     model.fit({**query_of([2, 3], [[], []]), "item": np.array([2, 4])}, np.array([1.0, 0.0]), verbose=0)

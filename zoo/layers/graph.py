@@ -88,8 +88,8 @@ class LikedGraph(DataLayer[csr_matrix]):
 
     >>> graph = LikedGraph(num_users=3, num_items=4)
     >>> graph.adapt(csr_matrix(([5.0, 3.0], ([2, 2], [2, 3])), shape=(3, 4)))
-    >>> graph.to_users(tf.ones((4, 1)))[2].numpy().round(3).tolist()
-    [1.414]
+    >>> graph.to_users(tf.ones((4, 1)))[2].numpy().round(3)
+    array([1.414], dtype=float32)
     """
 
     source: ClassVar[Source] = "interactions"

@@ -138,8 +138,8 @@ class Propagation(DerivedLayer):
         sizes = {"user_vectors": (self.users.rows, final), "item_vectors": (self.items.rows, final)}
         sizes |= {"sent_by_items": (self.items.rows, sum(self.widths)), "is_new": (self.users.rows, 1)}
         for name, shape in sizes.items():
-            start = "ones" if name == "is_new" else "zeros"
-            table = self.add_weight(name=name, shape=shape, initializer=start, trainable=False, autocast=False)
+            value = "ones" if name == "is_new" else "zeros"
+            table = self.add_weight(name=name, shape=shape, initializer=value, trainable=False, autocast=False)
             setattr(self, name, table)
 
     def propagate(self) -> tuple[list[Tensor], list[Tensor]]:

@@ -43,4 +43,4 @@ class Noise(keras.layers.Layer):
         if not training or not self.length:
             return vectors
         draws = tf.random.stateless_uniform(tf.shape(vectors), self.seed_generator.next(), alg="philox")
-        return vectors + self.length * tf.sign(vectors) * unit_length(draws)
+        return vectors + self.length * tf.sign(vectors) * tf.cast(unit_length(draws), vectors.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import keras
@@ -112,7 +113,7 @@ class RatingGraph(DataLayer[csr_matrix]):
         """`[num_users, most_levels * units]` to the mean that each item receives, level by level, of this width."""
         return self._mean(self.edges.to_columns, users, self.item_counts)
 
-    def _mean(self, along: object, sent: Tensor, counts: Tensor) -> Tensor:
+    def _mean(self, along: Callable[[Tensor], Tensor], sent: Tensor, counts: Tensor) -> Tensor:
         width = sent.shape[-1]
         sums = tf.reshape(along(tf.reshape(sent, [-1, width // self.most_levels])), [-1, width])
         return tf.math.divide_no_nan(sums, tf.convert_to_tensor(counts)[:, None])
@@ -156,8 +157,8 @@ class RatingConvolution(DerivedLayer):
             linear.build((None, self.graph.most_levels * self.units))
         sizes = {"user_vectors": (self.users.rows, self.dim), "item_vectors": (self.items.rows, self.dim)}
         for name, shape in {**sizes, "is_new": (self.users.rows, 1)}.items():
-            start = "ones" if name == "is_new" else "zeros"
-            table = self.add_weight(name=name, shape=shape, initializer=start, trainable=False, autocast=False)
+            value = "ones" if name == "is_new" else "zeros"
+            table = self.add_weight(name=name, shape=shape, initializer=value, trainable=False, autocast=False)
             setattr(self, name, table)
 
     def convolve(self, training: bool = False) -> list[Tensor]:

@@ -80,7 +80,8 @@ class ContrastiveBPR(BPR):
         """This replica's share of the mean InfoNCE of the users, or the items, that `ids` of the whole batch are."""
         different, places = tf.unique(ids)
         first = tf.math.unsorted_segment_min(tf.range(tf.size(ids)), places, tf.size(different))
-        losses = info_nce(*views_of(first), self._temperature)
+        vectors, views = views_of(first)
+        losses = info_nce(vectors, views, self._temperature)
         is_own = tf.scatter_nd(own[:, None], tf.ones_like(own, tf.float32), tf.shape(ids))
         return tf.reduce_sum(losses * tf.gather(is_own, first)) / tf.cast(tf.size(different), tf.float32)
 
@@ -98,8 +99,8 @@ def info_nce(vectors: tf.Tensor, views: tf.Tensor, temperature: float) -> tf.Ten
 
     Example:
 
-    >>> info_nce(tf.eye(2), tf.eye(2), temperature=0.1).numpy().round(6).tolist()
-    [4.5e-05, 4.5e-05]
+    >>> info_nce(tf.eye(2), tf.eye(2), temperature=1.0).numpy().round(4)
+    array([0.3133, 0.3133], dtype=float32)
     """
     logits = tf.matmul(unit_length(vectors), unit_length(views), transpose_b=True) / temperature
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.range(tf.shape(logits)[0]), logits=logits)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.data.movielens import TERMS, URL
@@ -26,7 +28,9 @@ class Ml1m(NamedDataset):
         folder = ARCHIVE.folder(FILES, data_root)
         ratings = ratings_1m(folder)
         if least_rating is not None:
-            ratings = Table(ratings.frame[ratings.frame["rating"] >= least_rating], ratings.name)
+            # What is no number stays, so that it is named where ratings are prepared.
+            is_low = pd.to_numeric(ratings.frame["rating"], errors="coerce") < least_rating
+            ratings = Table(ratings.frame[~is_low], ratings.name)
         return prepare_1m(folder, ratings, {"name": self.name, **options})
 
 
