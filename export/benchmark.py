@@ -27,10 +27,11 @@ from export.formats.base import OptionValue, Runtime, find_artefact
 from export.values import Values, vocabularies_of
 from export.verification.queries import sample_queries, sample_requests
 from zoo.cli.console import print_json, print_table
-from zoo.config import configs_folder, read_yaml
+from zoo.config import configs_folder
 from zoo.data import load_dataset
 from zoo.errors import ZooError
 from zoo.schema import Vocabulary
+from zoo.yaml_reader import read_yaml
 
 if TYPE_CHECKING:
     import keras

@@ -24,7 +24,7 @@ PACKAGES = ("zoo", "export")
 # that fits a module decides its layer.
 LAYERS = (
     ("zoo.errors", "zoo.types"),
-    ("zoo.options", "zoo.plugins", "zoo.memory", "zoo.keras_internals"),
+    ("zoo.options", "zoo.plugins", "zoo.memory", "zoo.keras_internals", "zoo.yaml_reader"),
     ("zoo.config", "zoo.files", "zoo.registries", "zoo.solvers"),
     ("zoo.schema", "zoo.arrays"),
     ("zoo.layers",),

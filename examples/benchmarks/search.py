@@ -28,12 +28,13 @@ import numpy as np
 import yaml
 
 import zoo
-from zoo.config import configs_folder, make_config, parse_settings, read_yaml
+from zoo.config import configs_folder, make_config, parse_settings
 from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError, ZooError, unknown_name
 from zoo.files import parent_folder
 from zoo.registry import spec
+from zoo.yaml_reader import read_yaml
 
 DATA = {"label_threshold": 3, "max_history": 100}
 SPLIT = {"name": "time", "valid": 0.1, "test": 0.1, "warm_up": 5}

@@ -27,8 +27,9 @@ def demo(
     verbose: Verbose = False,
 ) -> None:
     """Train recommenders on real ratings, compare them, recommend films and export the best."""
-    from zoo.config import configs_folder, read_yaml
+    from zoo.config import configs_folder
     from zoo.files import check_free, published_folder
+    from zoo.yaml_reader import read_yaml
 
     check_free(out, overwrite, COMPARISON)
     plan = read_yaml(configs_folder() / "demo.yaml")

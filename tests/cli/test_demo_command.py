@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import zoo.config
+import zoo.yaml_reader
 from export.formats import FORMATS
 from export.verification.check import Check, raise_if_failed
 
@@ -27,8 +27,10 @@ BAD = [Check("tflite", "score", 1, 50, "largest difference", figure, 1e-5) for f
 @pytest.fixture(autouse=True)
 def small_plan(monkeypatch):
     """The demo without its long training."""
-    read = zoo.config.read_yaml
-    monkeypatch.setattr(zoo.config, "read_yaml", lambda path: PLAN if Path(path).name == "demo.yaml" else read(path))
+    read = zoo.yaml_reader.read_yaml
+    monkeypatch.setattr(
+        zoo.yaml_reader, "read_yaml", lambda path: PLAN if Path(path).name == "demo.yaml" else read(path)
+    )
 
 
 @pytest.fixture

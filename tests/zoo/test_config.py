@@ -16,10 +16,10 @@ from zoo.config import (
     make_config,
     parse_settings,
     preset,
-    read_yaml,
 )
 from zoo.errors import UserError
 from zoo.registry import spec, specs
+from zoo.yaml_reader import read_yaml
 
 SHIPPED = sorted((configs_folder() / "presets").glob("*.yaml"))
 

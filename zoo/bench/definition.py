@@ -12,12 +12,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from zoo.config import Config, configs_folder, make_config, parse_settings, read_yaml
+from zoo.config import Config, configs_folder, make_config, parse_settings
 from zoo.data.splits import split_options
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.protocols import PROTOCOLS, metric_names
 from zoo.options import Option, check_options, explain
 from zoo.registry import spec
+from zoo.yaml_reader import read_yaml
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]

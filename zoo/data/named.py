@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from zoo.config import read_yaml
 from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.data.preparation import prepare
@@ -16,6 +15,7 @@ from zoo.data.readers import SUFFIXES, Source, Table, missing_file
 from zoo.data.stream_preparation import prepare_stream
 from zoo.errors import UserError, unknown_name
 from zoo.options import check_options, options_of
+from zoo.yaml_reader import read_yaml
 
 # Options of a dataset, by the names that `prepare` or the dataset has for them.
 Settings: TypeAlias = dict[str, Any]

@@ -9,7 +9,7 @@ from keras import ops
 
 from zoo.evaluation.differences import paired_interval, verdict
 from zoo.evaluation.evaluation import Evaluation, Margin
-from zoo.evaluation.protocols.base import PROTOCOLS, is_headline
+from zoo.evaluation.protocols import PROTOCOLS, is_headline
 from zoo.evaluation.samples import sample_users, users_that_fit
 from zoo.families import Recommender, Towers
 from zoo.layers import Embedding

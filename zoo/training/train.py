@@ -12,7 +12,7 @@ from typing import TypeAlias
 import keras
 import pandas as pd
 
-from zoo.config import Config, make_config, read_yaml, said
+from zoo.config import Config, make_config, said
 from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
 from zoo.data.streamed import FOLDER, StreamedDataset
@@ -28,6 +28,7 @@ from zoo.training.checkpoints import CHECKPOINT
 from zoo.training.derived import with_derived_history
 from zoo.training.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
 from zoo.training.fitting import Fitting, checkpoints, interaction_matrix
+from zoo.yaml_reader import read_yaml
 
 __all__ = ["interaction_matrix", "make_run", "train"]
 
