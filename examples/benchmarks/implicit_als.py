@@ -24,7 +24,7 @@ from implicit.als import AlternatingLeastSquares
 import zoo
 from zoo.data import load_dataset
 from zoo.solvers.cooccurrence import positives
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 HPARAMS = {"embedding_dim": 64, "regularization": 0.002, "unobserved_weight": 1.0, "epochs": 5}
 

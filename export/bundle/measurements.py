@@ -21,7 +21,7 @@ from zoo.data.streamed import StreamedDataset
 from zoo.evaluation.evaluation import EvaluationJson
 from zoo.evaluation.popularity import BASELINE
 from zoo.evaluation.protocols import PROTOCOLS, evaluate
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 if TYPE_CHECKING:
     from zoo.families import Recommender

@@ -44,7 +44,9 @@ def test_a_folder_without_the_file_is_refused(tmp_path):
         load_dataset("amazon-beauty", data_root=tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"user,item\nu0,i0\n", gzip.compress(REVIEWS.encode())[:30]])
+@pytest.mark.parametrize(
+    "content", [b"user,item\nu0,i0\n", gzip.compress(REVIEWS.encode())[:30]], ids=["not packed", "cut off"]
+)
 def test_a_file_that_is_cut_off_or_not_packed_is_refused(tmp_path, content):
     write(tmp_path / "amazon-beauty").joinpath("beauty.csv.gz").write_bytes(content)
     with pytest.raises(UserError, match=r"beauty\.csv\.gz: .* Put the original file there"):

@@ -22,7 +22,7 @@ from zoo.evaluation.protocols import PROTOCOLS, evaluate
 from zoo.evaluation.ranking import items_to_find
 from zoo.run import Run
 from zoo.schema import FIRST_KNOWN, PADDING
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 SAMPLED = PROTOCOLS["sampled-ranking"]
 BOTH = st.sampled_from(["uniform", "popularity"])

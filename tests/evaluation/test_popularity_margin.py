@@ -20,7 +20,7 @@ from zoo.evaluation.protocols import evaluate
 from zoo.evaluation.ranking import per_user_ranking
 from zoo.run import Run
 from zoo.training.advice import advised
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 WORSE = Margin("ndcg@10", Interval(-0.02, -0.03, -0.01, level=0.95), "worse", 40)
 

@@ -16,7 +16,7 @@ from zoo.evaluation.protocols import PROTOCOLS, evaluate, is_headline, metric_na
 from zoo.evaluation.ranking import per_user_ranking
 from zoo.evaluation.scores import score_rows
 from zoo.schema import FIRST_KNOWN
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from zoo.evaluation.sampled import per_user_sampled_ranking
 from zoo.run import Run
 from zoo.saving import read_dataset
 from zoo.schema import FIRST_KNOWN
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 
 class Table:

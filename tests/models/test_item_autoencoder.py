@@ -13,7 +13,7 @@ from zoo.errors import UserError
 from zoo.objectives import make_objective
 from zoo.objectives.base import Batch
 from zoo.schema import Feature, Schema, history_features
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 SCHEMA = Schema(
     [

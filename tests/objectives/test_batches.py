@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from zoo.objectives import OBJECTIVES, make_objective
 from zoo.objectives.base import Batch
-from zoo.training.train import interaction_matrix, rating_matrix
+from zoo.training.fitting import interaction_matrix, rating_matrix
 
 # An architecture to train with each objective, its hparams, and options that make every part of it run.
 CASES = {

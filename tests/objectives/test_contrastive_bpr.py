@@ -8,7 +8,7 @@ import zoo
 from zoo.errors import UserError
 from zoo.objectives import make_objective
 from zoo.objectives.contrastive_bpr import info_nce
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 
 @pytest.fixture

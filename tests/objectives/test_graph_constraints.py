@@ -5,7 +5,7 @@ import pytest
 
 from zoo.errors import UserError
 from zoo.objectives import make_objective
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 
 def test_pairs_weigh_what_the_rounds_settle_on_and_close_items_are_drawn_near(sequences_of, shaken, batch_of, loss_of):

@@ -6,7 +6,7 @@ import pytest
 import zoo
 from zoo.errors import UserError
 from zoo.objectives import make_objective
-from zoo.training.train import rating_matrix
+from zoo.training.fitting import rating_matrix
 
 
 def test_the_loss_is_the_cross_entropy_of_the_level_of_a_rating(sequences_of, shaken, batch_of, loss_of):

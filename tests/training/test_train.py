@@ -13,7 +13,7 @@ import tensorflow as tf
 import zoo
 from zoo.data import prepare
 from zoo.errors import UserError, ZooError
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 SMALL = {"hparams": {"embedding_dim": 4}, "evaluate": {"resamples": 20}}
 # Dropout, and an optimizer with a memory: there is more to resume than the weights.

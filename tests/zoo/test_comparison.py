@@ -18,7 +18,7 @@ from zoo.evaluation.protocols import evaluate
 from zoo.evaluation.scores import score_rows
 from zoo.run import Run
 from zoo.schema import Vocabulary
-from zoo.training.train import interaction_matrix
+from zoo.training.fitting import interaction_matrix
 
 CANNOT_TELL = "no difference that 200 resamples can tell"
 

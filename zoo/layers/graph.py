@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
+import keras
 import numpy as np
 import tensorflow as tf
 from scipy.sparse import csr_matrix
@@ -72,6 +73,7 @@ def _segment_sum(values: Tensor, sources: Tensor, targets: Tensor, number: int) 
     return tf.sparse.segment_sum(values, sources, targets, num_segments=number)
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class LikedGraph(DataLayer[csr_matrix]):
     """Who liked what: users and items with an edge for every interaction whose label is above 0.
 

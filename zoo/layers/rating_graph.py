@@ -26,6 +26,7 @@ BEYOND = 1e30
 NO_LEVEL = -1e9
 
 
+@keras.saving.register_keras_serializable("recozoo")
 class RatingGraph(DataLayer[csr_matrix]):
     """Users and items with an edge for every rating, and the levels that the ratings of the training data have.
 
