@@ -7,6 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 import zoo
+import zoo.saving
 from zoo.families import blocks as module
 from zoo.families.blocks import blocks
 from zoo.families.contracts import derived_notes
