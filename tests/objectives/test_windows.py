@@ -14,7 +14,7 @@ from zoo.objectives import make_objective
 from zoo.objectives.windows import LEAST_SAVING, MOST_GROUPS, group_lengths
 
 OBJECTIVES = {
-    "next_item": ("sasrec", {}),
+    "next_item": ("lstm", {}),
     "next_item_sampled": ("lrurec", {"negatives": 6}),
     "next_item_bce": ("gru4rec", {"negatives": 2}),
     "next_item_gbce": ("hstu", {"negatives": 4, "shared": 5}),

@@ -115,10 +115,13 @@ class WindowObjective(Objective):
         sizes = tf.reduce_sum(tf.cast(query["history"] != PADDING, tf.int32), axis=1)
         found, shorter = [], 0
         for longest in self._groups:
-            windows = tf.where((sizes > shorter) & (sizes <= longest))[:, 0]
+            is_own = (sizes > shorter) & (sizes <= longest)
+            # The first window stands in where a group has none, untrained, because an LSTM takes no empty batch.
+            stands_in = ~tf.reduce_any(is_own) & (tf.range(tf.size(sizes)) == 0)
+            windows = tf.where(is_own | stands_in)[:, 0]
             own = {name: tf.gather(values, windows) for name, values in query.items()}
             own |= {name: own[name][:, -longest:] for name in self._of_history}
-            places = tf.where(tf.gather(is_trained, windows)[:, -longest:])
+            places = tf.where(tf.gather(is_trained & is_own[:, None], windows)[:, -longest:])
             vectors = tf.gather_nd(encode(own, training=True), places)
             windows, places = tf.gather(windows, places[:, 0]), self._length - longest + places[:, 1]
             items = tf.gather_nd(targets, tf.stack([windows, places], axis=1))

@@ -41,7 +41,12 @@ def convert(
         lifted,
         input_signature=lifted.input_signature,
         opset=min(opset, CONVERTER_OPSET),
-        custom_op_handlers={"MatMul": (_to_gemm, []), "SelectV2": (_to_where, []), "TopKV2": (_to_top_k, [])},
+        custom_op_handlers={
+            "Erfc": (_to_erf, []),
+            "MatMul": (_to_gemm, []),
+            "SelectV2": (_to_where, []),
+            "TopKV2": (_to_top_k, []),
+        },
     )
     if opset > CONVERTER_OPSET:
         model = onnx.version_converter.convert_version(model, opset)
@@ -91,6 +96,16 @@ def _imported(function: tf.types.experimental.ConcreteFunction, given: list[Tens
     graph_def = function.graph.as_graph_def()
     values = tf.graph_util.import_graph_def(graph_def, input_map, list(outputs.values()), name="")
     return dict(zip(outputs, values, strict=True))
+
+
+def _to_erf(context: Graph, node: Node, name: str, args: list[object]) -> None:
+    """The complement of the error function, which GELU is made of, as 1 minus that function. ONNX has no other."""
+    node.type = "Erf"
+    one = context.make_const(f"{name}_one", np.array(1, np.float32))
+    inputs = [one.output[0], node.output[0]]
+    complement = context.insert_new_node_on_output("Sub", node.output[0], inputs=inputs)
+    context.copy_dtype(node.output[0], complement.output[0])
+    context.copy_shape(node.output[0], complement.output[0])
 
 
 def _to_gemm(context: Graph, node: Node, name: str, args: list[object]) -> None:
