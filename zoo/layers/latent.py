@@ -25,7 +25,7 @@ class NormalSample(keras.layers.Layer):
 
     Example:
 
-    >>> NormalSample()(np.ones((1, 3), "float32"), np.zeros((1, 3), "float32")).numpy()
+    >>> NormalSample()(ops.ones((1, 3)), ops.zeros((1, 3))).numpy()
     array([[1., 1., 1.]], dtype=float32)
     """
 
@@ -51,7 +51,7 @@ class DenseResidual(keras.layers.Layer):
 
     Example:
 
-    >>> DenseResidual(units=4, depth=3)(np.ones((2, 5), "float32")).shape
+    >>> DenseResidual(units=4, depth=3)(ops.ones((2, 5))).shape
     TensorShape([2, 4])
     """
 
@@ -117,7 +117,7 @@ def divergence_from_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
 
     Example:
 
-    >>> divergence_from_standard(np.array([[0.0, 2.0]]), np.zeros((1, 2))).numpy()
+    >>> divergence_from_standard(ops.array([[0.0, 2.0]]), ops.zeros((1, 2))).numpy()
     array([2.], dtype=float32)
     """
     mean, log_variance = ops.cast(mean, "float32"), ops.cast(log_variance, "float32")
@@ -137,7 +137,7 @@ def log_mixture(densities: Sequence[Tensor], weights: Sequence[float]) -> Tensor
     Example:
 
     >>> round(float(log_mixture([log_normal(1.0, 0.0, 0.0), log_normal(1.0, 1.0, 0.0)], [0.5, 0.5])), 4)
-    -1.1380
+    -1.138
     """
     weighted = [density + math.log(weight) for density, weight in zip(densities, weights, strict=True)]
     return ops.logsumexp(ops.stack(weighted, axis=-1), axis=-1)

@@ -15,7 +15,7 @@ from zoo.memory import check_memory
 from zoo.objectives.base import Batch, Objective
 from zoo.schema import FIRST_KNOWN, PADDING
 
-# What a step takes for every user and item: 19 to 21 bytes were measured, of five numbers at a time, plus a margin.
+# What a step takes for every user and item. 19 to 21 bytes were measured, which are five numbers at a time.
 BYTES_OF_A_PAIR = 24
 
 
