@@ -26,7 +26,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
     >>> import zoo
     >>> zoo.list_models("n*")
-    ['ncf', 'neumf']
+    ['ncf', 'neumf', 'ngcf']
     """
     return list(specs(pattern))
 

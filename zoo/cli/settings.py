@@ -53,7 +53,7 @@ def find_settings(pattern: str) -> list[Setting]:
 
     >>> from zoo.cli.settings import find_settings
     >>> [one.name for one in find_settings("split")]
-    ['split.name', 'split.options']
+    ['split.name', 'split.options', 'split.refit']
     """
     known = all_settings()
     within = f"{pattern}."
