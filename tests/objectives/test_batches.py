@@ -62,8 +62,12 @@ def objective(request, sequences_of, shaken):
     return make(request.param, sequences_of, shaken)
 
 
+# They draw codes in the model, not from the seed of a step, so two computations of a loss differ; see test_elbo.py.
+DRAWN_IN_THE_MODEL = {"elbo", "alternating_elbo"}
+
+
 def test_every_objective_is_among_the_cases():
-    assert {case.split()[0] for case in CASES} == set(OBJECTIVES)
+    assert {case.split()[0] for case in CASES} == set(OBJECTIVES) - DRAWN_IN_THE_MODEL
 
 
 @pytest.mark.parametrize("replicas", [2, 3])
