@@ -9,7 +9,7 @@ from zoo.config import Config
 from zoo.errors import UserError
 from zoo.evaluation.differences import BETTER
 from zoo.evaluation.evaluation import Margin
-from zoo.evaluation.metrics import LOSS, base_name, gain
+from zoo.evaluation.metrics import LOSS, METRICS, base_name, gain
 from zoo.evaluation.protocols import PROTOCOLS
 from zoo.registry import Spec, spec
 
@@ -63,7 +63,8 @@ def _monitored(config: Config, history: Sequence[dict[str, float]]) -> list[floa
     watched = {protocol.monitored for protocol in PROTOCOLS.values()}
     names = [name for name in (history[0] if history else {}) if name != LOSS and base_name(name) in watched]
     name = config.train.monitor or next(iter(names), LOSS)
-    if name == LOSS:
+    # The file of a metric of one's own may be gone.
+    if name == LOSS or base_name(name) not in METRICS:
         return []
     # Those of a refit are not validated.
     return [gain(name, epoch[name], 0) for epoch in history if name in epoch and epoch.get("refit") != 1]
