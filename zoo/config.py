@@ -222,15 +222,7 @@ def make_config(name: str, *layers: Mapping[str, object]) -> Config:
 def said(name: str, *layers: Mapping[str, object]) -> frozenset[str]:
     """The settings that were given, by dotted name, so not those of a preset. Arguments are those of `make_config`."""
     own = (read_yaml(Path(name)),) if name.endswith((".yaml", ".yml")) else ()
-    return frozenset(key for layer in (*own, *layers) for key in _dotted(layer, ""))
-
-
-def _dotted(settings: Mapping[str, object], path: str) -> Iterator[str]:
-    for key, value in settings.items():
-        if path:
-            yield f"{path}{key}"
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{path}{key}.")
+    return frozenset(key for layer in (*own, *layers) for key, _ in flat_settings(layer) if "." in key)
 
 
 def changed(section: _AnySection, settings: Mapping[str, object], path: str) -> _AnySection:

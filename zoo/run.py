@@ -325,8 +325,14 @@ def _read_evaluation(described: EvaluationJson) -> Evaluation:
         for kind in ("metrics", "without_context")
     )
     users = np.empty(0, np.int32)
-    margin = Margin.from_json(described["beside_popularity"]) if "beside_popularity" in described else None
-    return Evaluation(described["protocol"], described["about"], metrics, users, without_context=without, margin=margin)
+    return Evaluation(
+        described["protocol"],
+        described["about"],
+        metrics,
+        users,
+        without_context=without,
+        margin=Margin.of(described),
+    )
 
 
 def _write_json(path: Path, value: Mapping[str, object]) -> None:

@@ -210,9 +210,7 @@ def _evaluation(evaluation: EvaluationJson, baseline: EvaluationJson | None) -> 
         "about": evaluation["about"],
         "table": _metrics(evaluation["metrics"], baseline["metrics"] if baseline else {}),
         "without_context": _metrics(second, {}) if second else "",
-        "beside_popularity": str(Margin.from_json(evaluation["beside_popularity"]))
-        if "beside_popularity" in evaluation
-        else "",
+        "beside_popularity": str(Margin.of(evaluation) or ""),
     }
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from drawn import normal, shaken
 from scipy.special import erf, expit, softmax
 
 from zoo.errors import UserError
@@ -10,20 +11,6 @@ from zoo.layers import GatedBlock, PositionEmbedding, SelfAttention, Transformer
 from zoo.layers.attention import visible
 
 EXISTS = np.array([[True, True, True, True], [False, False, True, True], [False, False, False, False]])
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def shaken(layer, *inputs):
-    """The layer with weights far from zero, and what it makes of inputs."""
-    layer(*inputs)
-    rng = np.random.default_rng(1)
-    for weight in layer.weights:
-        if weight.dtype == "float32":
-            weight.assign(rng.normal(size=weight.shape))
-    return layer(*inputs).numpy()
 
 
 def normed(events, norm):

@@ -2,25 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn import normal, shaken
 from scipy.special import expit
 
 from zoo.layers import PointwiseAttentionBlock, TimeGapBias
 from zoo.layers.pointwise_attention import LEAST_VARIANCE, NUM_GAPS
 
 EXISTS = np.array([[True, True, True, True], [False, False, True, True]])
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def shaken(layer, *inputs):
-    layer(*inputs)
-    rng = np.random.default_rng(1)
-    for weight in layer.weights:
-        if weight.dtype == "float32":
-            weight.assign(rng.normal(size=weight.shape))
-    return layer(*inputs).numpy()
 
 
 def normed(vector, norm, least_variance=1e-6):

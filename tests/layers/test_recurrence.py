@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn import normal
 
 from zoo.errors import UserError
 from zoo.layers import LinearRecurrence
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def numbers(layer):

@@ -42,8 +42,8 @@ def print_margin(evaluation: EvaluationJson) -> None:
     """Prints what an evaluation is worth beside popularity, if it says so."""
     from zoo.evaluation.evaluation import Margin
 
-    if "beside_popularity" in evaluation:
-        print(Margin.from_json(evaluation["beside_popularity"]))
+    if margin := Margin.of(evaluation):
+        print(margin)
 
 
 def _metric_rows(evaluation: EvaluationJson) -> Iterator[tuple[str, str, str, str]]:

@@ -67,6 +67,11 @@ class Margin:
         }
 
     @classmethod
+    def of(cls, evaluation: EvaluationJson) -> Margin | None:
+        """The margin that an evaluation was noted with, if it was."""
+        return cls.from_json(evaluation["beside_popularity"]) if "beside_popularity" in evaluation else None
+
+    @classmethod
     def from_json(cls, value: MarginJson) -> Margin:
         """The margin that `to_json` described."""
         difference = Interval(**value["difference"])

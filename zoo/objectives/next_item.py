@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from zoo.data.dataset import Dataset
-from zoo.families import Recommender
 from zoo.objectives.base import OBJECTIVES, Batch
 from zoo.objectives.windows import NextItemObjective, softmax_losses
 
@@ -22,9 +20,6 @@ class NextItem(NextItemObjective):
     """
 
     name = "next_item"
-
-    def __init__(self, model: Recommender, dataset: Dataset) -> None:
-        super().__init__(model, dataset)
 
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of windows, and how many positions it sums up."""

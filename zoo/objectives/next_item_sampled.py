@@ -8,7 +8,7 @@ from zoo.data.dataset import Dataset
 from zoo.families import Recommender
 from zoo.objectives.base import OBJECTIVES, Batch
 from zoo.objectives.samplers import ALPHA, Shared, make_sampler
-from zoo.objectives.scoring import NEVER
+from zoo.objectives.scoring import sampled_softmax_losses
 from zoo.objectives.windows import NextItemObjective
 from zoo.schema import FIRST_KNOWN
 
@@ -54,7 +54,5 @@ class NextItemSampled(NextItemObjective):
         negative = tf.cast(tf.matmul(positions.vectors, sampled, transpose_b=True), tf.float32)
         if self._correct:
             negative -= self._sampler.log_expected(items)
-        negative = tf.where(items == positions.targets[:, None], NEVER, negative)
-        # -log(e^p / (e^p + sum of e^n)) is softplus(log of the sum - p).
-        losses = tf.nn.softplus(tf.reduce_logsumexp(negative, axis=1) - positive)
+        losses = sampled_softmax_losses(positive, negative, items == positions.targets[:, None])
         return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)

@@ -8,7 +8,7 @@ from zoo.data.dataset import Dataset
 from zoo.families import Pairs, Recommender, Towers
 from zoo.objectives.base import OBJECTIVES, Batch, EventObjective
 from zoo.objectives.samplers import ALPHA, Shared, make_sampler
-from zoo.objectives.scoring import NEVER, score
+from zoo.objectives.scoring import sampled_softmax_losses, score
 
 
 @OBJECTIVES.register
@@ -55,7 +55,5 @@ class SampledSoftmax(EventObjective):
         items, _ = self._sampler(events, batch)
         scores = score(self.model, events.query, events.items, items)
         negative = scores.negative - self._sampler.log_expected(items)
-        negative = tf.where(items == events.items[:, None], NEVER, negative)
-        # -log(e^p / (e^p + sum of e^n)) is softplus(log of the sum - p).
-        losses = tf.nn.softplus(tf.reduce_logsumexp(negative, axis=1) - scores.positive)
+        losses = sampled_softmax_losses(scores.positive, negative, items == events.items[:, None])
         return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)

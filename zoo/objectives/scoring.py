@@ -67,6 +67,22 @@ def _score_towers(model: Towers, query: Mapping[str, tf.Tensor], own: tf.Tensor,
     return Scores(positive, negative, lengths)
 
 
+def sampled_softmax_losses(positive: tf.Tensor, negative: tf.Tensor, is_positive: tf.Tensor) -> tf.Tensor:
+    """Cross-entropies of positives among items of a sample, in which a positive does not count once more.
+
+    Args:
+        positive: `[n]` float32 logits of the positives.
+        negative: `[n, number]` float32 logits of the sample.
+        is_positive: `[n, number]` bool, where the sample has the positive.
+
+    Returns:
+        `[n]`.
+    """
+    others = tf.where(is_positive, NEVER, negative)
+    # -log(e^p / (e^p + sum of e^n)) is softplus(log of the sum - p).
+    return tf.nn.softplus(tf.reduce_logsumexp(others, axis=1) - positive)
+
+
 def l2_penalty(scores: Scores, queries: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
     """Half the weighted sum of the squared lengths of all vectors, so that a weight is its decay in a step of SGD.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import pandas as pd
 import scipy.sparse
 
 from zoo.config import Config
@@ -219,14 +220,15 @@ def interaction_matrix(dataset: Dataset, positive_only: bool = True) -> scipy.sp
     rows = dataset.part("train")
     if positive_only:
         rows = rows[rows["label"] > 0]
-    places = (rows["user"].to_numpy(), rows["item"].to_numpy())
-    shape = (dataset.num_users, dataset.num_items)
-    return scipy.sparse.csr_matrix((rows["label"].to_numpy(np.float32), places), shape=shape)
+    return _label_matrix(rows, dataset)
 
 
 def rating_matrix(dataset: Dataset) -> scipy.sparse.csr_matrix:
     """The training labels as they are, a user's last one of an item, as a sparse `[num_users, num_items]` matrix."""
-    rows = dataset.part("train").drop_duplicates(["user", "item"], keep="last")
+    return _label_matrix(dataset.part("train").drop_duplicates(["user", "item"], keep="last"), dataset)
+
+
+def _label_matrix(rows: pd.DataFrame, dataset: Dataset) -> scipy.sparse.csr_matrix:
     places = (rows["user"].to_numpy(), rows["item"].to_numpy())
     shape = (dataset.num_users, dataset.num_items)
     return scipy.sparse.csr_matrix((rows["label"].to_numpy(np.float32), places), shape=shape)

@@ -27,10 +27,8 @@ from zoo.saving import read_dataset
 from zoo.training.checkpoints import CHECKPOINT
 from zoo.training.derived import with_derived_history
 from zoo.training.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
-from zoo.training.fitting import Fitting, checkpoints, interaction_matrix
+from zoo.training.fitting import Fitting, checkpoints
 from zoo.yaml_reader import read_yaml
-
-__all__ = ["interaction_matrix", "make_run", "train"]
 
 # Interactions: prepared, a frame, or where they are.
 Source: TypeAlias = Dataset | pd.DataFrame | str | Path
@@ -79,8 +77,8 @@ def train(
         model, source, out=out, overwrite=overwrite, resume=resume, progress=progress, callbacks=callbacks, **settings
     )
     for evaluation in run.metrics.values() if progress and is_chief() else ():
-        if "beside_popularity" in evaluation:
-            print(Margin.from_json(evaluation["beside_popularity"]))
+        if margin := Margin.of(evaluation):
+            print(margin)
     return run
 
 
