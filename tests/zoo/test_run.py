@@ -356,7 +356,7 @@ def test_a_run_and_its_evaluation_are_printed_as_short_summaries(run):
     assert repr(noted) == f"<Run of {run.config.model} on {run.dataset.name}: full-ranking/test ndcg@10 {figure}>"
     assert str(noted).splitlines()[1:] == str(evaluation).splitlines()
     assert str(evaluation).splitlines()[0] == f"full-ranking: {evaluation.about}"
-    (line,) = [line for line in str(evaluation).splitlines() if "ndcg@10" in line]
+    (line,) = [line for line in str(evaluation).splitlines() if line.split()[0] == "ndcg@10"]
     assert line.split() == ["ndcg@10", *str(evaluation.metrics["ndcg@10"]).split()]
     assert repr(evaluation).startswith(f"<Evaluation by full-ranking of {len(evaluation.users)} users: hr@10 ")
     assert max(map(len, (repr(noted), str(noted), repr(evaluation), str(evaluation)))) < 1000
