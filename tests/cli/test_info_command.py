@@ -93,7 +93,10 @@ def test_settings_lists_all_settings_or_those_asked_for(zoo_command):
     assert all(name in out for name in all_settings())
     asked = json.loads(zoo_command("settings", "train", "--json")[1])
     assert [one["name"] for one in asked] == [name for name in all_settings() if name.startswith("train.")]
-    assert [one["name"] for one in json.loads(zoo_command("settings", "*.seed", "--json")[1])] == ["train.seed"]
+    assert [one["name"] for one in json.loads(zoo_command("settings", "*.seed", "--json")[1])] == [
+        "train.seed",
+        "evaluate.negatives.seed",
+    ]
 
 
 def test_settings_names_the_values_where_they_are_few(zoo_command):

@@ -39,8 +39,8 @@ PROTOCOLS.register(ByHalf())
 PROGRAM = """
 import json, sys
 import zoo
-import zoo.training.train
-training = sys.modules["zoo.training.train"]
+import zoo.training.fitting
+training = sys.modules["zoo.training.fitting"]
 from export import export
 from zoo.bench.definition import read_benchmark
 from zoo.comparison import compare
