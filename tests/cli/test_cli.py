@@ -57,7 +57,7 @@ def test_list_shows_every_architecture_and_filters_by_pattern(zoo_command):
     assert {"mf", "ncf", "autoencoder", "lstm", "elcorec", "popularity"} <= set(learners)
     assert (learners["mf"], learners["popularity"]) == ("pointwise", "closed_form")
     _, out, _ = zoo_command("list", "n*", "--json")
-    assert [entry["name"] for entry in json.loads(out)] == ["ncf", "neumf"]
+    assert [entry["name"] for entry in json.loads(out)] == ["ncf", "neumf", "ngcf"]
 
 
 def test_list_neither_imports_tensorflow_nor_takes_long():

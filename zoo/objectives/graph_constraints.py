@@ -11,7 +11,6 @@ from zoo.families import Recommender, Towers
 from zoo.objectives.base import OBJECTIVES, Batch, EventObjective, check_at_least
 from zoo.objectives.samplers import ALPHA, CANDIDATES, make_sampler
 from zoo.objectives.scoring import check_l2, l2_penalty, score
-from zoo.schema import FIRST_KNOWN
 from zoo.solvers.cooccurrence import closest_items, settled_shares
 
 
@@ -27,7 +26,7 @@ class GraphConstraints(EventObjective):
         model: The recommender to train; towers.
         dataset: The prepared data; interactions with a label above 0 are positives.
         negatives: What the negatives of a positive weigh together.
-        shared: Negatives that a batch shares, at most all items; or 0: each positive has `negatives` of its own.
+        shared: Negatives that a batch shares; or 0: each positive has `negatives` of its own.
         sampler: See `Pointwise`.
         alpha: See `Pointwise`.
         candidates: See `Pointwise`.
@@ -62,13 +61,17 @@ class GraphConstraints(EventObjective):
         for name, value in (("base", base), ("user_item", user_item), ("item_item", item_item)):
             check_at_least(name, value, 0)
         check_at_least("neighbors", neighbors, 1)
-        shared = min(shared, dataset.num_items - FIRST_KNOWN)
         self._sampler = make_sampler(sampler, self._events, model, negatives, alpha, candidates, shared)
         self._base, self._user_item, self._item_item, self._l2 = base, user_item, item_item, l2
         liked = _liked(dataset)
         self._shares = [tf.constant(shares, tf.float32) for shares in settled_shares(liked)]
         closest, weights = closest_items(liked, neighbors)
         self._closest, self._omega = tf.constant(closest, tf.int32), tf.constant(weights, tf.float32)
+
+    @classmethod
+    def most_items(cls, known: int) -> dict[str, int]:
+        """What is drawn once a batch, or must leave items out, is at most the catalogue."""
+        return {"shared": known}
 
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of positives with their negatives, and how many positives there are."""

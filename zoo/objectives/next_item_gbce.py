@@ -7,7 +7,6 @@ from zoo.families import Recommender
 from zoo.objectives.base import OBJECTIVES
 from zoo.objectives.gbce import positive_factor
 from zoo.objectives.next_item_bce import NextItemBCE
-from zoo.schema import FIRST_KNOWN
 
 
 @OBJECTIVES.register
@@ -17,9 +16,9 @@ class NextItemGBCE(NextItemBCE):
     Args:
         model: The recommender to train: towers with `positions`.
         dataset: The prepared data, with timestamps.
-        negatives: Uniform negatives a position, or all other items of a smaller catalogue.
+        negatives: Uniform negatives a position.
         t: See `GBCE`.
-        shared: See `NextItemBCE`; at most all items of the catalogue.
+        shared: See `NextItemBCE`.
     """
 
     name = "next_item_gbce"
@@ -27,7 +26,10 @@ class NextItemGBCE(NextItemBCE):
     def __init__(
         self, model: Recommender, dataset: Dataset, negatives: int = 256, t: float = 0.75, shared: int = 256
     ) -> None:
-        known = dataset.num_items - FIRST_KNOWN
-        negatives = min(negatives, known - 1)
-        super().__init__(model, dataset, negatives, shared=min(shared, known))
+        super().__init__(model, dataset, negatives, shared=shared)
         self._positive_factor = positive_factor(negatives, t, self._events.num_items)
+
+    @classmethod
+    def most_items(cls, known: int) -> dict[str, int]:
+        """What is drawn once a batch, or must leave items out, is at most the catalogue."""
+        return {"negatives": known - 1, "shared": known}

@@ -7,10 +7,9 @@ import tensorflow as tf
 from zoo.data.dataset import Dataset
 from zoo.families import Recommender
 from zoo.objectives.base import OBJECTIVES, Batch
-from zoo.objectives.samplers import ALPHA, Shared, make_sampler
+from zoo.objectives.samplers import ALPHA, make_shared
 from zoo.objectives.scoring import sampled_softmax_losses
 from zoo.objectives.windows import NextItemObjective
-from zoo.schema import FIRST_KNOWN
 
 
 @OBJECTIVES.register
@@ -20,7 +19,7 @@ class NextItemSampled(NextItemObjective):
     Args:
         model: The recommender to train: towers with `positions`.
         dataset: The prepared data, with timestamps.
-        negatives: Items drawn a batch, or all of a smaller catalogue. If all are drawn uniformly, this is `next_item`.
+        negatives: Items drawn a batch. With all of the catalogue, drawn uniformly, this is `next_item`.
         sampler: `"uniform"`, or `"popularity"`: by the power `alpha` of how often an item is an event.
         alpha: The power of popularity.
         correct: Whether an item of the sample stands for as many as were left out for it, see `sampled_softmax`.
@@ -39,10 +38,12 @@ class NextItemSampled(NextItemObjective):
         correct: bool = True,
     ) -> None:
         super().__init__(model, dataset)
-        negatives = min(negatives, self._events.num_items - FIRST_KNOWN)
-        shared = make_sampler(sampler, self._events, model, negatives, alpha, shared=negatives, avoid_seen=False)
-        assert isinstance(shared, Shared)
-        self._sampler, self._correct = shared, correct
+        self._sampler, self._correct = make_shared(sampler, self._events, negatives, alpha), correct
+
+    @classmethod
+    def most_items(cls, known: int) -> dict[str, int]:
+        """What is drawn once a batch, or must leave items out, is at most the catalogue."""
+        return {"negatives": known}
 
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of windows, and how many positions it sums up."""

@@ -7,7 +7,7 @@ import tensorflow as tf
 from zoo.data.dataset import Dataset
 from zoo.families import Pairs, Recommender, Towers
 from zoo.objectives.base import OBJECTIVES, Batch, EventObjective
-from zoo.objectives.samplers import ALPHA, Shared, make_sampler
+from zoo.objectives.samplers import ALPHA, make_shared
 from zoo.objectives.scoring import sampled_softmax_losses, score
 
 
@@ -40,9 +40,7 @@ class SampledSoftmax(EventObjective):
         alpha: float = ALPHA,
     ) -> None:
         super().__init__(model, dataset)
-        shared = make_sampler(sampler, self._events, model, negatives, alpha, shared=negatives, avoid_seen=False)
-        assert isinstance(shared, Shared)
-        self._sampler = shared
+        self._sampler = make_shared(sampler, self._events, negatives, alpha)
 
     @classmethod
     def most_items(cls, known: int) -> dict[str, int]:

@@ -296,11 +296,9 @@ def make_sampler(
     Raises:
         UserError: For an unknown name, or an option that is out of range or would do nothing.
     """
-    if name not in SAMPLERS:
-        raise unknown_name("sampler", name, SAMPLERS)
+    options = _taken(name, alpha=alpha, candidates=candidates)
     check_at_least("negatives", negatives, 1)
     check_at_least("shared", shared, 0)
-    options = _taken(name, alpha=alpha, candidates=candidates)
     if shared:
         return _shared(name, events, negatives, shared, avoid_seen, options)
     if not avoid_seen:
@@ -311,8 +309,30 @@ def make_sampler(
     return SAMPLERS[name](events, model, negatives, **options)
 
 
+def make_shared(name: str, events: TrainingEvents, number: int, alpha: float = ALPHA) -> Shared:
+    """A sample of the catalogue for a whole batch, in which each item weighs 1 whoever has seen it.
+
+    Args:
+        name: One of `MASSES`.
+        events: The training events.
+        number: Items of a sample.
+        alpha: See `popularity_masses`.
+
+    Returns:
+        A `Shared`.
+
+    Raises:
+        UserError: As of `make_sampler`.
+    """
+    options = _taken(name, alpha=alpha)
+    check_at_least("negatives", number, 1)
+    return _shared(name, events, number, number, False, options)
+
+
 def _taken(name: str, **options: float) -> dict[str, float]:
-    """The options that a sampler takes. Raises a `UserError` if another one is not at its default."""
+    """The options that a sampler takes. Raises a `UserError` if the name is unknown or another option does nothing."""
+    if name not in SAMPLERS:
+        raise unknown_name("sampler", name, SAMPLERS)
     takes = {sampler: options_of(function) for sampler, function in SAMPLERS.items()}
     for option, value in options.items():
         others = [sampler for sampler, taken in takes.items() if option in taken]
