@@ -395,5 +395,5 @@ def test_an_empty_part_is_named(small, popularity):
 
 
 def test_a_cut_deeper_than_the_catalogue_is_refused(small, popularity):
-    with pytest.raises(UserError, match=r"30 items of the catalogue\. Received: 31"):
+    with pytest.raises(UserError, match=r"evaluate\.ks has 31, and the catalogue has only 30 items"):
         evaluate(popularity, small, ks=(10, 31))
