@@ -126,7 +126,8 @@ def test_a_given_split_that_cannot_be_used_is_an_error(column, message):
 
 @pytest.mark.parametrize("name", ["leave-last-out", "time"])
 def test_a_split_in_order_needs_timestamps_and_says_which_do_not(name):
-    with pytest.raises(UserError, match=rf"'{name}' needs a timestamp.*'given', 'random', 'strong-generalization' or 'users'"):
+    others = "'given', 'random', 'strong-generalization' or 'users'"
+    with pytest.raises(UserError, match=rf"'{name}' needs a timestamp.*{others}"):
         split(frame_of([2, 3]).drop(columns="timestamp"), name)
 
 
