@@ -62,7 +62,7 @@ def test_a_wrong_yaml_file_is_an_error(tmp_path, text, message):
     [
         (
             "ml-100",
-            "Unknown dataset 'ml-100'. Did you mean 'ml-100k'.*Named datasets: ml-100k, .*path of an inter",
+            "Unknown dataset 'ml-100'. Did you mean 'ml-100k'.*Named datasets: amazon-beauty, .*path of an inter",
         ),
         ("zzz", "Unknown dataset 'zzz'.*movielens-sample.*works as well"),
         ("nowhere.csv", r"nowhere\.csv: no such file"),

@@ -40,7 +40,7 @@ def seen_of(data, user):
 
 
 @settings(max_examples=30, deadline=None)
-@given(by=BOTH, part=PART, number=st.integers(1, 29), seed=st.integers(0, 2**31))
+@given(by=BOTH, part=PART, number=st.integers(1, 29), seed=st.integers(0, 2**31 - 1))
 def test_candidates_are_distinct_known_items_that_their_user_has_in_no_part(small, by, part, number, seed):
     drawn = draw_candidates(small, part, NegativesConfig(number=number, by=by, seed=seed))
     users = set(small.part(part)["user"])

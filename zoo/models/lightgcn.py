@@ -8,6 +8,8 @@ Hparams:
     stddev: Spread of the vectors that users and items start with.
 """
 
+from keras import ops
+
 from zoo.families import Towers
 from zoo.layers import GraphNodes
 from zoo.registry import register
@@ -26,7 +28,8 @@ def lightgcn(schema: Schema, *, embedding_dim: int = 64, rounds: int = 3, stddev
         return received
 
     def combine(of_rounds):
-        return sum(of_rounds) / len(of_rounds)
+        # TensorFlow adds up a chain of sums in an order that differs from run to run, but not a stack.
+        return ops.mean(ops.stack(of_rounds), axis=0)
 
     nodes = GraphNodes(schema, embedding_dim, rounds, update, combine, stddev=stddev)
     return Towers(query=nodes.user, item=nodes.item)

@@ -10,6 +10,8 @@ Hparams:
     stddev: Spread of the vectors that users and items start with.
 """
 
+from keras import ops
+
 from zoo.families import Towers
 from zoo.layers import GraphNodes, Noise
 from zoo.registry import register
@@ -38,7 +40,7 @@ def xsimgcl(
         return perturbed(received)
 
     def combine(of_rounds):
-        return sum(of_rounds[1:]) / rounds
+        return ops.mean(ops.stack(of_rounds[1:]), axis=0)
 
     nodes = GraphNodes(
         schema, embedding_dim, rounds, update, combine, parts=[perturbed], view=compared_round, stddev=stddev

@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 import keras
 import pandas as pd
-import tensorflow as tf
 
 from zoo.config import Config, make_config, said
 from zoo.data import load_dataset
@@ -104,17 +103,15 @@ def make_run(
             "The settings 'data' and 'split' have no effect on a dataset that is prepared already, except split.refit. "
             "Leave them out."
         )
-    strategy = make_strategy(config)
-    with losing_workers():
+    with make_strategy(config).scope(), losing_workers():
         if out is None or not is_chief():
-            dataset = _dataset(config, given, source)
-            return _run(config, given, dataset, strategy, None, progress and is_chief(), callbacks)
+            return _run(config, given, _dataset(config, given, source), None, progress and is_chief(), callbacks)
         folder = Path(out)
         check_free(folder, overwrite, MANIFEST)
         unfinished = folder.with_name(f".{folder.name}-unfinished")
         with parent_folder(folder), _kept_if_resumable(unfinished, overwrite):
             dataset = _dataset_of_folder(config, given, source, unfinished, resume, overwrite)
-            run = _run(config, given, dataset, strategy, unfinished, progress, callbacks)
+            run = _run(config, given, dataset, unfinished, progress, callbacks)
             publish(unfinished, folder)
         run.folder = folder
         return run
@@ -218,7 +215,6 @@ def _run(
     config: Config,
     given: Collection[str],
     dataset: Dataset,
-    strategy: tf.distribute.Strategy,
     folder: Path | None,
     progress: bool,
     callbacks: Sequence[keras.callbacks.Callback],
@@ -226,9 +222,7 @@ def _run(
     def start(model: Recommender, dataset: Dataset) -> None:
         _start_from_pretrained(config, model, dataset)
 
-    with strategy.scope():
-        model, dataset, history = Fitting(config, given, start, folder, progress, callbacks).fit(dataset)
-    # One worker evaluates. In the scope of all, what it makes would wait for the others.
+    model, dataset, history = Fitting(config, given, start, folder, progress, callbacks).fit(dataset)
     run = Run(model, dataset, config, history)
     if is_chief() and not dataset.part("test").empty:
         run.evaluate()
