@@ -12,8 +12,8 @@ from zoo.layers import UserNeighbors
 
 
 def scores(liked, queries, neighbors):
-    layer = UserNeighbors(*np.shape(liked), neighbors)
-    layer.build()
+    # Room from the start, because Keras collects garbage when a weight makes way for a larger one.
+    layer = UserNeighbors(*np.shape(liked), neighbors, pairs=np.count_nonzero(liked))
     layer.set_liked(csr_matrix(liked, dtype=np.float32))
     queries = np.array(queries, np.float32)
     return layer(np.tile(np.arange(queries.shape[1], dtype=np.int32), (len(queries), 1)), queries).numpy()

@@ -49,10 +49,9 @@ def gradients_of(objective, batch):
 # Sampled softmax
 
 
-@pytest.mark.parametrize("negatives", [7, 100])
-def test_a_sample_of_all_items_gives_the_full_softmax_and_its_gradients(negatives, data, model, loss_of, whole_batch):
+def test_a_sample_of_all_items_gives_the_full_softmax_and_its_gradients(data, model, loss_of, whole_batch):
     full = make_objective("next_item", model, data, {})
-    sampled = make_objective("next_item_sampled", model, data, {"negatives": negatives})
+    sampled = make_objective("next_item_sampled", model, data, {"negatives": 7})
     assert loss_of(sampled) == pytest.approx(loss_of(full), rel=1e-5)
     for ours, theirs in zip(
         gradients_of(sampled, whole_batch(sampled)), gradients_of(full, whole_batch(full)), strict=True
@@ -162,16 +161,15 @@ def test_shared_negatives_weigh_as_much_as_own_ones_except_those_that_the_user_h
     assert loss_of(objective) == pytest.approx(total / weight, rel=1e-4)
 
 
-def test_a_small_catalogue_has_fewer_negatives_than_asked_for(data, model, loss_of):
-    assert np.isfinite(loss_of(make_objective("next_item_gbce", model, data, {})))
-
-
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("next_item_bce", {"negatives": 0}, r"negatives must be at least 1\. Received: 0"),
         ("next_item_sampled", {"negatives": 0}, r"must be at least 1\. Received: 0"),
-        ("next_item_gbce", {"t": 1.5}, r"t must be between 0 and 1\. Received: 1\.5"),
+        ("next_item_gbce", {"negatives": 3, "shared": 3, "t": 1.5}, r"t must be between 0 and 1\. Received: 1\.5"),
+        ("next_item_sampled", {"negatives": 8}, r"Only the 7 items of the catalogue can be drawn"),
+        ("next_item_bce", {"shared": 8}, r"Only the 7 items of the catalogue can be drawn"),
+        ("next_item_gbce", {"negatives": 7, "shared": 7}, r"negatives must be at most 6, the items of the catalogue"),
         ("masked_items", {"share": 1.5}, r"share must be between 0 and 1\. Received: 1\.5"),
         ("masked_items", {"only_last": -0.1}, r"only_last must be between 0 and 1\. Received: -0\.1"),
         ("masked_items", {}, "'masked_items' needs an architecture with masked positions; 'lstm' has none"),

@@ -96,15 +96,24 @@ def test_a_batch_size_that_was_given_stays():
 # What the catalogue has
 
 
-@pytest.mark.parametrize(("objective", "most"), [("gbce", 11), ("sampled_softmax", 12)])
+@pytest.mark.parametrize(
+    ("objective", "most"),
+    [
+        ("gbce", {"negatives": 11}),
+        ("sampled_softmax", {"negatives": 12}),
+        ("next_item_sampled", {"negatives": 12}),
+        ("next_item_gbce", {"negatives": 11, "shared": 12}),
+    ],
+)
 def test_more_negatives_than_items_are_clipped_unless_they_were_given(objective, most):
     config = make_config("mf")
     notes = fit_to_catalogue(config, (), objective, num_items=14)
-    assert config.train.options == {"negatives": most}
-    assert f"train.options.negatives is {most}, because the catalogue has only 12 items." in notes
+    assert config.train.options == most
+    for name, value in most.items():
+        assert f"train.options.{name} is {value}, because the catalogue has only 12 items." in notes
     given = make_config("mf", {"train": {"options": {"negatives": 300}}})
     fit_to_catalogue(given, {"train.options.negatives"}, objective, num_items=14)
-    assert given.train.options == {"negatives": 300}
+    assert given.train.options["negatives"] == 300
 
 
 def test_every_limit_is_of_an_option_that_the_objective_has():
