@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import gc
 import logging
 import subprocess
 import sys
@@ -89,6 +90,25 @@ def pytest_collection_modifyitems(items):
         if group == "test_architectures.py" and hasattr(item, "callspec"):
             group = item.callspec.params.get("name", group)
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """After each group, what is still alive is left out of later collections of garbage.
+
+    Keras and LiteRT collect garbage themselves, which takes longer and longer as a process grows.
+    """
+    groups = [one and one.get_closest_marker("xdist_group").args for one in (item, nextitem)]
+    if groups[0] != groups[1]:
+        gc.collect()
+        gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_calls():
+    """The latency of a bundle is told by as few calls as it takes."""
+    from export.bundle import measurements
+
+    measurements.SECONDS = 0
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import fnmatch
+import functools
 import importlib.util
 import inspect
 import os
@@ -280,7 +281,21 @@ def _files() -> Iterator[tuple[Path, str]]:
             yield file, ""
 
 
-def _read(file: Path, module: str) -> Iterator[Spec]:
+def _read(file: Path, module: str) -> list[Spec]:
+    """The specs of a file's `@register` lines. A file that has not changed is read once."""
+    try:
+        described = file.stat()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}).") from error
+    return _read_as_of(file, module, described.st_mtime_ns, described.st_size)
+
+
+@functools.cache
+def _read_as_of(file: Path, module: str, changed: int, size: int) -> list[Spec]:
+    return list(_parsed(file, module))
+
+
+def _parsed(file: Path, module: str) -> Iterator[Spec]:
     """The specs of a file's `@register` lines, whose arguments must therefore be literals."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))

@@ -286,6 +286,7 @@ print("same")
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_learn_what_one_does(path):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     ran = subprocess.run(

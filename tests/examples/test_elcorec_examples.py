@@ -14,6 +14,9 @@ from matplotlib.image import imread
 from zoo.files import read_json
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+# Each trains a network of its own.
+pytestmark = pytest.mark.slow
+
 NAMES = ("content_recommendation", "playlist", "interaction_graph")
 
 
@@ -103,7 +106,6 @@ def test_the_films_example_writes_a_run(films, folder):
     assert "To ship it: zoo export films" in films
 
 
-@pytest.mark.slow
 def test_the_films_example_writes_a_verified_bundle_if_asked(tmp_path, run_example):
     printed = run_example(
         "content_recommendation/content_recommendation.py", "--epochs", 1, "--bundle", "bundle", cwd=tmp_path
@@ -112,7 +114,6 @@ def test_the_films_example_writes_a_verified_bundle_if_asked(tmp_path, run_examp
     assert "Published bundle" in printed
 
 
-@pytest.mark.slow
 def test_the_films_example_accepts_other_tables_and_another_new_user(folder, script):
     tables = ("--interactions", "visits.csv", "--users", "visitors.csv", "--items", "goods.csv")
     record = '{"user": "Ada", "plan": "paid", "history": [3, 4]}'
@@ -136,7 +137,6 @@ def test_a_playlist_is_continued_with_other_tracks(tracks):
     assert not any(title in row for title in titles for row in following)
 
 
-@pytest.mark.slow
 def test_the_default_playlist_of_another_table_is_what_was_played_last(folder, script):
     tables = ("--interactions", "visits.csv", "--items", "goods.csv")
     code, printed, err = script("playlist", *tables, "--out", "plays", cwd=folder)
@@ -168,7 +168,6 @@ def test_the_graph_of_a_run_is_drawn_and_explained(films, folder, run_example):
     assert 0.02 < 1 - is_blank.mean() < 0.5
 
 
-@pytest.mark.slow
 def test_the_graph_of_other_tables_is_drawn_after_training(folder, script):
     tables = ("--interactions", "visits.csv", "--users", "visitors.csv", "--items", "goods.csv")
     code, printed, err = script("interaction_graph", *tables, "--user", 3, "--out", "own.svg", cwd=folder)

@@ -22,12 +22,14 @@ def test_every_example_is_listed_and_tested():
     assert all(f"({name})" in readme for name in scripts)
 
 
+@pytest.mark.slow
 def test_train_and_recommend_names_its_protocol_and_the_gain(folder, run_example):
     printed = run_example("train_and_recommend.py", "--epochs", "1", cwd=folder)
     assert "full-ranking" in printed
     assert "interval of the difference" in printed
 
 
+@pytest.mark.slow
 def test_own_table_publishes_a_verified_bundle(folder, run_example):
     printed = run_example("own_table.py", "--epochs", "1", "--out", "shop", cwd=folder)
     assert "leave" in printed.lower()

@@ -89,7 +89,9 @@ def test_elcorec_is_towers_and_elcorec_graph_a_network_over_pairs(data):
     assert isinstance(zoo.build("elcorec_graph", data.schema, **GRAPH), Pairs)
 
 
-@pytest.mark.parametrize("form", ["graph", "towers", pytest.param("cosine", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "form", ["graph", *(pytest.param(form, marks=pytest.mark.slow) for form in ("towers", "cosine"))]
+)
 def test_labels_of_0_and_1_are_learnt_as_clicks_and_asked_in_the_order_of_time(runs, form):
     assert list(runs(form).metrics) == ["ctr/test"]
     # Towers see a user and an item apart, and take far longer to learn which go together.
@@ -197,7 +199,7 @@ def test_an_hparam_that_elcorec_had_once_is_an_error_that_names_elcorec_graph(da
         zoo.build("elcorec", data.schema, **{name: "graph"})
 
 
-@pytest.mark.parametrize("missing", ["some", "all"])
+@pytest.mark.parametrize("missing", ["some", pytest.param("all", marks=pytest.mark.slow)])
 def test_texts_may_be_missing(missing):
     events = pd.DataFrame({"user": [1, 1, 2, 2] * 5, "item": range(20), "label": [1, 0] * 10})
     texts = ["a long story of a dog and a cat", "", None, "what a day it was for all"] * 5

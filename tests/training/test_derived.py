@@ -34,7 +34,17 @@ def without_graphs():
     tf.config.run_functions_eagerly(False)
 
 
-@pytest.mark.parametrize("name", zoo.list_models())
+def cases() -> list:
+    """Every architecture; all but the first of each objective and of those that are solved are slow."""
+    found, learnt = [], set()
+    for name in zoo.list_models():
+        objective = zoo.info(name).objective
+        found.append(pytest.param(name, marks=pytest.mark.slow if objective in learnt else ()))
+        learnt.add(objective)
+    return found
+
+
+@pytest.mark.parametrize("name", cases())
 def test_five_rows_are_enough_to_try_an_architecture(name, without_graphs):
     course = {"epochs": 1} if zoo.info(name).objective else {}
     run = zoo.train(name, FIVE_ROWS, progress=False, train=course, evaluate={"resamples": 10})

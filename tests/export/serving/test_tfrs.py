@@ -97,6 +97,7 @@ def test_an_index_recommends_what_the_bundle_recommends(strings, strings_index):
     np.testing.assert_array_equal(answer["unknown_user"], expected["unknown_user"])
 
 
+@pytest.mark.slow
 @needs_extra
 def test_an_index_has_the_scale_of_ratings_and_no_withdrawn_items(ratings, tmp_path):
     check = tfrs.write(ratings.folder, tmp_path / "index", k=K)
@@ -131,6 +132,7 @@ def test_an_index_of_a_run_may_have_a_larger_k_than_a_bundle(run, strings, strin
     np.testing.assert_array_equal(more["items"][:, :K], fewer["items"])
 
 
+@pytest.mark.slow
 @needs_extra
 def test_an_index_with_other_answers_than_the_model_is_not_written(strings, tmp_path, monkeypatch):
     honest = tfrs._run
@@ -208,6 +210,7 @@ def test_the_error_without_scann_says_how_to_install_it(strings, tmp_path, monke
         tfrs.write(strings, tmp_path / "index", index="scann")
 
 
+@pytest.mark.slow
 @needs_extra
 def test_the_error_of_a_scann_that_does_not_load_names_the_tensorflow_it_asks_for(strings, tmp_path, monkeypatch):
     path = tmp_path / "path"
