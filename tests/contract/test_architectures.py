@@ -31,6 +31,11 @@ def as_cases(names: list[str]) -> list:
 
 
 NAMES = as_cases(list(specs()))
+# A language model takes as long to export as five other architectures.
+EXPORTED = [
+    *as_cases([name for name in specs() if name != "elcorec_llm"]),
+    pytest.param("elcorec_llm", marks=pytest.mark.slow),
+]
 GRADIENT_NAMES = as_cases([name for name in specs() if spec(name).objective])
 
 
@@ -183,7 +188,7 @@ def test_an_unknown_user_and_an_empty_history_get_finite_scores(name, runs, data
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXPORTED)
 def test_every_format_says_what_the_trained_model_says(name, bundles):
     bundle = bundles(name)
     checks = bundle.manifest["checks"]
@@ -212,7 +217,7 @@ def foldable(graph) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXPORTED)
 def test_onnx_has_nothing_left_to_fold_and_no_weight_twice(name, bundles):
     for endpoint in bundles(name).endpoints:
         graph = onnx.load(bundles(name).folder / "onnx" / f"{endpoint.name}.onnx").graph

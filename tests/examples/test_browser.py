@@ -57,8 +57,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return str(self.bundles / path.removeprefix("/bundles/"))
         return super().translate_path(path)
 
-    def log_message(self, *args: object) -> None:
-        pass
+    def log_message(self, *args: object) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +287,7 @@ def test_ids_are_shown_without_titles(ids, visit):
     assert_both_answer(page, run, [values[-1], item])
 
 
+@pytest.mark.slow
 def test_other_inputs_of_a_query_are_sent_as_unknown(shop, visit):
     page = visit("shop")
     like(page, "number 7", "The love of love number 7")

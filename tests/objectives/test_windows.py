@@ -10,6 +10,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import zoo
+from zoo import memory
+from zoo.errors import UserError
 from zoo.objectives import make_objective
 from zoo.objectives.windows import LEAST_SAVING, MOST_GROUPS, group_lengths
 
@@ -78,3 +81,19 @@ def test_a_batch_of_windows_that_are_all_short_has_a_loss_and_gradients(name, se
     assert float(weight) > 0
     assert np.isfinite(float(total))
     assert all(np.isfinite(tf.convert_to_tensor(one)).all() for one in gradients)
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "positions", "instead"),
+    [("next_item", "lstm", 6, "next_item_sampled"), ("masked_items", "bert4rec", 3, "next_item_sampled")],
+)
+def test_logits_that_do_not_fit_are_refused_before_they_are_made(
+    name, architecture, positions, instead, sequences_of, shaken, monkeypatch
+):
+    # Windows of 4, 1 and 4 positions for the next item; of 4, 2, 4 and 1 events for masked ones.
+    data = sequences_of([6, 5], 4, num_items=7)
+    model = shaken(architecture, data, **zoo.info(architecture).tiny)
+    objective = make_objective(name, model, data, {"share": 0.5} if name == "masked_items" else {})
+    monkeypatch.setattr(memory, "available_memory", lambda: 100)
+    with pytest.raises(UserError, match=rf"A step over {positions} positions and 9 items needs .*{instead}"):
+        objective.check_batch(2)

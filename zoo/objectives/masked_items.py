@@ -43,6 +43,12 @@ class MaskedItems(WindowObjective):
     def _can_train(cls, model: Recommender) -> bool:
         return model.has_masked_positions
 
+    def check_batch(self, size: int) -> None:
+        """Raises a `UserError` if memory is too small for the logits of a step."""
+        self._check_softmax(
+            size, self._share, "Choose a smaller train.batch_size, or sasrec with train.objective=next_item_sampled."
+        )
+
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of windows, and how many hidden items it sums up."""
         users, ends = tf.gather(self._users, batch.examples), tf.gather(self._ends, batch.examples)

@@ -21,6 +21,12 @@ class NextItem(NextItemObjective):
 
     name = "next_item"
 
+    def check_batch(self, size: int) -> None:
+        """Raises a `UserError` if memory is too small for the logits of a step."""
+        self._check_softmax(
+            size, 1.0, "Set train.objective=next_item_sampled, which scores a sample, or choose a smaller batch_size."
+        )
+
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of windows, and how many positions it sums up."""
         positions = self._positions(batch)

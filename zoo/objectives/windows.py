@@ -12,9 +12,12 @@ from zoo.data.dataset import Dataset
 from zoo.data.examples import Events, Examples
 from zoo.errors import UserError
 from zoo.families import Recommender, Towers
+from zoo.memory import check_memory
 from zoo.objectives.base import Batch, Objective
 from zoo.schema import FIRST_KNOWN, PADDING
 
+# A logit, its softmax and the gradients of both are there at once.
+BYTES_OF_A_LOGIT = 16
 # Windows are encoded in at most so many groups of like size.
 MOST_GROUPS = 3
 # One group more is worth its while if it saves such a share of the events that are encoded.
@@ -72,6 +75,7 @@ class WindowObjective(Objective):
         self.num_examples = len(ends)
         sizes = np.minimum(ends + 1 - self.needs_event_before - self._events.first.numpy()[users], self._length)
         self._groups = group_lengths(np.bincount(sizes, minlength=self._length + 1))
+        self._mean_size = float(sizes.mean())
 
     @classmethod
     def _can_train(cls, model: Recommender) -> bool:
@@ -87,6 +91,21 @@ class WindowObjective(Objective):
         users = np.repeat(np.arange(len(counts)), windows)
         number = np.arange(len(users)) - np.repeat(np.cumsum(windows) - windows, windows)
         return users, first[users + 1] - 1 - number * self._length
+
+    def _check_softmax(self, batch_size: int, share: float, instead: str) -> None:
+        """Raises a `UserError` if memory is too small for the logits of all items at the positions of a step.
+
+        Args:
+            batch_size: Windows in a step.
+            share: Share of the events of a window that are predicted.
+            instead: What to do then.
+        """
+        positions = round(min(batch_size, self.num_examples) * self._mean_size * share)
+        check_memory(
+            f"A step over {positions:,} positions and {self._events.num_items:,} items",
+            positions * self._events.num_items * BYTES_OF_A_LOGIT,
+            instead,
+        )
 
     def _items(self) -> tf.Tensor:
         """Vectors of all items of the catalogue."""
