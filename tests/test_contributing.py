@@ -91,3 +91,12 @@ def test_the_format_is_exported_and_verified(folder):
     assert "vectors" in (folder / "bundle" / "README.md").read_text(encoding="utf-8")
     ran = zoo_command("verify", "bundle", cwd=folder, files=("vectors.py",))
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_weighting_is_an_hparam_of_item_neighbours(folder):
+    hparams = ("--set", "hparams.weighting=sparing", "--set", "evaluate.resamples=10")
+    ran = zoo_command(
+        *("train", "itemknn", "--data", "synthetic", "--out", "neighbours", *hparams), cwd=folder, files=("sparing.py",)
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads((folder / "neighbours" / "recipe.json").read_text())["hparams"]["weighting"] == "sparing"

@@ -28,6 +28,12 @@ MODELS_FOLDER = Path(__file__).parent / "models"
 MODELS_VARIABLE = "ZOO_MODELS"
 
 Builder = Callable[..., "Recommender"]
+# What architectures that learn from the order of events are not meant for.
+UNORDERED = (
+    "splits that hold out items from anywhere in a history, such as random, where what comes next tells little of what "
+    "is asked (try split.name=leave-last-out)"
+)
+
 _builders: dict[str, Builder] = {}
 _registered: dict[str, Spec] = {}
 
@@ -68,6 +74,11 @@ class Spec:
     module: str = ""
     # Types where the file was run, their text where it was only read.
     annotations: Mapping[str, object] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def not_meant_for(self) -> str:
+        """The data that it is not meant for, in words; empty if there is none."""
+        return " or ".join(filter(None, [self.unfit, UNORDERED if self.ordered else ""]))
 
     @property
     def learner(self) -> str:

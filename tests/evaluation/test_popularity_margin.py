@@ -163,3 +163,12 @@ def test_an_architecture_says_which_data_it_is_not_meant_for(monkeypatch):
     known = dataclasses.replace(zoo.info("mf"), unfit="data without users")
     monkeypatch.setattr("zoo.training.advice.spec", lambda name: known)
     assert advised(WORSE, make_config("mf"), []).advice[0] == "mf is not meant for data without users."
+
+
+def test_architectures_that_learn_from_order_are_not_meant_for_splits_that_know_none():
+    ordered = {name for name, one in zoo.registry.specs().items() if one.ordered}
+    assert {"sasrec", "bert4rec", "gru4rec", "lstm"} <= ordered
+    for name in ordered:
+        assert "such as random" in zoo.info(name).not_meant_for
+        assert "split.name=leave-last-out" in advised(WORSE, make_config(name), []).advice[0]
+    assert zoo.info("mf").not_meant_for == ""

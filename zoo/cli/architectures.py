@@ -21,7 +21,7 @@ def spec_json(one: Spec) -> dict[str, object]:
         "query": list(one.query),
         "paper": one.paper,
         "ordered": one.ordered,
-        "unfit": one.unfit or None,
+        "unfit": one.not_meant_for or None,
         "hparams": dict(one.hparams),
     }
 

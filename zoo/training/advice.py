@@ -32,8 +32,8 @@ def _advice(config: Config, history: Sequence[dict[str, float]]) -> Iterator[str
         known = spec(config.model)
     except UserError:
         return  # The file of an architecture of one's own may be gone.
-    if known.unfit:
-        yield f"{known.name} is not meant for {known.unfit}."
+    if known.not_meant_for:
+        yield f"{known.name} is not meant for {known.not_meant_for}."
     yield from _advice_on_training(config, history) if known.objective else _advice_on_solving(known)
     yield "Few interactions a user or item are learnt best by ials or itemknn."
 

@@ -41,8 +41,8 @@ def _print_summary(one: Spec) -> None:
     print(f"  objective  {one.objective}" if one.objective else f"  solver     {one.solver}")
     print(f"  query      {', '.join(one.query)}")
     print(f"  paper      {one.paper or '-'}")
-    if one.unfit:
-        print(f"  not for    {one.unfit}")
+    if one.not_meant_for:
+        print(f"  not for    {one.not_meant_for}")
     print(f"  file       {one.file}")
 
 
