@@ -103,6 +103,18 @@ def test_an_item_that_nobody_liked_scores_0_and_says_nothing():
     assert not found[:, 3].any()
 
 
+def test_without_an_l2_it_is_twice_the_items_that_come_with_an_average_liking():
+    likes = np.array([[1, 1, 1, 1, 0], [1, 0, 0, 0, 0], [0, 1, 1, 0, 0]], np.float32)
+    # Four likings come with 4 items, one with 1 and two with 2.
+    derived = 2 * (4 * 4 + 1 * 1 + 2 * 2) / 7
+    np.testing.assert_allclose(weights(likes), weights(likes, l2=derived), rtol=1e-6)
+    frame = pd.DataFrame(np.argwhere(likes), columns=["user_id", "item_id"])
+    data = prepare(frame, split={"name": "random", "valid": 0.0, "test": 0.0})
+    run = zoo.train("ease", data, progress=False)
+    assert run.model.hparams["l2"] == pytest.approx(derived)
+    assert any("l2" in note for note in run.dataset.notes)
+
+
 @pytest.mark.parametrize("l2", [0.0, -1.0])
 def test_l2_is_above_0(l2):
     with pytest.raises(UserError, match=rf"ease: l2 must be above 0\. Received: {l2}"):
