@@ -126,6 +126,22 @@ def test_more_negatives_than_items_are_clipped_unless_they_were_given(objective,
     assert given.train.options["negatives"] == 300
 
 
+@pytest.mark.parametrize("said", [(), ("train.objective",)])
+@pytest.mark.parametrize(("items", "objective"), [(10_000, None), (10_001, "next_item_sampled")])
+def test_a_softmax_over_a_large_catalogue_is_sampled_unless_the_objective_was_given(items, objective, said):
+    config = make_config("sasrec")
+    notes = fit_to_catalogue(config, said, "next_item", num_items=items + 2)
+    assert config.train.objective == (None if said else objective)
+    assert notes == [
+        "train.objective is next_item_sampled instead of next_item, because the catalogue has 10,001 items, more than "
+        "10,000."
+    ] * bool(config.train.objective)
+
+
+def test_what_stands_in_for_an_objective_is_registered():
+    assert all(not kind.sampled or kind.sampled in OBJECTIVES for kind in OBJECTIVES.values())
+
+
 def test_every_limit_is_of_an_option_that_the_objective_has():
     for kind in OBJECTIVES.values():
         assert all(name in kind.__init__.__annotations__ for name in kind.most_items(9))

@@ -121,6 +121,8 @@ class Objective:
     families: ClassVar[tuple[type[Recommender], ...]] = (Recommender,)
     # Whether it trains on streamed data, which are single interactions.
     is_streamable: ClassVar[bool] = False
+    # The name of the objective that stands in for it, by a sample, where the catalogue is large; none by default.
+    sampled: ClassVar[str] = ""
     num_examples: int
 
     # The form of what `epoch` yields.

@@ -20,6 +20,7 @@ class NextItem(NextItemObjective):
     """
 
     name = "next_item"
+    sampled = "next_item_sampled"
 
     def check_batch(self, size: int) -> None:
         """Raises a `UserError` if memory is too small for the logits of a step."""

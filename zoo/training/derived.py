@@ -4,6 +4,7 @@
 | --- | --- |
 | `data.max_history` | at most so long that 95% of the users have no more interactions, at least 10 |
 | `train.batch_size` | doubled until an epoch has at most 2,000 steps, halved until it has at least 8, never below 16 |
+| `train.objective` | the sampled form of a softmax where the catalogue has more than 10,000 items |
 | `train.options` | numbers of items drawn at once are at most those that the catalogue has |
 | `evaluate.ks` | at most the size of the catalogue |
 | users of early stopping | so few that there are at most 1e9 scores, 5e7 of a pair network; at least 2,000 |
@@ -28,6 +29,9 @@ from zoo.schema import FIRST_KNOWN
 
 # The share of users whose history is read whole, and what is read at least.
 USERS_READ_WHOLE, SHORTEST_HISTORY = 0.95, 10
+
+# The most items that a softmax over the catalogue is trained on at every position.
+LARGEST_SOFTMAX = 10_000
 
 MOST_STEPS, FEWEST_STEPS, SMALLEST_BATCH = 2000, 8, 16
 
@@ -59,7 +63,7 @@ def with_derived_history(dataset: Dataset) -> Dataset:
 
 
 def fit_to_catalogue(config: Config, said: Collection[str], objective: str, num_items: int) -> list[str]:
-    """Clips what a preset asks of the catalogue to what it has; gives a note for every setting that it changes.
+    """Changes what a preset asks of the catalogue to what suits its size; gives a note for every setting changed.
 
     Args:
         config: The settings, some of which may be changed.
@@ -73,6 +77,10 @@ def fit_to_catalogue(config: Config, said: Collection[str], objective: str, num_
         notes.append(_clipped("evaluate.ks", list(config.evaluate.ks), known))
     if objective:
         kind = OBJECTIVES[objective]
+        if kind.sampled and known > LARGEST_SOFTMAX and "train.objective" not in said:
+            config.train.objective, kind = kind.sampled, OBJECTIVES[kind.sampled]
+            why = f"because the catalogue has {known:,} items, more than {LARGEST_SOFTMAX:,}."
+            notes.append(f"train.objective is {kind.name} instead of {objective}, {why}")
         usual = options_of(kind, without=("model", "dataset"))
         for name, most in kind.most_items(known).items():
             value = config.train.options.get(name, usual[name].default)
