@@ -23,19 +23,16 @@ from zoo.schema import FIRST_KNOWN, PADDING, UNKNOWN
 NEEDED = {"elcorec_llm": "keras_hub"}
 
 
-def as_cases(names: list[str]) -> list:
-    """Names as parameters; those of architectures whose packages are missing are skipped."""
+def as_cases(names: list[str], slow: tuple[str, ...] = ()) -> list:
+    """Names as parameters, some of them slow; those of architectures whose packages are missing are skipped."""
     missing = {name for name in names if importlib.util.find_spec(NEEDED.get(name, "keras")) is None}
-    reasons = {name: pytest.mark.skip(reason=f"needs {NEEDED[name]}") for name in missing}
-    return [pytest.param(name, marks=reasons[name]) if name in missing else name for name in names]
+    skips = {name: [pytest.mark.skip(reason=f"needs {NEEDED[name]}")] for name in missing}
+    return [pytest.param(name, marks=skips.get(name, []) + [pytest.mark.slow] * (name in slow)) for name in names]
 
 
 NAMES = as_cases(list(specs()))
 # A language model takes as long to export as five other architectures.
-EXPORTED = [
-    *as_cases([name for name in specs() if name != "elcorec_llm"]),
-    pytest.param("elcorec_llm", marks=pytest.mark.slow),
-]
+EXPORTED = as_cases(list(specs()), slow=("elcorec_llm",))
 GRADIENT_NAMES = as_cases([name for name in specs() if spec(name).objective])
 
 
