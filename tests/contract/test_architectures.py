@@ -9,11 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
+from conftest import make_tables
 from onnx import numpy_helper
 
 import export
 import zoo
+from zoo.data import prepare
 from zoo.data.dataset import PARTS, Dataset
 from zoo.families import ItemLogits, Pairs, Towers
 from zoo.registry import build, spec, specs
@@ -31,19 +34,19 @@ def as_cases(names: list[str], slow: tuple[str, ...] = ()) -> list:
 
 
 NAMES = as_cases(list(specs()))
-# A language model takes as long to export as five other architectures.
-EXPORTED = as_cases(list(specs()), slow=("elcorec_llm",))
+# A language model takes as long as five other architectures.
+SMALL_NAMES = as_cases(list(specs()), slow=("elcorec_llm",))
 GRADIENT_NAMES = as_cases([name for name in specs() if spec(name).objective])
 
 
-def train_tiny(name: str, dataset: Dataset, **options) -> zoo.Run:
+def train_tiny(name: str, dataset: Dataset, epochs: int = 5, **options) -> zoo.Run:
     # Layers get the names of a fresh process, in which a run is resumed: TensorFlow orders some sums by names.
     keras.utils.clear_session(free_memory=False)
     return zoo.train(
         name,
         dataset,
         hparams=dict(spec(name).tiny),
-        train={"epochs": 5, "batch_size": 16, "learning_rate": 0.02, "patience": None},
+        train={"epochs": epochs, "batch_size": 16, "learning_rate": 0.02, "patience": None},
         progress=False,
         **options,
     )
@@ -95,6 +98,30 @@ def bundles(runs, tmp_path_factory):
         return made[name]
 
     return bundle
+
+
+@pytest.fixture(scope="module")
+def odd_dataset():
+    """The small data, and beside it users with a single event, two items apart from all others, a scale with holes.
+
+    One user likes nothing, and the only interactions of one item are of the test part.
+    """
+    tables = make_tables()
+    start = tables["interactions"]["timestamp"].min()
+    odd = pd.DataFrame(
+        [
+            ("once", 100, 5, start),
+            ("apart", 900, 5, start),
+            ("apart", 901, 5, start + 1),
+            ("disliker", 101, 1, start),
+            ("disliker", 102, 1, start + 1),
+            ("u00", 902, 5, start + 10**7),
+        ],
+        columns=["user", "item", "rating", "timestamp"],
+    )
+    interactions = pd.concat([tables["interactions"].drop(columns="device"), odd], ignore_index=True)
+    split = {"name": "leave-last-out"}
+    return prepare(interactions, name="odd", max_history=8, split=split, label_threshold=3)
 
 
 @pytest.mark.parametrize("kind", ["ids", "features", "text"])
@@ -185,7 +212,7 @@ def test_an_unknown_user_and_an_empty_history_get_finite_scores(name, runs, data
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("name", EXPORTED)
+@pytest.mark.parametrize("name", SMALL_NAMES)
 def test_every_format_says_what_the_trained_model_says(name, bundles):
     bundle = bundles(name)
     checks = bundle.manifest["checks"]
@@ -214,7 +241,7 @@ def foldable(graph) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", EXPORTED)
+@pytest.mark.parametrize("name", SMALL_NAMES)
 def test_onnx_has_nothing_left_to_fold_and_no_weight_twice(name, bundles):
     for endpoint in bundles(name).endpoints:
         graph = onnx.load(bundles(name).folder / "onnx" / f"{endpoint.name}.onnx").graph
@@ -222,6 +249,18 @@ def test_onnx_has_nothing_left_to_fold_and_no_weight_twice(name, bundles):
         weights = [numpy_helper.to_array(tensor) for tensor in graph.initializer]
         stored = [(array.shape, array.tobytes()) for array in weights if array.size > 300]
         assert len(stored) == len(set(stored))
+
+
+@pytest.mark.parametrize("name", SMALL_NAMES)
+def test_it_trains_and_answers_users_and_items_that_are_hardly_connected(name, odd_dataset):
+    run = train_tiny(name, odd_dataset, epochs=1)
+    users = ["once", "apart", "disliker", "u00"]
+    found = run.recommend(users, k=5)
+    assert found["user"].unique().tolist() == users
+    assert np.isfinite(found["score"]).all()
+    for weight in run.model.weights:
+        assert np.isfinite(np.asarray(weight)).all(), weight.path
+    assert odd_dataset.num_items == 30 + 3 + FIRST_KNOWN
 
 
 MINE = '''"""An architecture of a user's own, in a file of its own."""

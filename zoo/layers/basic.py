@@ -31,7 +31,8 @@ class Embedding(keras.layers.Layer):
     Args:
         rows: Rows of the table, padding and unknown included.
         dim: Width of the vectors.
-        stddev: Spread of the initial vectors.
+        stddev: Spread of the initial vectors. `None` takes Glorot's, `sqrt(2 / (rows + dim))`: the more rows there are,
+            the less is said by those that training hardly reaches.
 
     Raises:
         UserError: If the width is below 1. When built, if the table does not fit into memory.
@@ -42,11 +43,12 @@ class Embedding(keras.layers.Layer):
     TensorShape([2, 4])
     """
 
-    def __init__(self, rows: int, dim: int, *, stddev: float = 0.05, **kwargs: object) -> None:
+    def __init__(self, rows: int, dim: int, *, stddev: float | None = 0.05, **kwargs: object) -> None:
         super().__init__(**kwargs)
         if dim < 1:
             raise UserError(f"The width of vectors (embedding_dim) must be at least 1. Received: {dim}.")
-        self.rows, self.dim, self.stddev = rows, dim, stddev
+        self.rows, self.dim = rows, dim
+        self.stddev = (2 / (rows + dim)) ** 0.5 if stddev is None else stddev
 
     def build(self, input_shape: Shape | None = None) -> None:
         """Makes the table."""

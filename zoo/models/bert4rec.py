@@ -28,7 +28,7 @@ def bert4rec(
 ) -> Towers:
     history, item, mask = schema.input("history"), schema.input("item"), schema.size("item")
     # One row more than there are items: that of the mask.
-    item_vectors = Embedding(mask + 1, embedding_dim)
+    item_vectors = Embedding(mask + 1, embedding_dim, stddev=None)
     places, norm, drop = PositionEmbedding(history.shape[1]), layers.LayerNormalization(), Dropout(dropout)
     blocks = [
         TransformerBlock(num_heads, 4 * embedding_dim, dropout, "gelu", is_causal=False, is_normed_first=False)

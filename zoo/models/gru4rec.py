@@ -27,7 +27,7 @@ def gru4rec(
     schema: Schema, *, embedding_dim: int = 64, units: int = 128, num_layers: int = 1, dropout: float = 0.2
 ) -> Towers:
     history, item = schema.input("history"), schema.input("item")
-    item_vectors = Embedding(schema.size("item"), embedding_dim)
+    item_vectors = Embedding(schema.size("item"), embedding_dim, stddev=None)
     events = Dropout(dropout)(item_vectors(history))
     for _ in range(num_layers):
         events = Dropout(dropout)(layers.GRU(units, return_sequences=True)(events, mask=history != PADDING))

@@ -34,7 +34,7 @@ def hstu(
     relative_time: bool = True,
 ) -> Towers:
     history, item = schema.input("history"), schema.input("item")
-    item_vectors = Embedding(schema.size("item"), embedding_dim)
+    item_vectors = Embedding(schema.size("item"), embedding_dim, stddev=None)
     events = PositionEmbedding(history.shape[1], scale=embedding_dim**0.5)(item_vectors(history))
     events = Dropout(dropout)(events)
     has_times = relative_time and "history_age" in schema

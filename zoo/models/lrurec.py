@@ -24,7 +24,7 @@ from zoo.schema import PADDING, Schema
 )
 def lrurec(schema: Schema, *, embedding_dim: int = 64, num_blocks: int = 2, dropout: float = 0.2) -> Towers:
     history, item = schema.input("history"), schema.input("item")
-    item_vectors = Embedding(schema.size("item"), embedding_dim)
+    item_vectors = Embedding(schema.size("item"), embedding_dim, stddev=None)
     exists = ops.cast(history != PADDING, "float32")[..., None]
     events = layers.LayerNormalization()(Dropout(dropout)(item_vectors(history)))
     for _ in range(num_blocks):

@@ -24,7 +24,7 @@ from zoo.schema import Schema
 )
 def lstm(schema: Schema, *, embedding_dim: int = 64, units: int = 128, dropout: float = 0.2) -> Towers:
     history, item = schema.input("history"), schema.input("item")
-    item_vectors = Embedding(schema.size("item"), embedding_dim)
+    item_vectors = Embedding(schema.size("item"), embedding_dim, stddev=None)
     events = Dropout(dropout)(item_vectors(history))
     states = layers.LSTM(units, return_sequences=True)(events, mask=history != 0)
     positions = layers.Dense(embedding_dim)(Dropout(dropout)(states))

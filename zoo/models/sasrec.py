@@ -27,7 +27,7 @@ def sasrec(
     schema: Schema, *, embedding_dim: int = 64, num_blocks: int = 2, num_heads: int = 1, dropout: float = 0.2
 ) -> Towers:
     history, item = schema.input("history"), schema.input("item")
-    item_vectors = Embedding(schema.size("item"), embedding_dim)
+    item_vectors = Embedding(schema.size("item"), embedding_dim, stddev=None)
     events = PositionEmbedding(history.shape[1], scale=embedding_dim**0.5)(item_vectors(history))
     events = Dropout(dropout)(events)
     for _ in range(num_blocks):
