@@ -39,13 +39,13 @@ def fit_sansa(matrix, factorizer, l2, pairs):
 
 
 def fit_slim(matrix, neighbors, l2):
-    """Fits `slim`; gives its weights."""
+    """Fits `slim`; gives its weights, `[from, to]`."""
     from zoo.models.slim import SHRINKAGE
     from zoo.solvers.nearest import nearest_columns
     from zoo.solvers.sparse_regression import regress_on_candidates
 
     matrix = sparse.csr_array(matrix)
-    return [regress_on_candidates(matrix, nearest_columns(matrix, neighbors, SHRINKAGE), 0.0, l2)]
+    return [regress_on_candidates(matrix, nearest_columns(matrix, neighbors, SHRINKAGE), 0.0, l2).T]
 
 
 FITS = {"slim": fit_slim, "sansa": fit_sansa}

@@ -13,6 +13,7 @@ from zoo.data.dataset import Dataset
 from zoo.data.examples import Events, in_random_order, make_examples
 from zoo.errors import UserError
 from zoo.families import Recommender
+from zoo.options import options_of
 from zoo.registries import Registry
 
 # Numbers of examples, or the examples themselves where data is streamed.
@@ -145,10 +146,12 @@ class Objective:
     def most_items(cls, known: int) -> dict[str, int]:
         """The options that say how many different items are drawn at once, with the most that a catalogue allows.
 
+        By default that is `shared`, if the constructor takes it.
+
         Args:
             known: How many items the catalogue has.
         """
-        return {}
+        return {"shared": known} if "shared" in options_of(cls) else {}
 
     def epoch(self, seed: list[int], number: int) -> Iterator[ExampleTensors]:
         """The examples of an epoch. By default these are their numbers, see `in_random_order`."""

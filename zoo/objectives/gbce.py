@@ -46,8 +46,8 @@ class GBCE(Pointwise):
 
     @classmethod
     def most_items(cls, known: int) -> dict[str, int]:
-        """What is drawn once a batch, or must leave items out, is at most the catalogue."""
-        return {"negatives": known - 1, "shared": known}
+        """Also the negatives of one positive, which are all others at most."""
+        return {**super().most_items(known), "negatives": known - 1}
 
     @classmethod
     def learns_labels(cls, options: Mapping[str, object], dataset: Dataset) -> bool:

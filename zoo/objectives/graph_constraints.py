@@ -68,11 +68,6 @@ class GraphConstraints(EventObjective):
         closest, weights = closest_items(liked, neighbors)
         self._closest, self._omega = tf.constant(closest, tf.int32), tf.constant(weights, tf.float32)
 
-    @classmethod
-    def most_items(cls, known: int) -> dict[str, int]:
-        """What is drawn once a batch, or must leave items out, is at most the catalogue."""
-        return {"shared": known}
-
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of positives with their negatives, and how many positives there are."""
         events = self._at(batch.examples)

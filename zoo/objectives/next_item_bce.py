@@ -42,11 +42,6 @@ class NextItemBCE(NextItemObjective):
         self._sampler = make_sampler(sampler, self._events, model, number, alpha, shared=shared)
         self._negatives, self._positive_factor = negatives, 1.0
 
-    @classmethod
-    def most_items(cls, known: int) -> dict[str, int]:
-        """What is drawn once a batch, or must leave items out, is at most the catalogue."""
-        return {"shared": known}
-
     def loss(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch of windows, and what the items at its positions weigh together."""
         positions = self._positions(batch)

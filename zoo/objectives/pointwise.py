@@ -64,11 +64,6 @@ class Pointwise(EventObjective):
             self._sampler = make_sampler(sampler, self._events, model, negatives, alpha, candidates, shared, avoid_seen)
 
     @classmethod
-    def most_items(cls, known: int) -> dict[str, int]:
-        """What is drawn once a batch, or must leave items out, is at most the catalogue."""
-        return {"shared": known}
-
-    @classmethod
     def learns_labels(cls, options: Mapping[str, object], dataset: Dataset) -> bool:
         """Whether the labels are the targets: if the options say so, or if all are 0 and 1 and they do not."""
         feedback = options.get("feedback", "auto")
