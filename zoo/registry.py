@@ -238,10 +238,13 @@ def build(
 
     >>> model = build("ncf", num_users=943, num_items=1682, hidden=(128, 64))
     """
+    from zoo.options import plain
     from zoo.schema import Schema
 
     known = spec(name)
     known.check_hparams(hparams)
+    # Neither Keras nor JSON takes NumPy's numbers everywhere.
+    hparams = {hparam: plain(value) for hparam, value in hparams.items()}
     if schema is None:
         sizes = {"num_users": num_users, "num_items": num_items}
         schema = Schema.of_ids(**{key: value for key, value in sizes.items() if value is not None})

@@ -58,7 +58,7 @@ def test_what_a_solver_derives_is_in_the_recipe_and_builds_the_same_model_again(
     assert model.recipe["hparams"]["unobserved_weight"] is None
     model.solver(csr_matrix(np.pad(likes, [(FIRST_KNOWN, 0), (FIRST_KNOWN, 0)])))
     density = likes.sum() / likes.size
-    assert model.recipe["hparams"]["unobserved_weight"] == pytest.approx(2.4 * density ** (2 / 3))
+    assert model.recipe["hparams"]["unobserved_weight"] == pytest.approx(15 * density)
     again = type(model).from_config(model.get_config())
     again.set_weights(model.get_weights())
     query = {"history": np.where(likes, np.arange(FIRST_KNOWN, 11), 0), "history_rating": likes}

@@ -135,6 +135,12 @@ def test_an_unknown_hparam_gives_the_valid_ones():
         zoo.build("ncf", droput=0.1)
 
 
+def test_numbers_of_numpy_are_numbers():
+    hparams = {"embedding_dim": np.int64(4), "unobserved_weight": np.float64(0.5)}
+    model = zoo.build("ials", num_users=3, num_items=3, **hparams)
+    assert model.recipe == zoo.build("ials", num_users=3, num_items=3, embedding_dim=4, unobserved_weight=0.5).recipe
+
+
 def test_either_a_schema_or_sizes_are_given(datasets):
     with pytest.raises(UserError, match="not both"):
         zoo.build("mf", datasets["ids"].schema, num_users=3)

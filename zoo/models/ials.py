@@ -3,11 +3,11 @@
 The graph solves a user's vector from the history, so users who arrive after training have one too.
 
 Hparams:
-    embedding_dim: Width of the user and item vectors.
+    embedding_dim: Width of the user and item vectors; null takes 64, and 128 for more than 10,000 items.
     regularization: L2 of a vector, times the number of its interactions plus the weighted number of its other pairs.
     frequency_scaling: The power of that number; 0 regularizes all vectors alike.
-    unobserved_weight: Weight of a pair that was not seen. A pair that was seen has 1 more. null derives it from the
-        share of pairs that were seen: 2.4 times its power 2/3, so 0.3 for MovieLens 1M and less for sparser data.
+    unobserved_weight: Weight of a pair that was not seen. A pair that was seen has 1 more. null takes 15 times the
+        share of pairs that were seen, so all others together weigh 15 times as much as these.
     epochs: How often users and items are solved.
     stddev: Spread of the length of the initial vectors.
     steps: Steps by which the graph solves a user; null takes those that the users of the training data need.
@@ -24,6 +24,9 @@ from zoo.schema import FIRST_KNOWN, Schema
 from zoo.solvers.cooccurrence import positives
 from zoo.solvers.least_squares import solve_rows, steps_needed
 
+# Items above which wider vectors are worth their time: they tell less about each other.
+MANY_ITEMS = 10_000
+
 
 @register(
     "ials",
@@ -35,7 +38,7 @@ from zoo.solvers.least_squares import solve_rows, steps_needed
 def ials(
     schema: Schema,
     *,
-    embedding_dim: int = 64,
+    embedding_dim: int | None = None,
     regularization: float = 0.007,
     frequency_scaling: float = 1.0,
     unobserved_weight: float | None = None,
@@ -44,13 +47,15 @@ def ials(
     steps: int | None = None,
 ) -> Towers:
     given = [value for value in (regularization, unobserved_weight, stddev) if value is not None]
-    if min(embedding_dim, epochs, steps or 1) < 1 or min(given) <= 0:
+    num_users, num_items = schema.size("user") - FIRST_KNOWN, schema.size("item") - FIRST_KNOWN
+    if embedding_dim is None:
+        embedding_dim = 128 if num_items > MANY_ITEMS else 64
+    if min(embedding_dim, epochs, 1 if steps is None else steps) < 1 or min(given) <= 0:
         raise UserError(
             "ials: embedding_dim, epochs and steps must be at least 1, regularization, unobserved_weight and stddev "
             f"above 0. Received: embedding_dim={embedding_dim}, epochs={epochs}, steps={steps}, "
             f"regularization={regularization}, unobserved_weight={unobserved_weight}, stddev={stddev}."
         )
-    num_users, num_items = schema.size("user") - FIRST_KNOWN, schema.size("item") - FIRST_KNOWN
     item_vectors = Embedding(schema.size("item"), embedding_dim, stddev=stddev / embedding_dim**0.5, trainable=False)
 
     def ridge(weight, counts, others):
@@ -65,7 +70,7 @@ def ials(
     def alternate(interactions: csr_matrix) -> dict[str, object]:
         by_user = positives(interactions)
         by_item = by_user.T.tocsr()
-        weight = unobserved_weight or 2.4 * (by_user.nnz / (num_users * num_items)) ** (2 / 3)
+        weight = unobserved_weight or 15 * by_user.nnz / (num_users * num_items)
         of_users = ridge(weight, np.diff(by_user.indptr), num_items)
         of_items = ridge(weight, np.diff(by_item.indptr), num_users)
         users, (items,) = None, item_vectors.get_weights()

@@ -9,7 +9,7 @@ from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
 from zoo.families import Recommender
 from zoo.objectives.base import OBJECTIVES, Objective
-from zoo.options import check_options, options_of
+from zoo.options import check_options, options_of, plain
 
 __all__ = ["OBJECTIVES", "Objective", "check_streamable", "make_objective", "streamable_objectives"]
 
@@ -45,7 +45,7 @@ def make_objective(name: str, model: Recommender, dataset: Dataset, options: Map
             f"Objective {name!r} trains the family {families}; {model.architecture!r} is of the family {model.family}. "
             "Choose another by train.objective, or leave it out."
         )
-    return kind(model, dataset, **options)
+    return kind(model, dataset, **{option: plain(value) for option, value in options.items()})
 
 
 def streamable_objectives() -> list[str]:
