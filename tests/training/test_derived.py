@@ -97,6 +97,17 @@ def test_batches_grow_and_shrink_with_the_number_of_examples(examples, usual, si
     )
 
 
+@pytest.mark.parametrize(
+    ("events", "examples", "size"),
+    [(30.0, 10_000, 128), (131.0, 10_000, 32), (1000.0, 10_000, 16), (131.0, 1_000_000, 512), (131.0, 200, 16)],
+)
+def test_a_step_has_not_too_many_events_of_windows(events, examples, size):
+    config = make_config("sasrec")
+    assert config.train.batch_size == 128
+    fit_batch_size(config, (), examples, events)
+    assert config.train.batch_size == size
+
+
 def test_a_batch_size_that_was_given_stays():
     config = make_config("mf", {"train": {"batch_size": 1024}})
     assert fit_batch_size(config, {"train.batch_size"}, 10) == []

@@ -125,6 +125,8 @@ class Objective:
     # The name of the objective that stands in for it, by a sample, where the catalogue is large; none by default.
     sampled: ClassVar[str] = ""
     num_examples: int
+    # The mean number of events of an example, if it is a window of a history.
+    events_of_window: float = 0.0
 
     # The form of what `epoch` yields.
     signature: tf.TensorSpec | dict[str, tf.TensorSpec] = tf.TensorSpec([None], tf.int32)

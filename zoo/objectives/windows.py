@@ -75,7 +75,7 @@ class WindowObjective(Objective):
         self.num_examples = len(ends)
         sizes = np.minimum(ends + 1 - self.needs_event_before - self._events.first.numpy()[users], self._length)
         self._groups = group_lengths(np.bincount(sizes, minlength=self._length + 1))
-        self._mean_size = float(sizes.mean())
+        self.events_of_window = float(sizes.mean())
 
     @classmethod
     def _can_train(cls, model: Recommender) -> bool:
@@ -100,7 +100,7 @@ class WindowObjective(Objective):
             share: Share of the events of a window that are predicted.
             instead: What to do then.
         """
-        positions = round(min(batch_size, self.num_examples) * self._mean_size * share)
+        positions = round(min(batch_size, self.num_examples) * self.events_of_window * share)
         check_memory(
             f"A step over {positions:,} positions and {self._events.num_items:,} items",
             positions * self._events.num_items * BYTES_OF_A_LOGIT,

@@ -99,7 +99,7 @@ class Fitting:
         self._check_ks(model, dataset)
         self.start(model, dataset)
         objective = make_objective(self._objective, model, dataset, self.config.train.options)
-        notes = fit_batch_size(self.config, self.given, objective.num_examples)
+        notes = fit_batch_size(self.config, self.given, objective.num_examples, objective.events_of_window)
         validation = self._validation(model, dataset)
         dataset = noted(dataset, *notes, *validation.notes)
         trainer = Trainer(
