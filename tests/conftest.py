@@ -149,6 +149,12 @@ def run_with_plugin(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def small_tables() -> dict[str, pd.DataFrame]:
+    """The tables that the small data is made of."""
+    return make_tables()
+
+
+@pytest.fixture(scope="session")
 def datasets() -> dict[str, Dataset]:
     """The small data with each of the three schemas."""
     return {kind: make_dataset(kind) for kind in SCHEMAS}

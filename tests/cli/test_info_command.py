@@ -46,7 +46,7 @@ def test_every_hparam_has_a_meaning(name):
     assert set(hparam_meanings(known)) == set(known.hparams)
 
 
-def test_the_meaning_of_an_hparam_ends_with_its_section(monkeypatch, tmp_path):
+def test_the_meaning_of_an_hparam_ends_with_its_section(monkeypatch, tmp_path, forgetful_registry):
     (tmp_path / "own.py").write_text(OWN)
     monkeypatch.setenv("ZOO_MODELS", str(tmp_path / "own.py"))
     assert hparam_meanings(spec("own")) == {"width": "Numbers of a vector, on both sides."}
@@ -70,7 +70,7 @@ def test_the_family_is_that_of_what_is_built(name):
     assert family(known) == build(name, **known.tiny).family
 
 
-def test_the_family_is_known_of_a_function_without_annotations(monkeypatch, tmp_path):
+def test_the_family_is_known_of_a_function_without_annotations(monkeypatch, tmp_path, forgetful_registry):
     (tmp_path / "own.py").write_text(OWN.replace("    pass\n", BODY))
     monkeypatch.setenv("ZOO_MODELS", str(tmp_path / "own.py"))
     assert family(spec("own")) == "towers"

@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from conftest import make_tables
 from onnx import numpy_helper
 
 import export
@@ -101,13 +100,13 @@ def bundles(runs, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def odd_dataset():
+def odd_dataset(small_tables):
     """The small data, and beside it users with a single event, two items apart from all others, a scale with holes.
 
     One user likes nothing, and the only interactions of one item are of the test part.
     """
-    tables = make_tables()
-    start = tables["interactions"]["timestamp"].min()
+    interactions = small_tables["interactions"].drop(columns="device")
+    start = interactions["timestamp"].min()
     odd = pd.DataFrame(
         [
             ("once", 100, 5, start),
@@ -119,7 +118,7 @@ def odd_dataset():
         ],
         columns=["user", "item", "rating", "timestamp"],
     )
-    interactions = pd.concat([tables["interactions"].drop(columns="device"), odd], ignore_index=True)
+    interactions = pd.concat([interactions, odd], ignore_index=True)
     split = {"name": "leave-last-out"}
     return prepare(interactions, name="odd", max_history=8, split=split, label_threshold=3)
 
