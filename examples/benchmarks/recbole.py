@@ -170,14 +170,14 @@ def main():
     if arguments.data_root is None or not (arguments.data_root / "ml-100k" / "u.data").exists():
         parser.error("Give the folder that holds ml-100k/u.data by --data-root or ZOO_DATA.")
     pythons = {"RecBole": os.path.abspath(recbole_python), "recozoo": sys.executable}
-    print(f"{'threads':8}{'model':8}{'':22}{'RecBole':>12}{'recozoo':>12}{'ratio':>8}")
+    print(f"{'threads':8}{'model':10}{'':22}{'RecBole':>12}{'recozoo':>12}{'ratio':>8}")
     for threads in arguments.threads:
         for model in arguments.models:
             (theirs, their_wait), (ours, our_wait) = (
                 measured(library, python, model, threads, arguments.data_root.resolve(), arguments.epochs)
                 for library, python in pythons.items()
             )
-            row = f"{threads:<8}{model:8}"
+            row = f"{threads:<8}{model:10}"
             print(f"{row}{'positives a second':22}{theirs:12,.0f}{ours:12,.0f}{ours / theirs:8.1f}")
             print(f"{row}{'seconds of evaluation':22}{their_wait:12.3f}{our_wait:12.3f}{their_wait / our_wait:8.1f}")
 
