@@ -27,11 +27,40 @@ import time
 from functools import partial
 from pathlib import Path
 
-MODELS = ("bpr", "neumf", "lightgcn", "multvae", "sasrec", "gru4rec")
 # Models of sequences in RecBole: their class, and settings besides its defaults.
 SEQUENCES = {
     "sasrec": ("SASRec", {"n_layers": 2, "n_heads": 2, "hidden_size": 64, "inner_size": 64}),
     "gru4rec": ("GRU4Rec", {"embedding_size": 64, "hidden_size": 128, "num_layers": 1}),
+}
+# The architecture of recozoo that stands beside a model, its hparams and its settings of training.
+OURS = {
+    "bpr": (
+        "mf",
+        {"embedding_dim": 64, "biases": False},
+        {"objective": "bpr", "batch_size": 2048, "options": {"negatives": 1}},
+    ),
+    # A batch of 2,048 rows is 1,024 positives and as many negatives, as in RecBole.
+    "neumf": (
+        "neumf",
+        {"gmf_dim": 64, "mlp_dim": 64, "hidden": (128, 64), "dropout": 0.1},
+        {"objective": "pointwise", "batch_size": 1024, "options": {"negatives": 1}},
+    ),
+    "lightgcn": (
+        "lightgcn",
+        {"embedding_dim": 64, "rounds": 2},
+        {"objective": "bpr", "batch_size": 2048, "options": {"negatives": 1}},
+    ),
+    "multvae": (
+        "multvae",
+        {"hidden": (600,), "code": 128, "dropout": 0.5},
+        {"objective": "elbo", "batch_size": 2048},
+    ),
+    "sasrec": (
+        "sasrec",
+        {"embedding_dim": 64, "num_blocks": 2, "num_heads": 2, "dropout": 0.5},
+        {"objective": "next_item", "batch_size": 128},
+    ),
+    "gru4rec": ("gru4rec", {"embedding_dim": 64, "dropout": 0.3}, {"objective": "next_item", "batch_size": 128}),
 }
 WARM_UP = 2
 
@@ -97,27 +126,8 @@ def measure_recozoo(model, threads, data_root, epochs):
         split = "leave-last-out"
     data = load_dataset("ml-100k", data_root=data_root, split=split, max_history=50)
     train = {"epochs": WARM_UP + epochs, "patience": None, "optimizer": "adam", "learning_rate": 1e-3}
-    if model in ("bpr", "neumf", "lightgcn"):
-        train["options"] = {"negatives": 1}
-    if model == "bpr":
-        train.update(objective="bpr", batch_size=2048)
-        run = zoo.train("mf", data, train=train, hparams={"embedding_dim": 64, "biases": False}, progress=False)
-    elif model == "neumf":
-        # A batch of 2,048 rows is 1,024 positives and as many negatives, as in RecBole.
-        train.update(objective="pointwise", batch_size=1024)
-        hparams = {"gmf_dim": 64, "mlp_dim": 64, "hidden": (128, 64), "dropout": 0.1}
-        run = zoo.train("neumf", data, train=train, hparams=hparams, progress=False)
-    elif model == "lightgcn":
-        train.update(objective="bpr", batch_size=2048)
-        run = zoo.train("lightgcn", data, train=train, hparams={"embedding_dim": 64, "rounds": 2}, progress=False)
-    elif model == "multvae":
-        train.update(objective="elbo", batch_size=2048)
-        hparams = {"hidden": (600,), "code": 128, "dropout": 0.5}
-        run = zoo.train("multvae", data, train=train, hparams=hparams, progress=False)
-    else:
-        train.update(objective="next_item", batch_size=128)
-        hparams = {"num_blocks": 2, "num_heads": 2, "dropout": 0.5} if model == "sasrec" else {"dropout": 0.3}
-        run = zoo.train(model, data, train=train, hparams={"embedding_dim": 64, **hparams}, progress=False)
+    name, hparams, of_model = OURS[model]
+    run = zoo.train(name, data, train=train | of_model, hparams=hparams, progress=False)
     events = data.part("train")
     return {
         # A first event has nothing before it to be predicted from.
@@ -156,7 +166,7 @@ def main():
     parser.add_argument("--recbole-python", help="Python of an environment with RecBole (see the top of this file).")
     parser.add_argument("--data-root", type=Path, default=os.environ.get("ZOO_DATA"), help="Folder of ml-100k.")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--models", nargs="+", choices=OURS, default=list(OURS))
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--task", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -80,7 +80,8 @@ def ndcg(matrix, factors, users, items, k=10):
     gains, ideal = np.zeros(matrix.shape[0]), np.zeros(matrix.shape[0])
     discounts = 1 / np.log2(np.arange(k) + 2)
     held_out = sparse.csr_matrix((np.ones(len(users)), (users, items)), shape=matrix.shape)
-    for block in np.array_split(np.unique(users), max(1, len(np.unique(users)) // 1000)):
+    ranked = np.unique(users)
+    for block in np.array_split(ranked, max(1, len(ranked) // 1000)):
         scores = matrix[block]
         for factor in factors:
             scores = scores @ factor
@@ -90,7 +91,7 @@ def ndcg(matrix, factors, users, items, k=10):
         hits = np.take_along_axis(held_out[block].toarray(), best, axis=1)
         gains[block] = hits @ discounts
         ideal[block] = np.cumsum(discounts)[np.minimum(held_out[block].sum(axis=1).A1.astype(int), k) - 1]
-    return float((gains[np.unique(users)] / ideal[np.unique(users)]).mean())
+    return float((gains[ranked] / ideal[ranked]).mean())
 
 
 def main():

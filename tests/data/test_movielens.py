@@ -74,12 +74,25 @@ def test_ml_1m_without_low_ratings(tmp_path, write_ml_1m):
     assert sorted(data.interactions["label"]) == [4, 5]
 
 
-def test_a_wrong_line_in_a_movielens_file_is_named(tmp_path, write_ml_1m):
+@pytest.mark.parametrize(("by_item", "last"), [(False, 3), (True, 20)])
+def test_the_last_movie_of_a_second_is_the_later_row_of_ml_1m_or_that_with_the_higher_number(
+    tmp_path, write_ml_1m, by_item, last
+):
+    folder = write_ml_1m(tmp_path / "ml-1m")
+    lines = [f"1::{item}::5::{second}" for item, second in [(100, 5), (20, 9), (3, 9)]]
+    (folder / "ratings.dat").write_text("\n".join(lines) + "\n")
+    features = {"year": "ignore"}
+    data = load_dataset("ml-1m", data_root=tmp_path, features=features, split="leave-last-out", ties_by_item=by_item)
+    assert pairs_of(data, "test") == [(1, last)]
+
+
+@pytest.mark.parametrize("options", [{}, {"ties_by_item": True}, {"least_rating": 2}])
+def test_a_wrong_line_in_a_movielens_file_is_named(tmp_path, write_ml_1m, options):
     folder = write_ml_1m(tmp_path / "ml-1m")
     with (folder / "ratings.dat").open("a") as file:
         file.write("2::2::bad::978300763\n")
     with pytest.raises(UserError, match=r"ratings\.dat, row 4, column 'rating': .*Received: 'bad'"):
-        load_dataset("ml-1m", data_root=tmp_path)
+        load_dataset("ml-1m", data_root=tmp_path, **options)
 
 
 @pytest.mark.parametrize("source", ["data_root", "ZOO_DATA"])
