@@ -38,10 +38,14 @@ _AnySection = TypeVar("_AnySection", bound=_Section)
 class DataConfig(_Section):
     """The place of the data and how it is prepared, see `zoo.data.preparation`."""
 
-    source: str | None = Field(None, description="A named dataset, or a CSV, TSV, Parquet or YAML file.")
+    source: str | None = Field(None, description="A named dataset, a table (a file or a URL) or a YAML file.")
     data_root: str | None = Field(None, description="Folder of the original files of a named dataset.")
-    users: str | None = Field(None, description="File with one row for each user.")
-    items: str | None = Field(None, description="File with one row for each item.")
+    users: str | Settings | None = Field(None, description="File with one row for each user, or how to read it.")
+    items: str | Settings | None = Field(None, description="File with one row for each item, or how to read it.")
+    separator: str | None = Field(None, description="Separator of the interactions' text file; null finds it out.")
+    encoding: str | None = Field(None, description="Encoding of the interactions' text file; null finds it out.")
+    header: bool | None = Field(None, description="Whether its first row names the columns; null finds it out.")
+    table: str | None = Field(None, description="Table of a database, or sheet of a workbook, with the interactions.")
     columns: dict[str, str] | None = Field(
         None, description="Columns by name, and what each is: user, item, rating, ...; null guesses it."
     )
@@ -51,8 +55,11 @@ class DataConfig(_Section):
     max_history: int | None = Field(
         200, ge=1, le=LARGEST, description="Longest history of a query, in interactions; null keeps all of it."
     )
-    duplicates: Literal["last", "first", "keep"] = Field(
-        "last", description="Which interactions of one user with one item stay."
+    duplicates: Literal["last", "first", "sum", "keep"] = Field(
+        "last", description="Which interactions of one user with one item stay; sum adds up their labels."
+    )
+    event_weights: dict[str, float] | None = Field(
+        None, description="Label of each kind of event where a column says it, e.g. {view: 1, purchase: 5}."
     )
     label_threshold: float | None = Field(
         None, description="Ratings above it become the label 1, others 0; null keeps the ratings."

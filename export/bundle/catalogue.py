@@ -14,7 +14,9 @@ from export.bundle.bundle import MODEL, PREPROCESSING, TITLES
 from zoo.cold_start import encode_column, feature_names
 from zoo.data.dataset import Dataset, neutral
 from zoo.data.preparation import read_side_tables
-from zoo.data.readers import Source, Table, are_integers, distinct, ids, missing_column
+from zoo.data.reading import Source
+from zoo.data.table import Table, missing_column
+from zoo.data.values import are_integers, distinct, ids
 from zoo.errors import UserError
 from zoo.families import Recommender
 from zoo.layers import CatalogueRows, data_layers

@@ -18,7 +18,7 @@ from export.values import Values
 from export.verification.check import Report
 from export.verification.reference import load_sample
 from zoo.data.dataset import Dataset
-from zoo.data.readers import Source
+from zoo.data.reading import Source
 from zoo.errors import UserError
 from zoo.families import Recommender, check_k
 from zoo.files import check_free

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from small_tables import prepared
 
 from zoo.data.dataset import Dataset
-from zoo.data.readers import ALIASES
 from zoo.data.request_time import WORDS, is_known_at_request
+from zoo.data.table import ALIASES
 from zoo.errors import UserError
 from zoo.schema import Role
 

@@ -31,6 +31,10 @@ def with_items(items: pd.DataFrame, **options) -> Dataset:
         (["red", "blue"], "categorical"),
         ([True, False], "categorical"),
         (["a|b", "a", "c"], "categorical"),
+        (["1995-01-01", "2001-05-04"], "numeric"),
+        (["1995-01-01T10:00", ""], "numeric"),
+        (list(pd.to_datetime(["1995-01-01", "2001-05-04"])), "numeric"),
+        (["1995-01-01", "soon"], "categorical"),
     ],
 )
 def test_the_kind_follows_from_the_values(values, kind):
@@ -188,6 +192,29 @@ def test_a_numeric_feature_with_a_word_is_an_error(tmp_path):
         prepared(items=tmp_path / "items.csv", features={"price": "numeric"})
 
 
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e39", np.inf, 1e308])
+def test_a_numeric_feature_beyond_32_bits_is_an_error(value):
+    with pytest.raises(UserError, match=r"items, row 2, column 'price': expected a number of at most 3\.4e\+38"):
+        prepared(items=items_with(price=[1.5, value, 2.5]))
+
+
+def test_a_date_is_the_number_of_its_day():
+    data = prepared(items=items_with(released=["1970-01-02", "", "1970-01-04T12:00"]))
+    feature = data.schema["released"]
+    assert (feature.mean, feature.std) == (2.25, 1.25)
+    assert data.items["released"][2:].tolist() == [-1, 0, 1]
+    assert "The item column 'released' holds dates: days since 1970-01-01." in data.notes
+
+
+@pytest.mark.parametrize(
+    "values", [[["a", "b"], ["c"], None], ["['a', 'b']", "['c']", ""], [np.array(["a", "b"]), ["c"], []]]
+)
+def test_lists_are_features_of_several_values_however_they_are_written(values):
+    data = prepared(items=items_with(tags=pd.Series(values, dtype=object)))
+    assert data.schema["tags"].length == 2
+    assert data.items["tags"][2:].tolist() == [[2, 3], [4, 0], [1, 0]]
+
+
 # Names
 
 
@@ -218,9 +245,14 @@ def test_names_are_fit_for_model_inputs():
     assert {"release_date_year", "item_3d"} <= {feature.name for feature in data.schema}
 
 
-def test_names_in_other_scripts_become_numbers():
+def test_names_in_other_scripts_are_written_by_the_codes_of_their_letters():
     data = prepared(items=items_with(**{"\u4ef7\u683c": [1.5, 2, 3], "\u989c\u8272": ["y", "n", "y"]}))
-    assert {"item_0", "item_1"} <= {feature.name for feature in data.schema}
+    assert {"u4ef7_u683c", "u989c_u8272"} <= {feature.name for feature in data.schema}
+
+
+def test_names_that_differ_in_a_letter_of_another_script_stay_apart():
+    data = prepared(items=items_with(**{"gr\u00f6\u00dfe": [1.5, 2, 3], "gr\u00f6\u0142e": [1.5, 3, 3]}))
+    assert {"gro_u00df_e", "gro_u0142_e"} <= {feature.name for feature in data.schema}
 
 
 def test_columns_that_would_share_a_clean_name_are_an_error():

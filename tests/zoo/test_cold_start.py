@@ -24,7 +24,7 @@ from zoo.cold_start import (
 )
 from zoo.data import prepare
 from zoo.data.dataset import PARTS
-from zoo.data.readers import Table
+from zoo.data.table import Table
 from zoo.errors import UserError
 from zoo.schema import Feature
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from zoo.data.dataset import Dataset, neutral
 from zoo.data.features import Column, plain_name, values_of_list
-from zoo.data.readers import Table
+from zoo.data.table import Table
 from zoo.data.text import encode_texts
 from zoo.schema import PADDING, UNKNOWN, Feature, Role, Vocabulary
 

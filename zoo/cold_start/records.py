@@ -13,7 +13,7 @@ import pandas as pd
 
 from zoo.cold_start.encoding import encode_column, feature_names, indices_of
 from zoo.data.dataset import Dataset
-from zoo.data.readers import Table
+from zoo.data.table import Table
 from zoo.errors import UserError, unknown_name
 from zoo.families import Recommender
 from zoo.schema import HISTORY_NAMES, PADDING, Feature

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from zoo.data.readers import Table, missing_file, repeated
+from zoo.data.table import Table, repeated
+from zoo.data.tables import missing_file
 from zoo.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from zoo.data.readers import ALIASES, Table, distinct
 from zoo.data.request_time import is_known_at_request
+from zoo.data.table import ALIASES, Table
+from zoo.data.values import distinct
 from zoo.schema import Role
 
 CANONICAL = ("user", "item", "label", "timestamp", "split")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, TypeAlias, TypedDict, cast
@@ -13,9 +14,10 @@ import pandas as pd
 from pydantic import Field
 
 from zoo.data.dataset import neutral
-from zoo.data.readers import Table, are_integers, distinct
+from zoo.data.table import Table
 from zoo.data.text import text_encoder
 from zoo.data.text.encoder import Fitted
+from zoo.data.values import LARGEST, MISSING, are_integers, days, distinct
 from zoo.errors import UserError, unknown_name
 from zoo.options import Option, check_options
 from zoo.schema import FIRST_KNOWN, HISTORY_NAMES, UNKNOWN, Feature, Role, Vocabulary
@@ -55,7 +57,8 @@ FEW_NUMBERS = 10
 _RESERVED_IN_QUERIES = ("user", "item", "label", *HISTORY_NAMES, "exclude", "candidates", "k")
 RESERVED = frozenset((*_RESERVED_IN_QUERIES, "timestamp", "rating", "part", "file", "allow_pickle"))
 
-_MISSING_NUMBERS = frozenset({"na", "n/a", "nan", "null", "none"})
+# A day, or a moment of one, as ISO 8601 writes it.
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
 
 
 @dataclasses.dataclass
@@ -109,12 +112,22 @@ class Column:
 
     @cached_property
     def _numbers(self) -> tuple[np.ndarray, np.ndarray]:
-        """The distinct texts as numbers (NaN where missing or not one), and which are meant as numbers."""
+        """The distinct texts as numbers (NaN where missing or not one), and which are meant as numbers.
+
+        A date is the number of days since 1970.
+        """
         _, texts = self._distinct
-        values = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(np.float64)
-        values = np.where(np.isfinite(values), values, np.nan)
-        is_missing = np.array([text.strip().lower() in _MISSING_NUMBERS for text in texts], dtype=bool)
+        values = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(np.float64, copy=True)
+        is_date = np.array([_DATE.fullmatch(text) is not None for text in texts], dtype=bool)
+        if is_date.any():
+            values[is_date] = days(texts[is_date])
+        is_missing = np.array([text.strip().lower() in MISSING for text in texts], dtype=bool)
         return values, ~np.isnan(values) | is_missing
+
+    @property
+    def has_dates(self) -> bool:
+        """Whether a value is a date."""
+        return any(_DATE.fullmatch(text) for text in self._distinct[1])
 
     @property
     def kind(self) -> str:
@@ -164,7 +177,8 @@ class Column:
     def _is_measured(self) -> bool:
         """Whether numbers are many or broken, as those of a measurement are and those of a category are not."""
         values = self._numbers[0][~np.isnan(self._numbers[0])]
-        return len(values) > FEW_NUMBERS or bool((values % 1 != 0).any())
+        is_broken = np.isinf(values) | (np.floor(values) != values)
+        return len(values) > FEW_NUMBERS or bool(is_broken.any()) or self.has_dates
 
     def _share(self, measure: Callable[[str], float]) -> float:
         """The mean of a measure of the texts over the rows that have one."""
@@ -175,6 +189,8 @@ class Column:
     def _separator(self) -> str | None:
         if "separator" in self.options:
             return self.options["separator"] or None
+        if self.name in self.table.lists:
+            return SEPARATOR
         return SEPARATOR if self._share(lambda text: SEPARATOR in text) >= 0.1 else None
 
     def encode(self, name: str) -> Encoded:
@@ -193,15 +209,16 @@ class Column:
         return self._encode_lists(name) if self._separator else self._encode_categorical(name)
 
     def _rows_of_numbers(self) -> np.ndarray:
-        """`[rows]` raw numbers, NaN where there is none; a `UserError` with the place of what is no number."""
+        """`[rows]` raw numbers, NaN where there is none; a `UserError` with the place of what is no such number."""
         codes, texts = self._distinct
         values, is_number = self._numbers
-        is_bad = np.append(~is_number, False)[codes]
+        is_bad = np.append(~is_number | (np.abs(values) > LARGEST), False)[codes]
         if is_bad.any():
             at = int(np.argmax(is_bad))
             place = self.table.where(self.table.frame.index[at], self.name)
             raise UserError(
-                f"{place}: expected a number, because the feature is numeric. Received: {texts[codes[at]]!r}."
+                f"{place}: expected a number of at most {LARGEST:.1e}, because the feature is numeric. "
+                f"Received: {texts[codes[at]]!r}. Leave the field empty where nothing is known."
             )
         return np.append(values, np.nan)[codes]
 
@@ -210,7 +227,8 @@ class Column:
         known = rows[~np.isnan(rows)]
         mean, std = (float(known.mean()), float(known.std()) or 1.0) if len(known) else (0.0, 1.0)
         encoded = np.nan_to_num((rows - mean) / std).astype(np.float32)
-        return Encoded(Feature(name, self.role, "numeric", mean=mean, std=std), encoded)
+        note = f"The {self.role} column {self.name!r} holds dates: days since 1970-01-01." if self.has_dates else ""
+        return Encoded(Feature(name, self.role, "numeric", mean=mean, std=std), encoded, note=note)
 
     def _encode_text(self, name: str) -> Encoded:
         codes, texts = self._distinct
@@ -344,8 +362,20 @@ def name_columns(columns: Iterable[Column]) -> list[str]:
 
 
 def plain_name(column: str) -> str:
-    """The name of a column made of letters, digits and underscores."""
-    return re.sub(r"[^0-9A-Za-z]+", "_", column).strip("_")
+    """The name of a column made of letters, digits and underscores. Letters of other scripts become their code.
+
+    Example:
+
+    >>> plain_name("Größe (cm)"), plain_name("年")
+    ('Gro_u00df_e_cm', 'u5e74')
+    """
+    decomposed = unicodedata.normalize("NFKD", column)
+    letters = (
+        f"_u{ord(letter):04x}_" if letter.isalnum() and not letter.isascii() else letter
+        for letter in decomposed
+        if not unicodedata.combining(letter)
+    )
+    return re.sub(r"[^0-9A-Za-z]+", "_", "".join(letters)).strip("_")
 
 
 def _is_free(name: str) -> bool:

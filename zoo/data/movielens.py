@@ -13,8 +13,9 @@ import pandas as pd
 
 from zoo.data.dataset import Dataset
 from zoo.data.preparation import prepare
-from zoo.data.readers import Source, Table
+from zoo.data.reading import Source
 from zoo.data.splits import split_and_options
+from zoo.data.table import Table
 from zoo.errors import UserError
 
 FILES_AT = "https://files.grouplens.org/datasets/movielens/"

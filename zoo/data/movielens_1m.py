@@ -9,7 +9,7 @@ import pandas as pd
 from zoo.data.dataset import Dataset
 from zoo.data.download import Archive
 from zoo.data.movielens import FILES_AT, URL, prepare_movies, read_plain
-from zoo.data.readers import Table
+from zoo.data.table import Table
 from zoo.errors import UserError
 from zoo.files import read_json
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
-
-import pandas as pd
 
 from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.data.preparation import prepare
-from zoo.data.readers import SUFFIXES, Source, Table, missing_file
+from zoo.data.reading import Source
 from zoo.data.stream_preparation import prepare_stream
+from zoo.data.tables import missing_file, suffixes
 from zoo.errors import UserError, unknown_name
 from zoo.options import check_options, options_of
 from zoo.yaml_reader import read_yaml
@@ -40,9 +39,9 @@ def load_dataset(
     """Loads a dataset by name, from files or from a frame, and prepares it.
 
     Args:
-        source: A name (`list_datasets()`); the path of an interactions file; a frame of interactions;
-            or the path of a YAML file with `interactions`, `users` and `items` (paths from its
-            folder) and options.
+        source: A name (`list_datasets()`); the path of an interactions file, the URL of a database, or a frame or
+            the like (see `zoo.data.tables.read_table`); or the path of a YAML file with `interactions`, `users` and
+            `items` (paths from its folder, or mappings with a path `file`) and options.
         data_root: The folder with the files of a named dataset, or with a folder of that name.
             By default the environment variable `ZOO_DATA`, else a cache that is filled by a download.
         stream: Whether the interactions stay on disk (see `zoo.data.stream_preparation.prepare_stream`). The
@@ -67,7 +66,7 @@ def load_dataset(
     """
     if stream:
         return _stream(source, scratch, options)
-    if isinstance(source, (pd.DataFrame, Table)):
+    if not isinstance(source, (str, Path)) or "://" in str(source):
         _check_keys(options, _options_of(prepare), "option")
         return prepare(source, **options)
     if str(source) in DATASETS:
@@ -94,7 +93,7 @@ def _load_file(path: Path, scratch: Path | None, options: Settings) -> Dataset:
     suffix = path.suffix.lower()
     if suffix in YAML_SUFFIXES:
         return _from_yaml(path, scratch, options)
-    if path.exists() or suffix in SUFFIXES:
+    if path.exists() or suffix in suffixes():
         _check_keys(options, _options_of(prepare), "option")
         return prepare(path, **{"name": path.stem, **options})
     raise _no_such_dataset(path)
@@ -105,7 +104,7 @@ def _no_such_dataset(path: Path) -> UserError:
         return UserError(f"{path}: TFRecord files are streamed. Say so by data.stream=true (stream=True).")
     return UserError(
         f"{unknown_name('dataset', str(path), DATASETS)} Named datasets: {', '.join(list_datasets())}. "
-        f"The path of an interactions file ({', '.join(SUFFIXES)}) or of a YAML file works as well."
+        f"The path of an interactions file ({', '.join(suffixes())}) or of a YAML file works as well."
     )
 
 
@@ -122,9 +121,9 @@ def _check_keys(keys: Iterable[str], known: list[str], what: str) -> None:
 
 
 def _stream(source: Source, scratch: Path | None, options: Settings) -> Dataset:
-    is_frame = isinstance(source, (pd.DataFrame, Table))
-    if is_frame or str(source) in DATASETS:
-        what = "a frame" if is_frame else f"the dataset {str(source)!r}"
+    is_in_memory = not isinstance(source, (str, Path))
+    if is_in_memory or str(source) in DATASETS:
+        what = "a frame" if is_in_memory else f"the dataset {str(source)!r}"
         raise UserError(f"Only files can be streamed. {what.capitalize()} is in memory anyway: leave data.stream out.")
     path = Path(str(source))
     if path.suffix.lower() in YAML_SUFFIXES:
@@ -159,5 +158,12 @@ def _read_settings(path: Path, known: list[str]) -> Settings:
     if "interactions" not in said:
         raise UserError(f"{path}: needs the key 'interactions', the path of a table. Add it.")
     _check_keys(said, known, f"key in {path}:")
-    tables = {table: path.parent / str(said[table]) for table in _TABLES if said.get(table) is not None}
+    tables = {table: _from_folder(path.parent, said[table]) for table in _TABLES if said.get(table) is not None}
     return {**said, **tables}
+
+
+def _from_folder(folder: Path, table: Any) -> Any:
+    """A table that a YAML file names, its path taken from the folder of that file."""
+    if isinstance(table, Mapping):
+        return {**table, "file": _from_folder(folder, table["file"])} if "file" in table else table
+    return table if "://" in str(table) else str(folder / str(table))

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
 
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.event_columns import CANONICAL, Events
+from zoo.data.event_tables import named_by_place, with_event_labels
 from zoo.data.features import Encoded, read_options, vocabulary_of
-from zoo.data.readers import (
-    Source,
-    Table,
-    ids,
-    missing_column,
-    numbers,
-    read_table,
-    seconds,
-)
+from zoo.data.reading import Source, read_table
 from zoo.data.side_features import SideFeatures
 from zoo.data.splits import split as split_interactions
 from zoo.data.splits import split_and_options
+from zoo.data.table import Table, missing_column
+from zoo.data.tables import Reading
+from zoo.data.values import ids, numbers, seconds, with_joined_time
 from zoo.errors import UserError, unknown_name
 from zoo.schema import Feature, Role, Schema, Vocabulary, history_features
 
-DUPLICATES = ("last", "first", "keep")
+Duplicates: TypeAlias = Literal["last", "first", "sum", "keep"]
 
 
 def prepare(
@@ -39,21 +36,27 @@ def prepare(
     columns: Mapping[str, str] | None = None,
     features: Mapping[str, object] | None = None,
     max_history: int | None = 200,
-    duplicates: Literal["last", "first", "keep"] = "last",
+    duplicates: Duplicates = "last",
     label_threshold: float | None = None,
+    event_weights: Mapping[str, float] | None = None,
     split: str | Mapping[str, object] | None = None,
     seed: int = 0,
+    separator: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
+    table: str | None = None,
 ) -> Dataset:
     """Prepares interactions, and what is known of users and items, for training.
 
     Args:
-        interactions: A file or frame with `user` and `item`, and optionally `rating` (or `label`),
-            `timestamp` (unix seconds or ISO date-times) and `split`. Well-known other names such as
-            `userId` are understood. Other columns are features of items or users if each of these has one value,
-            features of requests if they tell a time, device, place or session by their names or are declared with
-            `at_request`, and else left out. The notes of the dataset name them.
-        users: A file or frame with `user` and features of users.
-        items: A file or frame with `item` and features of items; `title` is shown to people.
+        interactions: A file, a database's URL, a frame or records (see `zoo.data.tables.read_table`) with `user` and
+            `item`, and optionally `rating` (or `label`), `timestamp` (see `zoo.data.values.seconds`), `event` (what
+            happened) and `split`. Well-known other names such as `userId` are understood. A file without a header has
+            the columns user, item, rating and timestamp. Other columns are features of items or users if each of
+            these has one value, features of requests if they tell a time, device, place or session by their names or
+            are declared with `at_request`, and else left out. The notes of the dataset name them.
+        users: A table with `user` and features of users.
+        items: A table with `item` and features of items; `title` is shown to people.
         name: What the data is called in reports.
         columns: Names for columns, name in the file to name here, e.g. `{"visitor": "user"}`.
         features: What to make of columns whose values suggest something else, by column: a kind
@@ -61,13 +64,19 @@ def prepare(
             `separator` and `length` (categorical lists), `encoder` and `dim` (texts), and `at_request`: whether
             a server knows this column of the interactions when a request arrives.
         max_history: The most events of a history that a model is given; `None` for all of them.
-        duplicates: Which interaction of the same user and item to keep: `"last"`, `"first"`, or
-            `"keep"` for all of them.
+        duplicates: Which interaction of the same user and item to keep: `"last"`, `"first"`, `"sum"` for the last
+            with the sum of all labels, or `"keep"` for all of them.
         label_threshold: If given, the label is 1 for ratings above it and 0 for others. Histories keep the
             ratings themselves.
+        event_weights: The label of each kind of event, e.g. `{"view": 1, "cart": 3, "purchase": 5}`. Interactions
+            of other kinds are left out.
         split: The name of a split, or a mapping of `name` and its options. By default `"given"`
             if the interactions have a `split` column, else `"random"`.
         seed: Seed of random splits.
+        separator: What separates the fields of a text file of interactions; found out by default, as the next three.
+        encoding: Its encoding.
+        header: Whether its first row names the columns.
+        table: The table of a database, or the sheet of a workbook, that holds the interactions.
 
     Returns:
         A `Dataset`.
@@ -85,12 +94,15 @@ def prepare(
     check_arguments(columns, label_threshold, seed)
     _check_choices(max_history, duplicates)
     options = read_options(features)
-    events = read_table(interactions, name="interactions")
-    tables = read_side_tables(users, items, columns or {}, events.name, events.frame.columns)
-    events = with_event_names(events, columns or {})
-    notes: list[str] = []
+    events = read_table(interactions, name="interactions", reading=Reading(separator, encoding, header, table))
+    columns = names_as_text(columns)
+    tables = read_side_tables(users, items, columns, events.name, events.frame.columns)
+    events = with_event_names(events, columns)
+    if event_weights is not None:
+        events = with_event_labels(events, event_weights)
 
     frame, vocabularies = _interactions(events, label_threshold)
+    notes = list(dict.fromkeys([*events.notes, *(note for table in tables.values() for note in table.notes)]))
     coded = Events(events, frame["user"].to_numpy(), frame["item"].to_numpy())
     frame = _in_order(frame, duplicates, notes)
     frame = _split(frame, split, seed, notes)
@@ -114,19 +126,31 @@ def prepare(
 
 def check_arguments(columns: object, label_threshold: object, seed: object) -> None:
     """Raises a `UserError` for arguments of a wrong type: they may come from a YAML file."""
-    if not isinstance(columns or {}, Mapping):
-        raise UserError(f"Expected columns as a mapping, name in the file to name here. Received: {columns!r}.")
-    if label_threshold is not None and not isinstance(label_threshold, (int, float)):
+    expected = "Expected columns as a mapping, name in the file to name here"
+    columns = columns or {}
+    if not isinstance(columns, Mapping):
+        raise UserError(f"{expected}. Received: {columns!r}.")
+    for old, new in columns.items():
+        if not isinstance(old, (str, int)) or not isinstance(new, str):
+            raise UserError(f"{expected}, both of them texts. Received: {old!r}: {new!r}.")
+    if label_threshold is not None and not (
+        isinstance(label_threshold, (int, float)) and math.isfinite(label_threshold)
+    ):
         raise UserError(f"Expected label_threshold as a number. Received: {label_threshold!r}.")
     if not isinstance(seed, int) or seed < 0:
         raise UserError(f"Expected seed as an integer of at least 0. Received: {seed!r}.")
 
 
+def names_as_text(columns: Mapping[str, str] | None) -> dict[str, str]:
+    """Names for columns whose former ones are texts: YAML reads those of a file without a header as numbers."""
+    return {str(old): new for old, new in (columns or {}).items()}
+
+
 def _check_choices(max_history: object, duplicates: object) -> None:
     if max_history is not None and (not isinstance(max_history, int) or max_history < 1):
         raise UserError(f"Expected max_history of at least 1. Received: {max_history!r}.")
-    if duplicates not in DUPLICATES:
-        raise unknown_name("policy for duplicates", str(duplicates), DUPLICATES)
+    if duplicates not in get_args(Duplicates):
+        raise unknown_name("policy for duplicates", str(duplicates), get_args(Duplicates))
 
 
 def read_side_tables(
@@ -158,14 +182,17 @@ def read_side_tables(
 def _side_table(table: Table, role: Role, columns: Mapping[str, str]) -> Table:
     """A table of users or items under its canonical names; a `UserError` if it lacks its ids."""
     canonical = (role, "title") if role == "item" else (role,)
-    named = table.renamed(columns).with_known_names(*canonical, others={"id": role})
+    table = table.renamed(columns)
+    if not table.has_header and role not in table.frame.columns:
+        table = table.renamed({"1": role})
+    named = table.with_known_names(*canonical, others={"id": role})
     named.require(role)
     return named
 
 
 def with_event_names(events: Table, columns: Mapping[str, str]) -> Table:
     """Interactions under their canonical names; a `UserError` if they lack users or items."""
-    events = events.renamed(columns).with_known_names(*CANONICAL)
+    events = with_joined_time(named_by_place(events.renamed(columns))).with_known_names(*CANONICAL)
     events.require("user", "item")
     return events
 
@@ -228,7 +255,7 @@ def _split(frame: pd.DataFrame, asked: str | Mapping[str, object] | None, seed: 
     return frame.drop(columns="split", errors="ignore")
 
 
-def _in_order(frame: pd.DataFrame, duplicates: Literal["last", "first", "keep"], notes: list[str]) -> pd.DataFrame:
+def _in_order(frame: pd.DataFrame, duplicates: Duplicates, notes: list[str]) -> pd.DataFrame:
     if "timestamp" in frame.columns:
         frame = _sorted_by_time(frame, notes)
     return _without_repeats(frame, duplicates, notes).reset_index(drop=True)
@@ -244,14 +271,17 @@ def _sorted_by_time(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return frame.sort_values("timestamp", kind="stable")
 
 
-def _without_repeats(
-    frame: pd.DataFrame, duplicates: Literal["last", "first", "keep"], notes: list[str]
-) -> pd.DataFrame:
+def _without_repeats(frame: pd.DataFrame, duplicates: Duplicates, notes: list[str]) -> pd.DataFrame:
     """Interactions without those that repeat a user and item, unless all are to be kept."""
-    repeated = frame.duplicated(["user", "item"], keep=False if duplicates == "keep" else duplicates)
+    kept = {"last": "last", "first": "first", "sum": "last", "keep": False}[duplicates]
+    repeated = frame.duplicated(["user", "item"], keep=cast('Literal["last", "first", False]', kept))
     count = int(repeated.sum())
     if not count:
         return frame
+    if duplicates == "sum":
+        frame = frame.assign(label=frame.groupby(["user", "item"])["label"].transform("sum").astype(np.float32))
+        notes.append(f"{count} interactions repeat a user and item; their labels were added up (duplicates='sum').")
+        return frame[~repeated]
     if duplicates == "keep":
         notes.append(f"{count} interactions share their user and item; all were kept (duplicates='keep').")
         return frame

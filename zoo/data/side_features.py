@@ -11,8 +11,9 @@ import pandas as pd
 from zoo.data.dataset import neutral
 from zoo.data.event_columns import EventColumns, Events, columns_of_events, declaration
 from zoo.data.features import Column, Encoded, Options, name_columns
-from zoo.data.readers import Table, distinct, ids
+from zoo.data.table import Table
 from zoo.data.text.encoder import Fitted
+from zoo.data.values import distinct, ids
 from zoo.data.variance import MUCH, share_told
 from zoo.errors import UserError, unknown_name
 from zoo.schema import FIRST_KNOWN, Role, Vocabulary

@@ -24,10 +24,12 @@ from zoo.data.preparation import (
     read_side_tables,
     with_event_names,
 )
-from zoo.data.readers import Source, Table, distinct, ids, missing_column
+from zoo.data.reading import Source
 from zoo.data.side_features import SideFeatures
 from zoo.data.stream_splits import TRAIN, StreamSplit, make_split
 from zoo.data.streamed import FIELDS, ROW, SHARD_ROWS, Shards, StreamedDataset
+from zoo.data.table import Table, missing_column
+from zoo.data.values import distinct, ids, plain_ids
 from zoo.errors import UserError
 from zoo.memory import check_memory
 from zoo.schema import Feature, Schema, Vocabulary
@@ -215,9 +217,10 @@ class Codes:
 
     def vocabulary(self) -> tuple[Vocabulary, np.ndarray]:
         """The vocabulary of all ids, and the index of each code in it. Ids of the same text, 1 and "1", are one."""
-        codes, texts = distinct(pd.Series(list(self._code_of), dtype=object))
+        codes, written = distinct(pd.Series(list(self._code_of), dtype=object))
+        again, texts = plain_ids(written)
         vocabulary, indices = vocabulary_of(texts)
-        return vocabulary, indices[codes]
+        return vocabulary, indices[again[codes]]
 
 
 class Coded:

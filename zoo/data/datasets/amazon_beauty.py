@@ -13,7 +13,7 @@ from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.data.download import own_folder
 from zoo.data.preparation import prepare
-from zoo.data.readers import Table
+from zoo.data.table import Table
 from zoo.errors import UserError
 
 FILE = "beauty.csv.gz"

@@ -12,7 +12,7 @@ from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.data.download import Archive
 from zoo.data.movielens import FILES_AT, TERMS, URL, pairs_of, prepare_movies, read_plain, split_as_given
-from zoo.data.readers import Table
+from zoo.data.table import Table
 from zoo.errors import UserError
 
 ARCHIVE = Archive("ml-100k", f"{FILES_AT}ml-100k.zip", "0e33842e24a9c977be4e0107933c0723", URL)

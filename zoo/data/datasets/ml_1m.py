@@ -11,7 +11,7 @@ from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
 from zoo.data.movielens import TERMS, URL
 from zoo.data.movielens_1m import ARCHIVE, FILES, prepare_1m, ratings_1m
-from zoo.data.readers import Table
+from zoo.data.table import Table
 
 
 class Ml1m(NamedDataset):
