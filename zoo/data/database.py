@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 
@@ -46,7 +47,9 @@ def read_database(url: str, table: str | None) -> Table:
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         reason = str(error).splitlines()[0].replace(os.path.expandvars(url), shown)
         raise UserError(f"{shown}: the table could not be read ({reason}).") from error
-    return of_frame(object_frame([tuple(row) for row in rows], list(chosen.columns.keys())), shown)
+    frame = object_frame([tuple(row) for row in rows], list(chosen.columns.keys()))
+    full = f"{schema}.{name}" if schema else name
+    return dataclasses.replace(of_frame(frame, shown), read_by={"table": full})
 
 
 def _without_password(url: str) -> str:

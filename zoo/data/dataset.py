@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.arrays import load_arrays, save_arrays
+from zoo.data.column_use import ColumnUse
 from zoo.data.sequences import Sequences
 from zoo.schema import FIRST_KNOWN, ROLES, Feature, Schema, Vocabulary
 
@@ -48,6 +49,7 @@ class Dataset:
         candidates: By held-out part, what the held-out items of each user are ranked against by the
             protocol `sampled-ranking`: int32 item indices `[num_user_rows, n]`, padded with 0.
         drawn: By held-out part, how its candidates were drawn, where they were not listed in the data.
+        columns: What the columns of the tables were taken for; not saved.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Dataset:
     facts: dict[str, float] = dataclasses.field(default_factory=dict)
     candidates: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     drawn: dict[str, str] = dataclasses.field(default_factory=dict)
+    columns: list[ColumnUse] = dataclasses.field(default_factory=list)
 
     def __repr__(self) -> str:
         counts = self.interactions["part"].value_counts()

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, cast, get_args
 import numpy as np
 import pandas as pd
 
+from zoo.data.column_use import canonical_uses
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.event_columns import CANONICAL, Events
 from zoo.data.event_tables import named_by_place, with_event_labels
@@ -121,6 +122,11 @@ def prepare(
         titles=side.titles,
         encoders=side.encoders,
         notes=notes,
+        columns=[
+            *canonical_uses(events, CANONICAL),
+            *(use for role, one in tables.items() for use in canonical_uses(one, (role,))),
+            *side.columns,
+        ],
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from zoo.data.column_use import use_of_feature
 from zoo.data.dataset import neutral
 from zoo.data.event_columns import EventColumns, Events, columns_of_events, declaration
 from zoo.data.features import Column, Encoded, Options, name_columns
@@ -67,6 +68,7 @@ class SideFeatures:
         if found is not None and rows is not None:
             encoded = _without_answers(encoded, found, rows, notes)
         self._encoded = [(one, side) for one, _, side in encoded]
+        self.columns = [use_of_feature(column.table, column.name, one.feature) for one, column, _ in encoded]
         self.encoded: dict[Role, list[Encoded]] = {role: self._of_role(role) for role in _ROLES}
         notes += [one.note for one in self._features if one.note]
         self.vocabularies = {**vocabularies, **self._vocabularies_of_features}

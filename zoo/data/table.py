@@ -36,6 +36,7 @@ class Table:
         written_as: The name in the source of every column that was renamed.
         notes: What was found out about the source, in plain words.
         lists: The columns whose values were lists. They are texts of values joined by `"|"`.
+        read_by: The options by which the source was read, those found out included.
     """
 
     frame: pd.DataFrame
@@ -45,6 +46,7 @@ class Table:
     written_as: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
     lists: frozenset[str] = frozenset()
+    read_by: dict[str, object] = dataclasses.field(default_factory=dict)
 
     def where(self, record: int, column: str) -> str:
         """The place of a value, for an error message."""

@@ -37,7 +37,9 @@ class Delimited(TableFormat):
         if len(twice):
             raise UserError(f"{path}: has the column {twice[0]!r} more than once. Rename or drop one.")
         is_blank = np.logical_and.reduce([(frame.iloc[:, i] == "").to_numpy(bool) for i in range(frame.shape[1])])
-        return Table(frame[~is_blank], str(path), file, has_header, notes=_notes(file, has_header, reading))
+        read_by: dict[str, object] = {"separator": file.separator, "encoding": encoding, "header": has_header}
+        notes = _notes(file, has_header, reading)
+        return Table(frame[~is_blank], str(path), file, has_header, notes=notes, read_by=read_by)
 
 
 def _frame_of(file: TextFile) -> pd.DataFrame:

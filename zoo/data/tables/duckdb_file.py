@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import ClassVar
 
@@ -38,7 +39,7 @@ class Duckdb(TableFormat):
                 found = database.table('"{}"'.format(table.replace('"', '""'))).to_arrow_table()
         except duckdb.Error as error:
             raise UserError(f"{path}: not readable as DuckDB ({error}). Write it anew.") from error
-        return of_arrow(found, str(path))
+        return dataclasses.replace(of_arrow(found, str(path)), read_by={"table": table})
 
 
 TABLE_FORMATS.register(Duckdb())

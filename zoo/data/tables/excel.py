@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,12 +35,13 @@ class Excel(TableFormat):
         sheet = chosen_table(str(path), sheets, reading.table, "sheet")
         rows = workbook.get_sheet_by_name(sheet).to_python()
         frame = pd.DataFrame(rows, dtype=object).map(lambda value: None if value == "" else value)
+        read_by: dict[str, object] = {"table": sheet, "header": reading.header is not False}
         if reading.header is False:
-            return without_names(frame, str(path))
+            return dataclasses.replace(without_names(frame, str(path)), read_by=read_by)
         names = ["" if name is None else str(name).strip() for name in frame.iloc[0]]
         table = of_frame(frame.iloc[1:].set_axis(names, axis=1), str(path))
         table.frame.index += 1  # The header is a row too.
-        return table
+        return dataclasses.replace(table, read_by=read_by)
 
 
 TABLE_FORMATS.register(Excel())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sqlite3
 from pathlib import Path
 from typing import ClassVar
@@ -36,7 +37,7 @@ class Sqlite(TableFormat):
                 frame = object_frame(cursor.fetchall(), [column[0] for column in cursor.description])
         except sqlite3.Error as error:
             raise UserError(f"{path}: not readable as SQLite ({error}). Write it anew.") from error
-        return of_frame(frame, str(path))
+        return dataclasses.replace(of_frame(frame, str(path)), read_by={"table": table})
 
 
 TABLE_FORMATS.register(Sqlite())
