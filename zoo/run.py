@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -22,7 +23,7 @@ from zoo.evaluation.protocols import PROTOCOLS, default_protocol, evaluate, is_h
 from zoo.families import Recommender
 from zoo.files import check_run, describe_files, published_folder, read_json, read_manifest
 from zoo.saving import read_dataset, read_recommender, write_recommender
-from zoo.schema import PADDING, UNKNOWN
+from zoo.schema import PADDING, UNKNOWN, Vocabulary
 from zoo.training.advice import advised
 
 MANIFEST = "run.json"
@@ -138,8 +139,9 @@ class Run:
             neighbors: How many known users at most stand in for a user of whom the architecture reads nothing.
 
         Returns:
-            A frame with `user`, `rank`, `item`, `score` and `title`, up to `k` rows a user. `user` is the id given; a
-            record without an id is called `"record 1"`, `"record 2"` and so on, counting the records of the call.
+            A frame with `user`, `rank`, `item`, `score`, `title` and `known`, up to `k` rows a user. `user` is the id
+            given; a record without an id is called `"record 1"`, `"record 2"` and so on, counting the records of the
+            call. `known` says whether training saw the user; a warning counts the ids that it did not see.
 
         Raises:
             UserError: If `users`, `exclude` or `candidates` is no list of ids (a frame, a matrix, a single id) or has a
@@ -174,6 +176,9 @@ class Run:
         there = items != PADDING
         rows, ranks = np.nonzero(there)
         names = [user.name if isinstance(user, NewUser) else user for user in asked]
+        known = np.array(
+            [not isinstance(user, NewUser) and user in self.dataset.vocabularies["user"] for user in asked]
+        )
         return pd.DataFrame(
             {
                 "user": [names[row] for row in rows],
@@ -181,6 +186,7 @@ class Run:
                 "item": self.dataset.vocabularies["item"].lookup(items[there]),
                 "score": scores[there],
                 "title": self.dataset.titles[items[there]],
+                "known": known[rows],
             }
         )
 
@@ -193,6 +199,7 @@ class Run:
         records = [user for user in asked if isinstance(user, Mapping)]
         in_turn = iter(read_records(records, self.dataset))
         made = [next(in_turn) if isinstance(user, Mapping) else user for user in asked]
+        _warn_of_unknown([user for user in asked if not isinstance(user, Mapping)], self.dataset.vocabularies["user"])
         for user in _new_users(made).values():
             check_usable(user, self.model, self.dataset)
         return made
@@ -283,6 +290,13 @@ def _new_users(asked: list[User]) -> dict[int, NewUser]:
     return {row: user for row, user in enumerate(asked) if isinstance(user, NewUser)}
 
 
+def _warn_of_unknown(ids: list[object], known: Vocabulary) -> None:
+    unknown = [user for user in ids if user not in known]
+    if unknown:
+        counted = f"{len(unknown)} of {len(ids)} users are unknown, e.g. {unknown[0]!r}"
+        warnings.warn(f"{counted}. They get the answer to an unknown user.", stacklevel=4)
+
+
 def _check_neighbors(neighbors: int) -> None:
     if isinstance(neighbors, bool) or not isinstance(neighbors, int | np.integer) or neighbors < 1:
         raise UserError(f"neighbors must be an integer of at least 1. Received: {neighbors!r}.")
@@ -290,7 +304,7 @@ def _check_neighbors(neighbors: int) -> None:
 
 def _listed(values: Iterable[object], what: str) -> list[object]:
     # Whatever else can be iterated gives something that nobody asked about, such as the names of a frame's columns.
-    dimensions = getattr(values, "ndim", 1)
+    dimensions = 2 if hasattr(values, "columns") else getattr(values, "ndim", 1)
     if dimensions != 1:
         raise UserError(
             f"{what}: a {type(values).__name__} of {dimensions} dimensions is no list. "

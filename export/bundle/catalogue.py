@@ -13,8 +13,9 @@ import pandas as pd
 from export.bundle.bundle import MODEL, PREPROCESSING, TITLES
 from zoo.cold_start import encode_column, feature_names
 from zoo.data.dataset import Dataset, neutral
+from zoo.data.named import YAML_SUFFIXES, items_of_yaml
 from zoo.data.preparation import read_side_tables
-from zoo.data.reading import Source
+from zoo.data.reading import Source, read_table
 from zoo.data.table import Table, missing_column
 from zoo.data.values import are_integers, distinct, ids
 from zoo.errors import UserError
@@ -75,9 +76,17 @@ def _stored_titles(folder: Path, item: Vocabulary) -> Iterable[str]:
 def read_items(items: Source, columns: Mapping[str, str]) -> Table:
     """The table of items in a file or frame, with some columns renamed.
 
+    Args:
+        items: The table, or a YAML file of data. Its table of items is taken, and its names for columns.
+        columns: Further names for columns, name in the table to name here.
+
     Raises:
         UserError: If it cannot be read, or lacks a column that is renamed or the column `item`.
     """
+    if isinstance(items, str | Path) and Path(items).suffix.lower() in YAML_SUFFIXES:
+        items, of_file = items_of_yaml(Path(items))
+        table = read_table(items, name="items")
+        items = table.renamed({old: new for old, new in of_file.items() if old in table.frame.columns})
     name = items.name if isinstance(items, Table) else "items" if isinstance(items, pd.DataFrame) else str(items)
     return read_side_tables(None, items, columns, name, ())["item"]
 

@@ -92,7 +92,8 @@ def refresh(
 
     Args:
         bundle: The bundle, or its folder.
-        items: The whole new catalogue, a file or frame of the columns that the table of items had in training.
+        items: The whole new catalogue, a file or frame of the columns that the table of items had in training; or the
+            YAML file of data that the run was trained on, whose table of items and names for columns are then taken.
         out: Where the new bundle goes. By default it takes the place of the old one, in one step.
         columns: Names for columns, name in the file to name here, e.g. `{"sku": "item"}`.
         k: How many items `recommend` gives. By default it is as many as before.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def refresh(
     bundle: Annotated[Path, typer.Argument(help="The folder of a bundle.")],
-    items: Annotated[Path, typer.Option(help="The whole new catalogue: a CSV, TSV or Parquet file.")],
+    items: Annotated[Path, typer.Option(help="The whole new catalogue: a table, or the YAML file of the data.")],
     out: Annotated[
         Path | None, typer.Option(help="The folder of the new bundle, by default that of the old one.")
     ] = None,

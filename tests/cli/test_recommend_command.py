@@ -26,10 +26,17 @@ def test_features_stand_for_a_user_and_users_come_first(zoo_command, saved):
     assert code == 0, err
     rows = json.loads(out)
     assert [row["user"] for row in rows] == ["u01", "record 1", "zoe"]
-    assert [sorted(row) for row in rows] == [["item", "rank", "score", "title", "user"]] * 3
+    assert [sorted(row) for row in rows] == [["item", "known", "rank", "score", "title", "user"]] * 3
     code, out, _ = zoo_command("recommend", saved, "--features", '{"age": 34}', "-k", "1")
     assert code == 0
     assert "record 1" in out
+
+
+def test_unknown_users_are_counted(zoo_command, saved):
+    code, out, err = zoo_command("recommend", saved, "--user", "nobody", "--user", "u01", "-k", "1", "--json")
+    assert code == 0
+    assert [row["known"] for row in json.loads(out)] == [False, True]
+    assert err == "Warning: 1 of 2 users are unknown, e.g. 'nobody'. They get the answer to an unknown user.\n"
 
 
 @pytest.mark.parametrize(

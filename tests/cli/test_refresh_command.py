@@ -94,6 +94,25 @@ def test_columns_are_renamed(zoo_command, tmp_path):
     assert (code, "30 unchanged" in out) == (0, True)
 
 
+def test_the_yaml_file_of_the_data_names_the_table_and_its_columns(zoo_command, tmp_path):
+    pd.read_csv("items.csv").rename(columns={"item": "sku", "year": "made"}).to_csv(
+        "products.csv", sep=";", index=False
+    )
+    said = "{customer_no: user, sku: item, made: year, bought_at: timestamp}"
+    (tmp_path / "shop.yaml").write_text(f"interactions: orders.csv\nitems: products.csv\ncolumns: {said}\n")
+    code, out, err = zoo_command("refresh", "shop", "--items", "shop.yaml")
+    assert (code, "30 unchanged" in out) == (0, True), err
+
+
+def test_a_yaml_file_without_a_table_of_items_is_an_error(zoo_command, tmp_path):
+    (tmp_path / "shop.yaml").write_text("interactions: orders.csv\n")
+    code, _, err = zoo_command("refresh", "shop", "--items", "shop.yaml")
+    assert (code, err) == (
+        2,
+        "Error: shop.yaml: names no table of items. Add the key 'items', or name the table itself.\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -47,7 +47,7 @@ def items_of(frame):
 
 def test_recommendations_come_with_rank_score_and_title(run):
     frame = run.recommend(["u03", "u00"], k=4)
-    assert list(frame.columns) == ["user", "rank", "item", "score", "title"]
+    assert list(frame.columns) == ["user", "rank", "item", "score", "title", "known"]
     assert frame["user"].tolist() == ["u03"] * 4 + ["u00"] * 4
     assert frame["rank"].tolist() == [1, 2, 3, 4] * 2
     for _, rows in frame.groupby("user"):
@@ -55,6 +55,17 @@ def test_recommendations_come_with_rank_score_and_title(run):
     for item, title in zip(frame["item"], frame["title"], strict=True):
         assert title.startswith("The ")
         assert title.endswith(f" number {item - 100}")
+
+
+def test_users_whom_training_never_saw_are_marked_and_counted(run):
+    with pytest.warns(UserWarning, match="2 of 3 users are unknown, e.g. 'nobody'. They get the answer to an unknown"):
+        frame = run.recommend(["u03", "nobody", "none"], k=2)
+    assert dict(zip(frame["user"], frame["known"], strict=True)) == {"u03": True, "nobody": False, "none": False}
+
+
+def test_no_warning_is_given_where_all_users_are_known(run, recwarn):
+    assert run.recommend(iter(["u03", "u00"]), k=2)["known"].all()
+    assert not recwarn.list
 
 
 def test_items_a_user_has_seen_are_never_recommended(run, seen_items):

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from zoo.data.dataset import Dataset
 from zoo.data.datasets import DATASETS, NamedDataset
-from zoo.data.preparation import prepare
+from zoo.data.preparation import check_arguments, names_as_text, prepare
 from zoo.data.reading import Source
 from zoo.data.stream_preparation import prepare_stream
 from zoo.data.tables import missing_file, suffixes
@@ -148,6 +148,19 @@ def _from_yaml(path: Path, scratch: Path | None, options: Settings) -> Dataset:
         _check_stream_options(key for key in settings if key != "interactions")
         return prepare_stream(**settings, scratch=scratch)
     return prepare(**settings)
+
+
+def items_of_yaml(path: Path) -> tuple[Source, dict[str, str]]:
+    """The table of items that a YAML file of data names, and the names that the file has for columns.
+
+    Raises:
+        UserError: If the file cannot be read or names no table of items.
+    """
+    said = _read_settings(path, ["interactions", "stream", *_options_of(prepare)])
+    if said.get("items") is None:
+        raise UserError(f"{path}: names no table of items. Add the key 'items', or name the table itself.")
+    check_arguments(said.get("columns"), None, 0)
+    return said["items"], names_as_text(said.get("columns"))
 
 
 def _read_settings(path: Path, known: list[str]) -> Settings:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -30,7 +32,12 @@ def recommend(
     asked = [*(users or []), *map(_feature_record, features or [])]
     if not asked:
         raise UserError(f"Nobody was named. Give users, e.g. --user 15 or --features {RECORD}.")
-    frame = load_run(run).recommend(asked, k, exclude_seen=not keep_seen)
+    loaded = load_run(run)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        frame = loaded.recommend(asked, k, exclude_seen=not keep_seen)
+    for one in caught:
+        print(f"Warning: {one.message}", file=sys.stderr)
     if as_json:
         print_json(frame.to_dict("records"))
     else:

@@ -26,6 +26,8 @@ class Delimited(TableFormat):
         """See `TableFormat.read`."""
         encoding = reading.encoding or find_encoding(path)
         check_encoding(path, encoding)
+        if reading.separator is not None and (not reading.separator or set(reading.separator) & set('\r\n"')):
+            raise UserError(f"{path}: {reading.separator!r} cannot separate fields. Give e.g. ',', ';' or '::'.")
         file = TextFile(path, encoding, reading.separator or find_separator(path, encoding))
         frame = _frame_of(file)
         has_header = _has_header(file) if reading.header is None else reading.header
