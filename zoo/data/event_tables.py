@@ -27,10 +27,10 @@ def named_by_place(events: Table) -> Table:
 
     Returns:
         A `Table`, with a note of what its columns were taken for. It stays as it is if it has a header, if the user
-        named one of its columns, or if there are more than four.
+        named one of its columns, or if there are not two to four of them.
     """
     frame = events.frame
-    if events.has_header or events.written_as or frame.shape[1] > 4:
+    if events.has_header or events.written_as or not 2 <= frame.shape[1] <= 4:
         return events
     others = ["timestamp" if _looks_like_time(events, column) else "label" for column in frame.columns[2:]]
     names = ["user", "item", *others]

@@ -89,8 +89,15 @@ def of_arrow(table: pa.Table, name: str) -> Table:
     """A table of an Arrow table. Integers beside gaps stay integers, however large.
 
     Raises:
-        UserError: If a column holds structs or maps, which are no values.
+        UserError: If a column holds structs or maps, which are no values, or what it holds is damaged.
     """
+    try:
+        return _of_arrow(table, name)
+    except (pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
+        raise UserError(f"{name}: holds what cannot be read ({error}). Write it anew.") from error
+
+
+def _of_arrow(table: pa.Table, name: str) -> Table:
     for field in table.schema:
         if pa.types.is_struct(field.type) or pa.types.is_map(field.type):
             raise UserError(f"{name}, column {field.name!r}: holds records. Make a column of each of their fields.")
