@@ -11,7 +11,7 @@ from zoo.arrays import load_arrays, save_arrays
 from zoo.data.dataset import STREAM, Dataset
 from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
-from zoo.families import Recommender
+from zoo.families import Recommender, check_finite
 from zoo.families.contracts import Recipe
 from zoo.registry import build
 from zoo.schema import Schema
@@ -31,7 +31,12 @@ Recommender.rebuild = staticmethod(rebuild)
 
 
 def write_recommender(model: Recommender, folder: Path) -> None:
-    """Writes `recipe.json` and `weights.npz` into an existing folder."""
+    """Writes `recipe.json` and `weights.npz` into an existing folder.
+
+    Raises:
+        UserError: If a weight is not finite.
+    """
+    check_finite(model)
     recipe = json.dumps(model.recipe, indent=2, ensure_ascii=False)
     (folder / RECIPE).write_text(recipe, encoding="utf-8")
     # In the order in which they were made, which the recipe repeats. Names would depend on what was built before.

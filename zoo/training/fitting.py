@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 import scipy.sparse
+import scipy.sparse.linalg
 
 from zoo.config import Config
 from zoo.data.dataset import Dataset, Part
@@ -19,7 +20,7 @@ from zoo.data.prompt_texts import prompt_texts
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.metrics import LOSS
 from zoo.evaluation.protocols import PROTOCOLS, Protocol, default_protocol
-from zoo.families import Recommender
+from zoo.families import Recommender, check_finite
 from zoo.objectives import make_objective
 from zoo.registry import build, spec
 from zoo.training.checkpoints import CHECKPOINT
@@ -66,13 +67,14 @@ class Fitting:
     callbacks: Sequence[keras.callbacks.Callback] = ()
 
     def fit(self, dataset: Dataset) -> Fitted:
-        """Fits the model."""
+        """Fits the model. Raises a `UserError` if a setting is wrong, or a weight is not finite in the end."""
         if self.config.split.refit:
             check_refit(dataset)
         known = spec(self.config.model)
         notes = fit_to_catalogue(self.config, self.given, known.objective and self._objective, dataset.num_items)
         dataset = noted(dataset, *notes)
         fitted = self._solved(dataset) if known.solver else self._trained(dataset)
+        check_finite(fitted.model)
         return fitted._replace(model=self._exact(fitted.model, dataset))
 
     @property
@@ -91,7 +93,13 @@ class Fitting:
         self._check_ks(model, dataset)
         assert model.solver is not None
         started = time.perf_counter()
-        model.solver(interaction_matrix(dataset, positive_only=False))
+        try:
+            model.solver(interaction_matrix(dataset, positive_only=False))
+        except (ArithmeticError, np.linalg.LinAlgError, scipy.sparse.linalg.ArpackError) as error:
+            raise UserError(
+                f"The closed form of {self.config.model!r} has no solution that a computer can find ({error}) with the "
+                f"hparams {self.config.hparams}. Choose them nearer to their defaults."
+            ) from error
         return Fitted(model, noted(dataset, *model.notes), [{"seconds": time.perf_counter() - started}])
 
     def _trained(self, dataset: Dataset) -> Fitted:

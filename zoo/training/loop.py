@@ -17,7 +17,7 @@ import tensorflow as tf
 from zoo.config import TrainConfig
 from zoo.errors import UserError, ZooError, unknown_name
 from zoo.evaluation.metrics import gain
-from zoo.families import Recommender
+from zoo.families import Recommender, check_finite
 from zoo.layers import derive
 from zoo.memory import check_memory
 from zoo.objectives.base import Batch, ExampleTensors, Objective
@@ -142,6 +142,7 @@ class Trainer:
         Raises:
             ZooError: If the loss is not finite; the message names the epoch and the step. The checkpoint
                 of the last good epoch stays.
+            UserError: If a weight is not finite after an epoch; the message names it. The checkpoint stays here too.
         """
         self.model.stop_training = False
         self.callbacks.on_train_begin()
@@ -201,6 +202,8 @@ class Trainer:
         started = time.perf_counter()
         self._phase = self.objective.begin_epoch(self.progress.epoch)
         losses = [self._call(*call) for call in self._calls()]
+        # A loss is computed before the weights are updated, so the last step's says nothing of them.
+        check_finite(self.model)
         loss = float(np.average([loss for loss, _ in losses], weights=[n for _, n in losses]))
         logs = {"loss": loss, "seconds": time.perf_counter() - started}
         if self.checkpoint and logs["seconds"] >= WORTH_KEEPING:
