@@ -19,7 +19,8 @@ from zoo.data.streamed import FOLDER, StreamedDataset
 from zoo.errors import UserError
 from zoo.evaluation.evaluation import Margin
 from zoo.families import Recommender
-from zoo.files import check_free, parent_folder, publish, read_json
+from zoo.files import check_free, publish, read_json
+from zoo.locks import locked
 from zoo.objectives import check_streamable, streamable_objectives
 from zoo.registry import spec, specs
 from zoo.run import MANIFEST, Run
@@ -106,14 +107,14 @@ def make_run(
     with make_strategy(config).scope(), losing_workers():
         if out is None or not is_chief():
             return _run(config, given, _dataset(config, given, source), None, progress and is_chief(), callbacks)
-        folder = Path(out)
-        check_free(folder, overwrite, MANIFEST)
-        unfinished = folder.with_name(f".{folder.name}-unfinished")
-        with parent_folder(folder), _kept_if_resumable(unfinished, overwrite):
-            dataset = _dataset_of_folder(config, given, source, unfinished, resume, overwrite)
-            run = _run(config, given, dataset, unfinished, progress, callbacks)
-            publish(unfinished, folder)
-        run.folder = folder
+        with locked(Path(out)) as folder:
+            check_free(folder, overwrite, MANIFEST)
+            unfinished = folder.with_name(f".{folder.name}-unfinished")
+            with _kept_if_resumable(unfinished, overwrite):
+                dataset = _dataset_of_folder(config, given, source, unfinished, resume, overwrite)
+                run = _run(config, given, dataset, unfinished, progress, callbacks)
+                publish(unfinished, folder)
+        run.folder = Path(out)
         return run
 
 
