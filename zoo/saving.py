@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.arrays import load_arrays, save_arrays
+from zoo.arrays import array_shapes, load_arrays, open_arrays, save_arrays
 from zoo.data.dataset import STREAM, Dataset
 from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
@@ -52,13 +52,15 @@ def read_recommender(folder: Path) -> Recommender:
     """
     recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
     model = rebuild(recipe)
-    weights = list(load_arrays(folder / WEIGHTS).values())
-    if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
+    with open_arrays(folder / WEIGHTS):
+        shapes = [shape for shape, _ in array_shapes(folder / WEIGHTS).values()]
+    # Before anything is unpacked, because a small file may unpack to more than there is memory.
+    if shapes != [tuple(weight.shape) for weight in model.weights]:
         raise UserError(
             f"{folder}: its weights do not fit the architecture {recipe['name']!r} as it is now, "
             "so it was changed since. Train anew, or use the version that made the run."
         )
-    model.set_weights(weights)
+    model.set_weights(list(load_arrays(folder / WEIGHTS).values()))
     return model
 
 

@@ -23,11 +23,14 @@ from zoo.evaluation.protocols import PROTOCOLS, Protocol, default_protocol
 from zoo.families import Recommender, check_finite
 from zoo.objectives import make_objective
 from zoo.registry import build, spec
-from zoo.training.checkpoints import CHECKPOINT
+from zoo.training.checkpoints import REFIT_CHECKPOINT
 from zoo.training.derived import fit_batch_size, fit_to_catalogue, noted, validated_users
 from zoo.training.loop import Trainer
 from zoo.training.progress import ProgressBar
-from zoo.training.refit import REFIT_CHECKPOINT, check_refit, noted_refit, with_valid_in_train
+from zoo.training.refit import check_refit, noted_refit, with_valid_in_train
+
+# The folder of what TensorBoard shows, in that of the run.
+LOGS = "logs"
 
 
 class Fitted(NamedTuple):
@@ -174,7 +177,7 @@ class Fitting:
         if self.progress:
             shown.append(ProgressBar(title, monitor))
         if self.folder:
-            shown.append(keras.callbacks.TensorBoard(self.folder / "logs", write_graph=False))
+            shown.append(keras.callbacks.TensorBoard(self.folder / LOGS, write_graph=False))
         return shown
 
     def _validation(self, model: Recommender, dataset: Dataset) -> _Validation:
@@ -211,11 +214,6 @@ class Fitting:
 
     def _prepared(self, model: Recommender, dataset: Dataset, part: Part) -> Dataset:
         return self._protocol(model, dataset, part).prepared(dataset, part, self.config.evaluate.negatives)
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The files that take up an interrupted run, whether they are there or not."""
-    return [folder / CHECKPOINT, folder / REFIT_CHECKPOINT]
 
 
 def interaction_matrix(dataset: Dataset, positive_only: bool = True) -> scipy.sparse.csr_matrix:

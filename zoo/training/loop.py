@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.arrays import open_arrays
 from zoo.config import TrainConfig
 from zoo.errors import UserError, ZooError, unknown_name
 from zoo.evaluation.metrics import gain
@@ -163,11 +163,8 @@ class Trainer:
         if (path := self.checkpoint) is None or not path.exists():
             self._take_up({})
             return
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                self._take_up(arrays)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: not a checkpoint of this run ({error}). Start anew with --overwrite.") from error
+        with open_arrays(path, "It is not a checkpoint of this run. Start anew with --overwrite.") as arrays:
+            self._take_up(arrays)
 
     def _take_up(self, arrays: Mapping[str, np.ndarray]) -> None:
         described = from_chief(str(arrays["progress"]) if "progress" in arrays else "")
