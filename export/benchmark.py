@@ -30,6 +30,7 @@ from zoo.cli.console import print_json, print_table
 from zoo.config import configs_folder
 from zoo.data import load_dataset
 from zoo.errors import ZooError
+from zoo.locks import locked
 from zoo.schema import Vocabulary
 from zoo.yaml_reader import read_yaml
 
@@ -86,6 +87,7 @@ class Figure:
         return self.what, f"{self.value:.3g}", f"{bound} {self.limit:g}", "met" if self.is_met else "missed", self.about
 
 
+RESULTS = "results.csv"
 COLUMNS = ("figure", "reached", "asked", "", "from")
 
 
@@ -101,7 +103,8 @@ def run(out: Path, quick: bool, check: bool, as_json: bool) -> None:
     Raises:
         ZooError: If a limit was missed, with `check`.
     """
-    figures = _recorded(serving(quick), out)
+    with locked(out / RESULTS) as results:
+        figures = _recorded(serving(quick), results)
     if as_json:
         print_json([figure.to_json() for figure in figures])
     else:
@@ -111,14 +114,13 @@ def run(out: Path, quick: bool, check: bool, as_json: bool) -> None:
         raise ZooError(f"Missed: {'; '.join(missed)}.")
 
 
-def _recorded(measured: Iterable[Figure], out: Path) -> list[Figure]:
-    """The figures, each printed and written to `results.csv` as soon as it is measured."""
+def _recorded(measured: Iterable[Figure], results: Path) -> list[Figure]:
+    """The figures, each printed and written to a file as soon as it is measured."""
     figures = []
     for figure in measured:
         figures.append(figure)
         print(*figure.cells(), sep=", ", file=sys.stderr, flush=True)
-        out.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame([made.to_json() for made in figures]).to_csv(out / "results.csv", index=False)
+        pd.DataFrame([made.to_json() for made in figures]).to_csv(results, index=False)
     return figures
 
 

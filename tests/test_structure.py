@@ -25,7 +25,7 @@ PACKAGES = ("zoo", "export")
 LAYERS = (
     ("zoo.errors", "zoo.types"),
     ("zoo.options", "zoo.plugins", "zoo.memory", "zoo.keras_internals", "zoo.yaml_reader"),
-    ("zoo.config", "zoo.files", "zoo.registries", "zoo.solvers"),
+    ("zoo.config", "zoo.files", "zoo.locks", "zoo.registries", "zoo.solvers"),
     ("zoo.schema", "zoo.arrays"),
     ("zoo.layers",),
     ("zoo.families",),

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.errors import UserError, unknown_name
-from zoo.options import LARGEST, explain, plain, short
+from zoo.options import LARGEST, explain, find_not_finite, plain, short
 from zoo.yaml_reader import parse_yaml, read_yaml
 
 # Settings by name, which may be nested.
@@ -336,12 +336,17 @@ def _merge(settings: Settings, layer: Mapping[str, object]) -> None:
 
 def _validated(section: type[_AnySection], settings: Mapping[str, object], path: str = "") -> _AnySection:
     given = plain(dict(settings))
+    # What stands under names that a section does not know, as hparams do, is of no type yet.
+    fault = find_not_finite(given)
     try:
-        return section.model_validate(given)
+        validated = section.model_validate(given)
     except ValidationError as error:
-        place, wrong, wanted = explain(error, given)
+        fault = explain(error, given)
+    if fault:
+        place, wrong, wanted = fault
         where = f"{path}{place}".removeprefix(".")
-        raise UserError(f"{short(wrong)} is not {wanted}: setting {where!r}. Give {wanted}.") from error
+        raise UserError(f"{short(wrong)} is not {wanted}: setting {where!r}. Give {wanted}.")
+    return validated
 
 
 def _check_keys(section: type[BaseModel], settings: Mapping[str, object], path: str) -> None:

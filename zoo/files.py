@@ -111,7 +111,7 @@ def check_run(folder: Path) -> None:
     if (folder / "run.json").exists():
         return
     unfinished = folder.with_name(f".{folder.name}-unfinished")
-    if unfinished.exists() or (folder / "config.json").exists():
+    if unfinished.exists():
         raise UserError(f"{folder}: not a run yet, its training was interrupted. Finish it by zoo train with --resume.")
     if (folder / "manifest.json").exists():
         raise UserError(f"{folder}: a bundle, not a run. Name the run that it was exported from.")
@@ -165,6 +165,30 @@ def _is_description(files: object) -> bool:
     return isinstance(files, dict) and all(isinstance(each, dict) and each.keys() >= keys for each in files.values())
 
 
+def real_place(out: Path) -> Path:
+    """Where an output really goes: to the end of a link, which stays as it is.
+
+    Args:
+        out: A folder or file, which need not be there.
+
+    Returns:
+        The path that is written.
+
+    Raises:
+        UserError: If it is a link that leads nowhere.
+    """
+    if not out.name and not out.resolve().name:
+        raise UserError(f"{out}: no place for an output. Give the path of a folder.")
+    if out.name and not out.is_symlink():
+        return out
+    try:
+        return out.resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # a link to itself is the one or the other, depending on Python
+        raise UserError(
+            f"{out}: a link to {os.readlink(out)}, which leads nowhere. Remove the link, or make what it leads to."
+        ) from error
+
+
 def check_free(out: Path, overwrite: bool, marker: str) -> None:
     """Raises a `UserError` if the output folder exists, unless it may be overwritten and is of the same kind.
 
@@ -173,6 +197,7 @@ def check_free(out: Path, overwrite: bool, marker: str) -> None:
         overwrite: Whether it may be replaced.
         marker: The file that every folder of this kind has; others are never replaced.
     """
+    real_place(out)
     if out.exists() and not overwrite:
         raise UserError(f"{out}: exists already. Choose another folder or pass --overwrite (overwrite=True).")
     if out.is_file():

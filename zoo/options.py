@@ -12,6 +12,7 @@ import collections.abc
 import dataclasses
 import functools
 import inspect
+import math
 import numbers
 import operator
 import pathlib
@@ -26,6 +27,9 @@ from pydantic_core import ErrorDetails
 
 from zoo.errors import UserError, unknown_name
 
+# The place of a fault within a value, e.g. `"[0]"` or `".expert.units"`; what stands there; and what should stand
+# there, e.g. `"an integer"`.
+Fault: typing.TypeAlias = tuple[str, object, str]
 # Stands for an annotation or a default that there is not.
 MISSING: typing.Final = inspect.Parameter.empty
 
@@ -143,14 +147,16 @@ def check_options(
 
 def check_value(name: str, value: object, option: Option, *, kind: str = "option", of: str = "") -> None:
     """Raises a `UserError` unless a value is of an option's type; see `check_options`."""
+    given = plain(value)
+    fault = find_not_finite(given)
     try:
-        _adapter(option).validate_python(plain(value))
+        _adapter(option).validate_python(given)
     except ValidationError as error:
-        place, wrong, wanted = explain(error, value)
+        fault = explain(error, value)
+    if fault:
+        place, wrong, wanted = fault
         whose, advice = f" of {of}" if of else "", _advice(option)
-        raise UserError(
-            f"{short(wrong)} is not {wanted}: {kind} '{name}{place}'{whose}. Give {wanted}{advice}."
-        ) from error
+        raise UserError(f"{short(wrong)} is not {wanted}: {kind} '{name}{place}'{whose}. Give {wanted}{advice}.")
 
 
 def _advice(option: Option) -> str:
@@ -162,7 +168,33 @@ def _advice(option: Option) -> str:
     return f", as in the default {_shown(option.default)}"
 
 
-def explain(error: ValidationError, value: object) -> tuple[str, object, str]:
+def find_not_finite(value: object, place: str = "") -> Fault | None:
+    """The first number in a value that is infinite or no number at all, where the type of the value says nothing of it.
+
+    Args:
+        value: A value, which may be lists and mappings of others.
+        place: What stands in front of the place of the fault.
+
+    Returns:
+        The fault, if there is one.
+
+    Example:
+
+    >>> find_not_finite({"expert": [0.5, math.inf]})
+    ('.expert[1]', inf, 'a finite number')
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return place, value, _WORDS["finite_number"]
+    if isinstance(value, Mapping):
+        within = ((f"{place}.{key}", one) for key, one in value.items())
+    elif isinstance(value, (list, tuple)):
+        within = ((f"{place}[{index}]", one) for index, one in enumerate(value))
+    else:
+        return None
+    return next(filter(None, (find_not_finite(one, where) for where, one in within)), None)
+
+
+def explain(error: ValidationError, value: object) -> Fault:
     """The fault that pydantic found in a value, in words of a user.
 
     Args:
@@ -170,8 +202,7 @@ def explain(error: ValidationError, value: object) -> tuple[str, object, str]:
         value: What it was given.
 
     Returns:
-        The place of the fault within the value, e.g. `"[0]"` or `".expert.units"`; what stands there; and what should
-        stand there, e.g. `"an integer"`.
+        The fault.
     """
     found = [(*_follow(details["loc"], value), details) for details in error.errors()]
     # If a type is one of several, each of them has its errors; the one that fits best fails last.

@@ -255,8 +255,9 @@ def build(
         recommender = _builder(known)(Schema(schema), **hparams)
     except UserError:
         raise
-    except ValueError as error:
-        # Keras raises it if units are below 1, an activation is unknown and the like.
+    except (ValueError, ArithmeticError) as error:
+        # Keras raises the one if units are below 1, an activation is unknown and the like; numbers beyond all measure
+        # give the other.
         raise UserError(f"{name!r} cannot be built with {hparams}: {str(error).strip().splitlines()[0]}") from error
     recommender.describe(name, {**known.hparams, **hparams}, schema)
     read = {schema[query].role for query in recommender.query_names}

@@ -22,6 +22,7 @@ from zoo.evaluation.popularity import BASELINE, margin_over_popularity
 from zoo.evaluation.protocols import PROTOCOLS, default_protocol, evaluate, is_headline
 from zoo.families import Recommender
 from zoo.files import check_run, describe_files, published_folder, read_json, read_manifest
+from zoo.locks import locked
 from zoo.saving import read_dataset, read_recommender, write_recommender
 from zoo.schema import PADDING, UNKNOWN, Vocabulary
 from zoo.training.advice import advised
@@ -241,7 +242,7 @@ class Run:
             The folder.
         """
         out = Path(folder)
-        with published_folder(out, overwrite, MANIFEST) as unfinished:
+        with locked(out) as place, published_folder(place, overwrite, MANIFEST) as unfinished:
             self.write(unfinished)
         self.folder = out
         return out

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.arrays import load_arrays, save_arrays
+from zoo.arrays import array_shapes, load_arrays, open_arrays, save_arrays
 from zoo.data.dataset import STREAM, Dataset
 from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
-from zoo.families import Recommender
+from zoo.families import Recommender, check_finite
 from zoo.families.contracts import Recipe
 from zoo.registry import build
 from zoo.schema import Schema
@@ -31,7 +31,12 @@ Recommender.rebuild = staticmethod(rebuild)
 
 
 def write_recommender(model: Recommender, folder: Path) -> None:
-    """Writes `recipe.json` and `weights.npz` into an existing folder."""
+    """Writes `recipe.json` and `weights.npz` into an existing folder.
+
+    Raises:
+        UserError: If a weight is not finite.
+    """
+    check_finite(model)
     recipe = json.dumps(model.recipe, indent=2, ensure_ascii=False)
     (folder / RECIPE).write_text(recipe, encoding="utf-8")
     # In the order in which they were made, which the recipe repeats. Names would depend on what was built before.
@@ -47,13 +52,15 @@ def read_recommender(folder: Path) -> Recommender:
     """
     recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
     model = rebuild(recipe)
-    weights = list(load_arrays(folder / WEIGHTS).values())
-    if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
+    with open_arrays(folder / WEIGHTS):
+        shapes = [shape for shape, _ in array_shapes(folder / WEIGHTS).values()]
+    # Before anything is unpacked, because a small file may unpack to more than there is memory.
+    if shapes != [tuple(weight.shape) for weight in model.weights]:
         raise UserError(
             f"{folder}: its weights do not fit the architecture {recipe['name']!r} as it is now, "
             "so it was changed since. Train anew, or use the version that made the run."
         )
-    model.set_weights(weights)
+    model.set_weights(list(load_arrays(folder / WEIGHTS).values()))
     return model
 
 

@@ -108,6 +108,14 @@ def read(folder: Path) -> Manifest:
     return cast(Manifest, manifest)
 
 
+def version_of(folder: Path) -> int:
+    """The version of the bundle in a folder, whatever state it is in; 0 if there is none."""
+    try:
+        return int(json.loads((folder / NAME).read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
 def edited(folder: Path) -> UserError:
     """The error for a manifest that contradicts itself."""
     return UserError(f"{folder / NAME}: was edited and contradicts itself. Make the bundle anew.")

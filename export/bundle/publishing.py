@@ -34,6 +34,7 @@ from zoo.errors import ZooError
 from zoo.evaluation.evaluation import EvaluationJson
 from zoo.families import Recommender
 from zoo.files import check_free, describe_files, published_folder
+from zoo.locks import locked
 from zoo.run import Run
 from zoo.saving import write_recommender
 from zoo.schema import FIRST_KNOWN, Vocabulary
@@ -81,8 +82,8 @@ def export(
         The `Bundle`.
 
     Raises:
-        UserError: If a format or quantization is unknown, an option is out of range, the output folder exists, or
-            the folder of the run holds no finished run.
+        UserError: If a format or quantization is unknown, an option is out of range, the output folder exists or is
+            written by another process, or the folder of the run holds no finished run.
         ZooError: If an artefact disagrees with the trained model, or cannot be written. Nothing is published then.
 
     Example:
@@ -93,21 +94,23 @@ def export(
     """
     given = {"quantize": quantize, "batch": batch, "allow_flex": allow_flex, "opset": opset, **others}
     options = Options(tuple(FORMATS) if formats is None else names_of(formats), k, option_values(given))
-    check_free(Path(out), overwrite, manifests.NAME)
-    loaded = run if isinstance(run, Run) else Run.load(run)
-    options = dataclasses.replace(options, limits=changed(loaded.config.export, limits or {}, "export"))
-    sample = sample_queries(loaded.model, loaded.dataset)
-    return publish_bundle(
-        Path(out),
-        loaded.model,
-        loaded.dataset,
-        sample,
-        options,
-        loaded.metrics,
-        facts=run_facts(loaded),
-        overwrite=overwrite,
-        report=report,
-    )
+    with locked(Path(out)) as folder:
+        check_free(folder, overwrite, manifests.NAME)
+        loaded = run if isinstance(run, Run) else Run.load(run)
+        options = dataclasses.replace(options, limits=changed(loaded.config.export, limits or {}, "export"))
+        sample = sample_queries(loaded.model, loaded.dataset)
+        published = publish_bundle(
+            folder,
+            loaded.model,
+            loaded.dataset,
+            sample,
+            options,
+            loaded.metrics,
+            facts=run_facts(loaded),
+            overwrite=overwrite,
+            report=report,
+        )
+    return dataclasses.replace(published, folder=Path(out))
 
 
 def publish_bundle(
@@ -125,6 +128,8 @@ def publish_bundle(
     report: Report = lambda check: None,
 ) -> Bundle:
     """Writes every artefact of a model, verifies them, and puts the bundle in its place by one rename.
+
+    Whoever calls it holds the lock of the output, so that no version is taken twice.
 
     Args:
         out: The folder of the bundle.
@@ -201,7 +206,7 @@ def _as_one_error(out: Path) -> Iterator[None]:
 def _next_version(out: Path, refreshed: Mapping[str, int | str]) -> str:
     """The version above those in the output folder and above that of the bundle that is refreshed."""
     former = [made.last_version(out / name) for name, made in FORMATS.items()]
-    return str(max(*former, int(refreshed.get("from_version", 0))) + 1)
+    return str(max(*former, manifests.version_of(out), int(refreshed.get("from_version", 0))) + 1)
 
 
 def _write_formats(folder: Path, source: Source, options: Options) -> None:

@@ -22,6 +22,7 @@ from zoo.data.reading import Source
 from zoo.errors import UserError
 from zoo.families import Recommender, check_k
 from zoo.files import check_free
+from zoo.locks import locked
 from zoo.registry import build
 from zoo.schema import FIRST_KNOWN, UNKNOWN, Vocabulary
 
@@ -115,12 +116,25 @@ def refresh(
     print(refreshed.changes)  # 3 new, 1 changed, 2 withdrawn, 0 returned, 96 unchanged
     ```
     """
-    opened = open_bundle(bundle.folder if isinstance(bundle, Bundle) else bundle)
-    # A link stays, and the folder that it leads to is exchanged.
-    target, overwrite = (opened.folder.resolve(), True) if out is None else (Path(out), overwrite)
-    check_free(target, overwrite, NAME)
+    folder = Path(bundle.folder if isinstance(bundle, Bundle) else bundle)
+    with locked(folder if out is None else Path(out)) as target:
+        # The bundle is read under the lock, because another process may have refreshed it just now.
+        opened = open_bundle(folder)
+        check_free(target, overwrite or out is None, NAME)
+        return _published(opened, target, items, columns or {}, k, overwrite or out is None, report)
+
+
+def _published(
+    opened: Bundle,
+    target: Path,
+    items: Source,
+    columns: Mapping[str, str],
+    k: int | None,
+    overwrite: bool,
+    report: Report,
+) -> Refreshed:
     model, dataset = load_trained(opened.folder)
-    table = read_items(items, columns or {})
+    table = read_items(items, columns)
     raw = raw_ids(table, dataset.vocabularies["item"])
     dataset, is_other = with_items(model, dataset, table, raw)
 

@@ -29,6 +29,7 @@ def demo(
     """Train recommenders on real ratings, compare them, recommend films and export the best."""
     from zoo.config import configs_folder
     from zoo.files import check_free, published_folder
+    from zoo.locks import locked
     from zoo.yaml_reader import read_yaml
 
     check_free(out, overwrite, COMPARISON)
@@ -37,7 +38,7 @@ def demo(
     from export.bundle.publishing import export
     from zoo.run import Run
 
-    with published_folder(out, overwrite, COMPARISON) as folder:
+    with locked(out) as place, published_folder(place, overwrite, COMPARISON) as folder:
         (folder / "runs").mkdir()
         evaluations = _train_all(plan["data"], plan["models"], folder / "runs")
         best = _compare(evaluations, plan["metric"], plan["baseline"], plan["data"])

@@ -12,8 +12,8 @@ import pytest
 import zoo
 from zoo.data import prepare
 from zoo.errors import UserError
-from zoo.training.checkpoints import CHECKPOINT
-from zoo.training.refit import REFIT_CHECKPOINT, with_valid_in_train
+from zoo.training.checkpoints import CHECKPOINT, REFIT_CHECKPOINT
+from zoo.training.refit import with_valid_in_train
 
 SETTINGS = {"hparams": {"embedding_dim": 4}, "evaluate": {"resamples": 20, "ks": [5]}}
 REFIT = {**SETTINGS, "split": {"refit": True}, "train": {"epochs": 4, "batch_size": 32, "learning_rate": 0.02}}

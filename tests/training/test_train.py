@@ -135,7 +135,8 @@ def test_resuming_a_run_that_never_began_trains_from_the_start(small, tmp_path):
 def test_a_run_killed_before_it_was_prepared_begins_anew(small, uninterrupted, tmp_path):
     interrupted("mf", small, tmp_path / "run", Kill(batch=2), **COURSES["mf"])
     (unfinished,) = tmp_path.iterdir()
-    (unfinished / "config.json").unlink()
+    (unfinished / "prepared.json").unlink()
+    (unfinished / "checkpoint.npz").unlink()
     run = train("mf", small, out=tmp_path / "run", given={"resume": True}, **COURSES["mf"])
     assert_same_weights(run, uninterrupted["mf"])
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

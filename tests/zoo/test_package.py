@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -43,6 +44,32 @@ def test_importing_a_package_imports_nothing_heavy(code):
     watched = f"import sys; {code}; print([name for name in {HEAVY!r} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", watched], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+EVERY_SUBMODULE = """
+import importlib, json, pkgutil, sys
+import {package} as package
+before = {{name: getattr(package, name) for name in package.__all__}}
+for module in pkgutil.walk_packages(package.__path__, "{package}."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+names = [name for name in package.__all__ if getattr(package, name) is not before[name]]
+names += [name for name, one in before.items() if type(one) is type(sys)]
+print("changed:", names)
+"""
+
+
+@pytest.mark.parametrize("package", ["zoo", "export"])
+def test_no_submodule_takes_the_place_of_a_public_name(package):
+    code = EVERY_SUBMODULE.format(package=package)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
+    assert ran.stdout.splitlines()[-1:] == ["changed: []"], ran.stderr
+
+
+@pytest.mark.parametrize("package", [zoo, export])
+def test_no_submodule_has_the_name_of_a_public_name(package):
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    assert modules.isdisjoint(package.__all__)
 
 
 def test_the_installed_version_is_the_one_of_the_package():

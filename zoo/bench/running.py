@@ -17,6 +17,7 @@ from zoo.bench.margins import has_test_rows
 from zoo.bench.results import Row, add_rows, read_rows
 from zoo.bench.worker import JobResult
 from zoo.errors import UserError, ZooError
+from zoo.locks import locked
 
 RESULTS = "results.csv"
 RUNS = "runs"
@@ -124,7 +125,12 @@ def _run_in_process(job: Job, out: Path, data_root: Path | None, progress: bool)
     # The place of the data is no setting of a run, because a run may go on elsewhere.
     environment = {} if data_root is None else {"ZOO_DATA": str(data_root)}
     log = out / "logs" / f"{job.folder}.log"
-    with tempfile.TemporaryDirectory(dir=out, prefix=".job-") as folder, log.open("w", encoding="utf-8") as file:
+    # Another process may run other jobs of the same folder meanwhile, but not this one.
+    with (
+        locked(log),
+        tempfile.TemporaryDirectory(dir=out, prefix=".job-") as folder,
+        log.open("w", encoding="utf-8") as file,
+    ):
         result = Path(folder) / "result.json"
         described = {
             "config": config.model_dump(mode="json", exclude_unset=True),

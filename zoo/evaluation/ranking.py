@@ -10,6 +10,7 @@ import numpy as np
 from zoo.errors import UserError
 from zoo.evaluation.figures import ranking_metrics
 from zoo.evaluation.hits import hits_of, is_among
+from zoo.schema import PADDING
 
 if TYPE_CHECKING:
     from zoo.data.dataset import Dataset, Part
@@ -58,7 +59,7 @@ def per_user_ranking(
     >>> per_user["ndcg@10"].shape == users.shape
     True
     """
-    from zoo.families import Pairs
+    from zoo.families import Pairs, check_finite_scores
 
     before = KNOWN_BEFORE[part]
     seen = dataset.sequences(*before)
@@ -74,7 +75,8 @@ def per_user_ranking(
         chosen = order[start : start + at_once]
         query = queries_of_users(model, dataset, users[chosen], part, with_context)
         exclude, _ = seen.padded(users[chosen])
-        ranked[chosen], _ = model.recommend(query, max(ks), exclude=exclude, catalogue=catalogue)
+        ranked[chosen], scores = model.recommend(query, max(ks), exclude=exclude, catalogue=catalogue)
+        check_finite_scores(scores[ranked[chosen] != PADDING])
     hits = hits_of(ranked, rows, items)
     return users, ranking_metrics(hits, np.bincount(rows), ks)
 

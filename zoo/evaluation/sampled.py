@@ -91,6 +91,8 @@ def _ranked(
     """The columns of the listed items of every user, best first and padding last, `[num_users, num_columns]`."""
     import tensorflow as tf
 
+    from zoo.families import check_finite_scores
+
     catalogue = model.encode_catalogue()
     ranked = np.zeros(listed.shape, np.int64)
     for start in range(0, len(users), USERS_AT_ONCE):
@@ -98,5 +100,6 @@ def _ranked(
         inputs = queries_of_users(model, dataset, users[rows], part, with_context)
         query = {name: tf.constant(values) for name, values in inputs.items()}
         scores = model.score_items(query, tf.constant(listed[rows]), catalogue).numpy()
+        check_finite_scores(scores[listed[rows] != PADDING])
         ranked[rows] = np.argsort(np.where(listed[rows] == PADDING, np.inf, -scores), axis=1, kind="stable")
     return ranked

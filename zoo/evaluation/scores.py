@@ -58,8 +58,11 @@ def score_rows(model: Recommender, dataset: Dataset, rows: pd.DataFrame, part: P
 def _scored(
     model: Recommender, rows: pd.DataFrame, query_of: Callable[[pd.DataFrame], dict[str, np.ndarray]]
 ) -> np.ndarray:
+    from zoo.families import check_finite_scores
+
     scores = np.zeros(len(rows), np.float32)
     for start in range(0, len(rows), ROWS_AT_ONCE):
         chunk = rows.iloc[start : start + ROWS_AT_ONCE]
         scores[start : start + ROWS_AT_ONCE] = model.score(query_of(chunk), chunk["item"].to_numpy())
+    check_finite_scores(scores)
     return scores

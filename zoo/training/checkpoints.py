@@ -1,4 +1,9 @@
-"""Checkpoints: all that training needs to go on as if it had never been interrupted, in one file."""
+"""What an interrupted run is taken up from: its prepared data and settings, and checkpoints.
+
+The data and the settings are written once, with a list of their checksums beside them. A checkpoint is all that
+training needs to go on as if it had never been interrupted, in one file. That file is an archive, which has a checksum
+of each array as it is.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.errors import UserError
+from zoo.files import describe_files, read_manifest
 from zoo.training.distribution import array_from_chief, is_chief
 
 CHECKPOINT = "checkpoint.npz"
+# The checkpoint of a training on train and valid, beside that of the training that chose the epoch.
+REFIT_CHECKPOINT = "refit-checkpoint.npz"
+# The checksums of what was prepared.
+PREPARED = "prepared.json"
+FORMAT = 1
 
 
 @dataclasses.dataclass
@@ -37,6 +49,32 @@ class Progress:
     best_epoch: int = 0
     stopped: bool = False
     unvalidated: dict[str, float] | None = None
+
+
+def write_prepared(folder: Path) -> None:
+    """Notes the checksums of all files in a folder, which makes it one that can be taken up."""
+    described = {"format": FORMAT, "files": describe_files(folder, but=PREPARED)}
+    (folder / PREPARED).write_text(json.dumps(described), encoding="utf-8")
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether an epoch of an interrupted run is kept."""
+    return (folder / CHECKPOINT).exists() or (folder / REFIT_CHECKPOINT).exists()
+
+
+def can_be_taken_up(folder: Path) -> bool:
+    """Whether a folder is that of an interrupted run whose data was prepared.
+
+    Raises:
+        UserError: If what was prepared is damaged.
+    """
+    if not (folder / PREPARED).exists() and not has_checkpoint(folder):
+        return False
+    try:
+        read_manifest(folder, PREPARED, "run that was interrupted", FORMAT, keys=())
+    except UserError as error:
+        raise UserError(f"{error} The interrupted run cannot be taken up. Start anew with --overwrite.") from error
+    return True
 
 
 def write_checkpoint(

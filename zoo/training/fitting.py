@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 import scipy.sparse
+import scipy.sparse.linalg
 
 from zoo.config import Config
 from zoo.data.dataset import Dataset, Part
@@ -19,14 +20,17 @@ from zoo.data.prompt_texts import prompt_texts
 from zoo.errors import UserError, unknown_name
 from zoo.evaluation.metrics import LOSS
 from zoo.evaluation.protocols import PROTOCOLS, Protocol, default_protocol
-from zoo.families import Recommender
+from zoo.families import Recommender, check_finite
 from zoo.objectives import make_objective
 from zoo.registry import build, spec
-from zoo.training.checkpoints import CHECKPOINT
+from zoo.training.checkpoints import REFIT_CHECKPOINT
 from zoo.training.derived import fit_batch_size, fit_to_catalogue, noted, validated_users
 from zoo.training.loop import Trainer
 from zoo.training.progress import ProgressBar
-from zoo.training.refit import REFIT_CHECKPOINT, check_refit, noted_refit, with_valid_in_train
+from zoo.training.refit import check_refit, noted_refit, with_valid_in_train
+
+# The folder of what TensorBoard shows, in that of the run.
+LOGS = "logs"
 
 
 class Fitted(NamedTuple):
@@ -66,13 +70,14 @@ class Fitting:
     callbacks: Sequence[keras.callbacks.Callback] = ()
 
     def fit(self, dataset: Dataset) -> Fitted:
-        """Fits the model."""
+        """Fits the model. Raises a `UserError` if a setting is wrong, or a weight is not finite in the end."""
         if self.config.split.refit:
             check_refit(dataset)
         known = spec(self.config.model)
         notes = fit_to_catalogue(self.config, self.given, known.objective and self._objective, dataset.num_items)
         dataset = noted(dataset, *notes)
         fitted = self._solved(dataset) if known.solver else self._trained(dataset)
+        check_finite(fitted.model)
         return fitted._replace(model=self._exact(fitted.model, dataset))
 
     @property
@@ -91,7 +96,13 @@ class Fitting:
         self._check_ks(model, dataset)
         assert model.solver is not None
         started = time.perf_counter()
-        model.solver(interaction_matrix(dataset, positive_only=False))
+        try:
+            model.solver(interaction_matrix(dataset, positive_only=False))
+        except (ArithmeticError, np.linalg.LinAlgError, scipy.sparse.linalg.ArpackError) as error:
+            raise UserError(
+                f"The closed form of {self.config.model!r} has no solution that a computer can find ({error}) with the "
+                f"hparams {self.config.hparams}. Choose them nearer to their defaults."
+            ) from error
         return Fitted(model, noted(dataset, *model.notes), [{"seconds": time.perf_counter() - started}])
 
     def _trained(self, dataset: Dataset) -> Fitted:
@@ -166,7 +177,7 @@ class Fitting:
         if self.progress:
             shown.append(ProgressBar(title, monitor))
         if self.folder:
-            shown.append(keras.callbacks.TensorBoard(self.folder / "logs", write_graph=False))
+            shown.append(keras.callbacks.TensorBoard(self.folder / LOGS, write_graph=False))
         return shown
 
     def _validation(self, model: Recommender, dataset: Dataset) -> _Validation:
@@ -203,11 +214,6 @@ class Fitting:
 
     def _prepared(self, model: Recommender, dataset: Dataset, part: Part) -> Dataset:
         return self._protocol(model, dataset, part).prepared(dataset, part, self.config.evaluate.negatives)
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The files that take up an interrupted run, whether they are there or not."""
-    return [folder / CHECKPOINT, folder / REFIT_CHECKPOINT]
 
 
 def interaction_matrix(dataset: Dataset, positive_only: bool = True) -> scipy.sparse.csr_matrix:

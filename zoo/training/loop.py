@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,10 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.arrays import open_arrays
 from zoo.config import TrainConfig
 from zoo.errors import UserError, ZooError, unknown_name
 from zoo.evaluation.metrics import gain
-from zoo.families import Recommender
+from zoo.families import Recommender, check_finite
 from zoo.layers import derive
 from zoo.memory import check_memory
 from zoo.objectives.base import Batch, ExampleTensors, Objective
@@ -142,6 +142,7 @@ class Trainer:
         Raises:
             ZooError: If the loss is not finite; the message names the epoch and the step. The checkpoint
                 of the last good epoch stays.
+            UserError: If a weight is not finite after an epoch; the message names it. The checkpoint stays here too.
         """
         self.model.stop_training = False
         self.callbacks.on_train_begin()
@@ -162,11 +163,8 @@ class Trainer:
         if (path := self.checkpoint) is None or not path.exists():
             self._take_up({})
             return
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                self._take_up(arrays)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: not a checkpoint of this run ({error}). Start anew with --overwrite.") from error
+        with open_arrays(path, "It is not a checkpoint of this run. Start anew with --overwrite.") as arrays:
+            self._take_up(arrays)
 
     def _take_up(self, arrays: Mapping[str, np.ndarray]) -> None:
         described = from_chief(str(arrays["progress"]) if "progress" in arrays else "")
@@ -201,6 +199,8 @@ class Trainer:
         started = time.perf_counter()
         self._phase = self.objective.begin_epoch(self.progress.epoch)
         losses = [self._call(*call) for call in self._calls()]
+        # A loss is computed before the weights are updated, so the last step's says nothing of them.
+        check_finite(self.model)
         loss = float(np.average([loss for loss, _ in losses], weights=[n for _, n in losses]))
         logs = {"loss": loss, "seconds": time.perf_counter() - started}
         if self.checkpoint and logs["seconds"] >= WORTH_KEEPING:

@@ -8,9 +8,6 @@ from zoo.data.dataset import Dataset
 from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
 
-# Its checkpoint, beside that of the training that chose the epoch.
-REFIT_CHECKPOINT = "refit-checkpoint.npz"
-
 
 def check_refit(dataset: Dataset) -> None:
     """Raises a `UserError` unless there is a validation part to add to training."""

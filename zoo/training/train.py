@@ -15,19 +15,20 @@ import pandas as pd
 from zoo.config import Config, make_config, said
 from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
-from zoo.data.streamed import FOLDER, StreamedDataset
+from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
 from zoo.evaluation.evaluation import Margin
 from zoo.families import Recommender
-from zoo.files import check_free, parent_folder, publish, read_json
+from zoo.files import check_free, published_folder, read_json
+from zoo.locks import locked
 from zoo.objectives import check_streamable, streamable_objectives
 from zoo.registry import spec, specs
 from zoo.run import MANIFEST, Run
 from zoo.saving import read_dataset
-from zoo.training.checkpoints import CHECKPOINT
+from zoo.training.checkpoints import can_be_taken_up, has_checkpoint, write_prepared
 from zoo.training.derived import with_derived_history
 from zoo.training.distribution import PLACE, from_chief, is_chief, losing_workers, make_strategy
-from zoo.training.fitting import Fitting, checkpoints
+from zoo.training.fitting import LOGS, Fitting
 from zoo.yaml_reader import read_yaml
 
 # Interactions: prepared, a frame, or where they are.
@@ -106,14 +107,19 @@ def make_run(
     with make_strategy(config).scope(), losing_workers():
         if out is None or not is_chief():
             return _run(config, given, _dataset(config, given, source), None, progress and is_chief(), callbacks)
-        folder = Path(out)
-        check_free(folder, overwrite, MANIFEST)
-        unfinished = folder.with_name(f".{folder.name}-unfinished")
-        with parent_folder(folder), _kept_if_resumable(unfinished, overwrite):
-            dataset = _dataset_of_folder(config, given, source, unfinished, resume, overwrite)
-            run = _run(config, given, dataset, unfinished, progress, callbacks)
-            publish(unfinished, folder)
-        run.folder = folder
+        with locked(Path(out)) as folder:
+            check_free(folder, overwrite, MANIFEST)
+            unfinished = folder.with_name(f".{folder.name}-unfinished")
+            with _kept_if_resumable(unfinished, overwrite):
+                dataset = _dataset_of_folder(config, given, source, unfinished, resume, overwrite)
+                run = _run(config, given, dataset, unfinished, progress, callbacks)
+                # Not from the unfinished folder itself: what was trained is not lost if the disk is full.
+                with published_folder(folder, overwrite, MANIFEST) as made:
+                    if (unfinished / LOGS).exists():
+                        shutil.copytree(unfinished / LOGS, made / LOGS)
+                    run.write(made)
+                shutil.rmtree(unfinished, ignore_errors=True)
+        run.folder = Path(out)
         return run
 
 
@@ -137,7 +143,7 @@ def _kept_if_resumable(unfinished: Path, overwrite: bool) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not is_of_another_run and not (unfinished / CHECKPOINT).exists():
+        if not is_of_another_run and not has_checkpoint(unfinished):
             shutil.rmtree(unfinished, ignore_errors=True)
         raise
 
@@ -195,8 +201,7 @@ def _dataset_of_folder(
 ) -> Dataset:
     """Prepares the data and an unfinished folder, or takes up the folder of an interrupted run."""
     described = config.model_dump(mode="json", exclude=PLACE)
-    # This file is written last. Without it there is nothing to take up.
-    if (unfinished / "config.json").exists() and resume:
+    if resume and can_be_taken_up(unfinished):
         if read_json(unfinished / "config.json", "run that was interrupted") != described:
             raise UserError(f"{unfinished}: the interrupted run has other settings. Repeat them, or --overwrite it.")
         return read_dataset(unfinished / "data")
@@ -208,6 +213,7 @@ def _dataset_of_folder(
     (unfinished / "data").mkdir(parents=True)
     dataset = dataset.save_for_training(unfinished / "data")
     (unfinished / "config.json").write_text(json.dumps(described), encoding="utf-8")
+    write_prepared(unfinished)
     return dataset
 
 
@@ -227,12 +233,6 @@ def _run(
     if is_chief() and not dataset.part("test").empty:
         run.evaluate()
     run.metrics = from_chief(run.metrics)
-    if folder:
-        # These were for taking up an interrupted run.
-        for checkpoint in checkpoints(folder):
-            checkpoint.unlink(missing_ok=True)
-        shutil.rmtree(folder / "data" / FOLDER, ignore_errors=True)
-        run.write(folder)
     return run
 
 
