@@ -55,6 +55,9 @@ class DataConfig(_Section):
     max_history: int | None = Field(
         200, ge=1, le=LARGEST, description="Longest history of a query, in interactions; null keeps all of it."
     )
+    catalogue: Literal["all", "interactions"] | None = Field(
+        None, description="Items: all with a row, or those with interactions; null: all if the model reads features."
+    )
     duplicates: Literal["last", "first", "sum", "keep"] = Field(
         "last", description="Which interactions of one user with one item stay; sum adds up their labels."
     )

@@ -11,26 +11,24 @@ import numpy as np
 import pandas as pd
 
 from export.bundle.bundle import MODEL, PREPROCESSING, TITLES
-from zoo.cold_start import encode_column, feature_names
-from zoo.data.dataset import Dataset, neutral
+from zoo.cold_start.growing import why_no_new_items, with_rows
+from zoo.data.dataset import Dataset
 from zoo.data.named import YAML_SUFFIXES, items_of_yaml
 from zoo.data.preparation import read_side_tables
 from zoo.data.reading import Source, read_table
-from zoo.data.table import Table, missing_column
-from zoo.data.values import are_integers, distinct, ids
+from zoo.data.table import Table
+from zoo.data.values import are_integers, ids
 from zoo.errors import UserError
 from zoo.families import Recommender
 from zoo.layers import CatalogueRows, data_layers
 from zoo.saving import read_preprocessing, read_recommender
-from zoo.schema import FIRST_KNOWN, Feature, Schema, Vocabulary
+from zoo.schema import FIRST_KNOWN, Vocabulary
 
 # Ids as they are in the data.
 RawIds = Sequence[int] | Sequence[str]
 
 # How many ids an error lists.
 LISTED = 5
-# Encoded numbers this near are the same, because text encoders round differently from call to call.
-SAME = 1e-6
 
 # What the bundle knows
 
@@ -134,6 +132,17 @@ def _place(table: Table, row: int) -> str:
 # What follows from both
 
 
+def _with_new(item: Vocabulary, new: Sequence[int | str], table: Table) -> Vocabulary:
+    """The vocabulary with new ids behind the known ones."""
+    grown = Vocabulary([*item.to_json(), *new])
+    if grown.padding_value != item.padding_value:
+        raise UserError(
+            f"{table.name}: the item {min(new)} cannot be added, because requests to this bundle use "
+            f"{item.padding_value} for padding. Give it an id above that."
+        )
+    return grown
+
+
 def with_items(model: Recommender, dataset: Dataset, table: Table, raw: RawIds) -> tuple[Dataset, np.ndarray]:
     """The dataset with the items of a table.
 
@@ -152,88 +161,17 @@ def with_items(model: Recommender, dataset: Dataset, table: Table, raw: RawIds) 
     new = [value for value in raw if value not in dataset.vocabularies["item"]]
     if new:
         _check_additions(model, new, table)
-    grown = _with_new(dataset.vocabularies["item"], new, table)
-    rows = grown.index(raw)
-    titles, is_other = _titles(dataset, grown, rows, table)
-    items = {}
-    for name, known in dataset.items.items():
-        feature = dataset.schema[name]
-        values = encode_column(table, _column_of(feature, table), feature, dataset)
-        items[name], differs = _replaced(known, values, rows, np.repeat(neutral(feature)[None], len(new), axis=0))
-        is_other |= differs
-    vocabularies = {**dataset.vocabularies, "item": grown}
-    schema = with_size(dataset.schema, grown.size)
-    return dataclasses.replace(dataset, schema=schema, vocabularies=vocabularies, items=items, titles=titles), is_other
-
-
-def with_size(schema: Schema, size: int) -> Schema:
-    """A schema with so many rows of items."""
-    of_items = ("item", "history")
-    return Schema(dataclasses.replace(f, size=size) if f.name in of_items else f for f in schema)
-
-
-def _with_new(item: Vocabulary, new: Sequence[int | str], table: Table) -> Vocabulary:
-    """The vocabulary with new ids behind the known ones."""
-    grown = Vocabulary([*item.to_json(), *new])
-    if grown.padding_value != item.padding_value:
-        raise UserError(
-            f"{table.name}: the item {min(new)} cannot be added, because requests to this bundle use "
-            f"{item.padding_value} for padding. Give it an id above that."
-        )
-    return grown
-
-
-def _titles(dataset: Dataset, grown: Vocabulary, rows: np.ndarray, table: Table) -> tuple[np.ndarray, np.ndarray]:
-    """The titles of all items with those of the table, and which rows of the table have another title than before."""
-    new = grown.values[len(dataset.vocabularies["item"]) :]
-    titles = np.array([*dataset.titles, *map(str, new)], object)
-    before = titles[rows]
-    if "title" in table.frame.columns:
-        codes, texts = distinct(table.frame["title"])
-        # An item without a title has its id for one.
-        own = np.array([str(raw) for raw in grown.lookup(rows)], object)
-        titles[rows] = np.where(codes >= 0, np.append(texts, "")[codes], own)
-    return titles, titles[rows] != before
-
-
-def _replaced(
-    known: np.ndarray, values: np.ndarray, rows: np.ndarray, added: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Encoded values of all items with those of some rows replaced where they differ, and which of those differ."""
-    replaced = np.concatenate([known, added])
-    differs = (np.abs(replaced[rows] - values) > SAME).reshape(len(rows), -1).any(axis=1)
-    replaced[rows[differs]] = values[differs]
-    return replaced, differs
-
-
-def _column_of(feature: Feature, table: Table) -> str:
-    """The column that became a feature. A feature has a plainer name, with the role in front where another has it."""
-    columns = table.frame.columns.drop("item")
-    # The plain names of all columns come first, because a name that fits one of them plainly may be what another
-    # column is made to fit.
-    for names in zip(*(feature_names(column, "item") for column in columns), strict=True):
-        found = [column for column, name in zip(columns, names, strict=True) if name == feature.name]
-        if len(found) == 1:
-            return found[0]
-    raise missing_column(table.name, feature.name, table.written_names())
+    return with_rows(dataset, table, raw, _with_new(dataset.vocabularies["item"], new, table))
 
 
 def _check_additions(model: Recommender, new: Sequence[int | str], table: Table) -> None:
     """Raises a `UserError` unless the item side of a model reads features, which is all that a new item has."""
-    read = _sources_of_items(model)
-    if "items" in read and "interactions" not in read:
-        return
-    how = "by who has seen it" if "interactions" in read else "only by its id"
-    raise UserError(
-        f"{table.name}: {len(new)} items are new ({_shown(new)}), and {model.architecture} knows an item {how}, so it "
-        "can say nothing of them. Leave them out, train anew with them, or use an architecture that reads item "
-        "features."
-    )
-
-
-def _sources_of_items(model: Recommender) -> set[str]:
-    """What the item side of a model reads of the data, `"items"` or `"interactions"`."""
-    return {layer.source for layer in data_layers(model.item_network)} if model.item_network is not None else set()
+    why = why_no_new_items(model)
+    if why:
+        raise UserError(
+            f"{table.name}: {len(new)} items are new ({_shown(new)}), and {why}, so it can say nothing of them. "
+            "Leave them out, train anew with them, or use an architecture that reads item features."
+        )
 
 
 def _shown(raw: Sequence[int | str]) -> str:

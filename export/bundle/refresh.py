@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from export.bundle.bundle import Bundle, open_bundle
-from export.bundle.catalogue import RawIds, load_trained, raw_ids, read_items, with_items, with_size
+from export.bundle.catalogue import RawIds, load_trained, raw_ids, read_items, with_items
 from export.bundle.manifest import NAME, Manifest, RunFacts
 from export.bundle.publishing import publish_bundle
 from export.values import Values
 from export.verification.check import Report
 from export.verification.reference import load_sample
-from zoo.data.dataset import Dataset
+from zoo.cold_start.growing import with_catalogue
 from zoo.data.reading import Source
 from zoo.errors import UserError
-from zoo.families import Recommender, check_k
+from zoo.families import check_k
 from zoo.files import check_free
 from zoo.locks import locked
-from zoo.registry import build
-from zoo.schema import FIRST_KNOWN, UNKNOWN, Vocabulary
+from zoo.schema import FIRST_KNOWN, Vocabulary
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +145,7 @@ def _published(
         return Refreshed(opened, changes)
     published = publish_bundle(
         target,
-        _with_catalogue(model, dataset),
+        with_catalogue(model, dataset),
         dataset,
         _without(load_sample(opened.folder), item.lookup(withdrawn), item),
         dataclasses.replace(opened.options, k=k),
@@ -196,45 +194,6 @@ def _changes(
     ids_of = [item.lookup(rows[which]).tolist() for which in (is_new, is_changed, is_back, is_same)]
     gone = item.lookup(np.setdiff1d(withdrawn, before)).tolist()
     return Changes(ids_of[0], ids_of[1], gone, ids_of[2], ids_of[3])
-
-
-# The model with the new catalogue
-
-
-def _with_catalogue(model: Recommender, dataset: Dataset) -> Recommender:
-    """The model with the items of the dataset. A new one starts as the unknown item in every table of weights."""
-    if dataset.num_items > model.num_items:
-        model = _grown(model, dataset.num_items)
-    model.adapt(items=dataset.items)
-    return model
-
-
-def _grown(model: Recommender, size: int) -> Recommender:
-    grown = build(model.architecture, with_size(model.schema, size), **model.hparams)
-    pairs = zip_longest(model.weights, grown.weights)
-    weights = [_grown_weight(model, _values(old), _shape(new), size) for old, new in pairs]
-    grown.set_weights(weights)
-    return grown
-
-
-def _values(weight: keras.Variable | None) -> np.ndarray:
-    return np.array(0) if weight is None else weight.numpy()
-
-
-def _shape(weight: keras.Variable | None) -> tuple[int, ...]:
-    return () if weight is None else tuple(weight.shape)
-
-
-def _grown_weight(model: Recommender, values: np.ndarray, shape: tuple[int, ...], size: int) -> np.ndarray:
-    """The values of a weight in the larger model. A table of items gets a row for every new one."""
-    if values.ndim > 0 and (len(values), *shape) == (model.num_items, size, *values.shape[1:]):
-        return np.concatenate([values, np.repeat(values[[UNKNOWN]], size - len(values), axis=0)])
-    if values.shape != shape:
-        raise UserError(
-            f"{model.architecture} cannot take new items: with them, weights of the shape {values.shape} would "
-            f"have the shape {shape}, which is not a row more for each. Train anew with them."
-        )
-    return values
 
 
 def _without(sample: Values, withdrawn: np.ndarray, item: Vocabulary) -> Values:

@@ -238,7 +238,7 @@ def test_the_catalogue_is_what_has_interactions():
     assert data.vocabularies["colour"].to_json() == ["pink", "red"]
     assert data.items["colour"].tolist() == [1, 1, 3, 2, 1]
     assert "1 repeated rows in the items table; the last was kept." in data.notes
-    assert "1 items of the items table have no interactions; they were left out." in data.notes
+    assert data.waiting.frame["item"].tolist() == [99]
     assert "1 items have interactions but no row in the items table; their features are unknown." in data.notes
 
 

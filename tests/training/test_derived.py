@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import zoo
 from zoo.config import make_config, said
@@ -175,20 +177,39 @@ def frame_of(counts):
     return pd.DataFrame({"user": users, "item": places, "timestamp": places})
 
 
-def test_histories_are_as_long_as_those_of_most_users():
-    data = prepare(frame_of([12] * 38 + [90, 120]))
+def test_histories_have_nearly_all_interactions():
+    data = prepare(frame_of([12] * 1000 + [120]))
     shorter = with_derived_history(data)
     assert (data.schema["history"].length, shorter.schema["history"].length) == (120, 12)
-    assert "Histories have the last 12 interactions instead of 120" in shorter.notes[-1]
+    assert shorter.notes[-1] == "Histories have the last 12 interactions, which are 99% of all (data.max_history)."
     assert not any("Histories" in note for note in data.notes)
-    few = prepare(frame_of([3] * 38 + [90, 120]))
+    few = prepare(frame_of([3] * 1000 + [20]))
     assert with_derived_history(few).schema["history"].length == 10
-    many = prepare(frame_of([40] * 20), max_history=15)
-    assert with_derived_history(many) is many
+    whole = prepare(frame_of([40] * 20))
+    assert with_derived_history(whole) is whole
 
 
-@pytest.mark.parametrize(("settings", "length"), [({}, 10), ({"data": {"max_history": 50}}, 50)])
-def test_a_length_that_was_given_stays(settings, length):
+@given(counts=st.lists(st.integers(1, 60), min_size=1, max_size=12))
+@settings(max_examples=50, deadline=None)
+def test_the_derived_length_is_the_least_that_has_99_of_100_interactions(counts):
+    length = (
+        with_derived_history(prepare(frame_of(counts), split={"name": "random", "valid": 0, "test": 0}))
+        .schema["history"]
+        .length
+    )
+    read = [np.minimum(counts, one).sum() >= 0.99 * sum(counts) for one in range(1, 61)]
+    assert length == min(max(counts), max(10, read.index(True) + 1))
+
+
+def test_histories_that_were_bounded_say_what_they_have():
+    many = with_derived_history(prepare(frame_of([300] * 5)))
+    assert many.schema["history"].length == 200
+    said = "Histories have the last 200 interactions, which are 67% of all; data.max_history=null keeps them whole."
+    assert many.notes[-1] == said
+
+
+@pytest.mark.parametrize(("data_settings", "length"), [({}, 117), ({"data": {"max_history": 50}}, 50)])
+def test_a_length_that_was_given_stays(data_settings, length):
     run = zoo.train(
         "two_tower",
         frame_of([3] * 38 + [90, 120]),
@@ -196,7 +217,7 @@ def test_a_length_that_was_given_stays(settings, length):
         hparams=dict(zoo.info("two_tower").tiny),
         train={"epochs": 1},
         evaluate={"resamples": 10},
-        **settings,
+        **data_settings,
     )
     assert run.dataset.schema["history"].length == length
 

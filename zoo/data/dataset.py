@@ -14,6 +14,7 @@ import pandas as pd
 from zoo.arrays import load_arrays, save_arrays
 from zoo.data.column_use import ColumnUse
 from zoo.data.sequences import Sequences
+from zoo.data.table import Table, read_saved_table, save_table
 from zoo.schema import FIRST_KNOWN, ROLES, Feature, Schema, Vocabulary
 
 Part = Literal["train", "valid", "test", "query"]
@@ -21,6 +22,9 @@ PARTS: tuple[Part, ...] = ("train", "valid", "test", "query")
 
 # The arguments of a dataset by name.
 Fields: TypeAlias = dict[str, Any]
+
+# Rows of items without interactions, in a folder of data to train on.
+WAITING = "waiting.parquet"
 
 # The file that makes a folder that of a dataset whose training interactions were streamed.
 STREAM = "stream.npz"
@@ -50,6 +54,8 @@ class Dataset:
             protocol `sampled-ranking`: int32 item indices `[num_user_rows, n]`, padded with 0.
         drawn: By held-out part, how its candidates were drawn, where they were not listed in the data.
         columns: What the columns of the tables were taken for; not saved.
+        waiting: Raw rows of items without interactions. A run has them as items, or leaves them out, so they are
+            saved for training only.
     """
 
     name: str
@@ -65,6 +71,7 @@ class Dataset:
     candidates: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     drawn: dict[str, str] = dataclasses.field(default_factory=dict)
     columns: list[ColumnUse] = dataclasses.field(default_factory=list)
+    waiting: Table | None = None
 
     def __repr__(self) -> str:
         counts = self.interactions["part"].value_counts()
@@ -303,6 +310,8 @@ class Dataset:
     def save_for_training(self, folder: Path) -> Dataset:
         """Writes all that training needs, for `load` to take up again, and gives the dataset that uses these files."""
         self.save(folder)
+        if self.waiting is not None:
+            save_table(self.waiting, folder / WAITING)
         return self
 
     def save_preprocessing(self, folder: Path) -> None:
@@ -322,8 +331,9 @@ class Dataset:
     @classmethod
     def fields_of(cls, folder: Path) -> Fields:
         """The arguments of the dataset that `save` wrote into a folder."""
-        candidates = folder / "candidates.npz"
+        candidates, waiting = folder / "candidates.npz", folder / WAITING
         return {
+            "waiting": read_saved_table(waiting) if waiting.exists() else None,
             **cls.fitted_of(folder),
             "interactions": pd.read_parquet(folder / "interactions.parquet"),
             "users": load_arrays(folder / "users.npz"),

@@ -17,7 +17,7 @@ from zoo.data.preparation import prepare
 from zoo.data.reading import Source, read_table
 from zoo.data.table import Table
 from zoo.data.tables import Reading
-from zoo.data.values import as_numbers, distinct
+from zoo.data.values import as_numbers, date_and_time, distinct
 from zoo.errors import unknown_name
 from zoo.options import options_of
 
@@ -107,6 +107,8 @@ def inspect_tables(
         for column in table.frame.columns
     ]
     notes = [note for note in data.notes if not note.startswith("Split: ")]
+    if data.waiting is not None:
+        notes.append(f"{len(data.waiting.frame)} items of the items table have no interactions (data.catalogue).")
     return Inspection(columns, [*notes, *_oddities(tables.values())], _settings(tables, sources, data, options))
 
 
@@ -184,10 +186,9 @@ def _settings(
         path = source["file"] if isinstance(source, Mapping) and "file" in source else source
         settings[name] = {"file": str(path) if isinstance(path, (str, Path)) else f"{name}.csv", **table.read_by}
         renamed = {use.column: use.name for use in data.columns if use.table == table.name and use.column != use.name}
-        joined = [column for column in renamed if column not in table.frame.columns]
-        columns = {
-            old: _public(new) for old, new in renamed.items() if old not in joined and not _is_joined(table, old)
-        }
+        # Two columns that are one time are found by their names again.
+        joined = date_and_time(table) or ()
+        columns = {old: _public(new) for old, new in renamed.items() if old not in joined}
         if columns:
             settings[name]["columns"] = columns
     features = _features(tables, data)
@@ -204,11 +205,6 @@ def _public(name: str) -> str:
     return "rating" if name == "label" else name
 
 
-def _is_joined(table: Table, column: str) -> bool:
-    """Whether a column was joined with another, which the same names do again."""
-    return column.lower() == "date" and any(other.lower() == "time" for other in table.frame.columns)
-
-
 def _features(tables: Mapping[str, Table], data: Dataset) -> dict[str, Any]:
     """The kind of every column that is a feature, and `ignore` for those that are nothing."""
     features: dict[str, Any] = {}
@@ -221,7 +217,7 @@ def _features(tables: Mapping[str, Table], data: Dataset) -> dict[str, Any]:
     roles = {"interactions": "context", "users": "user", "items": "item"}
     for name, table in tables.items():
         for column in table.frame.columns:
-            if (table.name, column) not in used and not (_is_joined(table, "date") and column.lower() == "time"):
+            if (table.name, column) not in used and column not in (date_and_time(table) or ()):
                 features[f"{roles[name]}_{column}"] = "ignore"
     return features
 

@@ -127,6 +127,7 @@ def prepare(
             *(use for role, one in tables.items() for use in canonical_uses(one, (role,))),
             *side.columns,
         ],
+        waiting=side.waiting,
     )
 
 

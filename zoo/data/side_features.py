@@ -14,7 +14,7 @@ from zoo.data.event_columns import EventColumns, Events, columns_of_events, decl
 from zoo.data.features import Column, Encoded, Options, name_columns
 from zoo.data.table import Table
 from zoo.data.text.encoder import Fitted
-from zoo.data.values import distinct, ids
+from zoo.data.values import are_integers, distinct, ids
 from zoo.data.variance import MUCH, share_told
 from zoo.errors import UserError, unknown_name
 from zoo.schema import FIRST_KNOWN, Role, Vocabulary
@@ -30,11 +30,13 @@ class Side:
         role: What they are features of.
         table: The table, without its id.
         indices: `[rows]` the index of each row's user or item; empty for interactions.
+        others: Rows of users or items without interactions, with their ids, one an id.
     """
 
     role: Role
     table: Table
     indices: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int32))
+    others: Table | None = None
 
 
 class SideFeatures:
@@ -99,6 +101,11 @@ class SideFeatures:
         return {one.feature.name: _scatter(one, side.indices, size) for one, side in self._encoded if side.role == role}
 
     @property
+    def waiting(self) -> Table | None:
+        """The rows of items without interactions, if there are any."""
+        return next((side.others for side in self._sides if side.others is not None), None)
+
+    @property
     def titles(self) -> np.ndarray:
         """The texts that are shown to a person, one for every item index."""
         titles = np.array(["", "", *map(str, self.vocabularies["item"].values)], dtype=object)
@@ -124,17 +131,26 @@ def _rows_of(table: Table, role: Role, vocabulary: Vocabulary, notes: list[str])
     positions = known.get_indexer(pd.Index(texts, dtype=object))[codes]
     is_last = ~pd.Series(codes).duplicated(keep="last").to_numpy()
     is_kept = is_last & (positions >= 0)
-    has_no_events, has_no_row = int((is_last & (positions < 0)).sum()), len(known) - int(is_kept.sum())
+    is_other, has_no_row = is_last & (positions < 0), len(known) - int(is_kept.sum())
+    waits = is_other & _can_wait(role, texts, vocabulary)[codes]
     counts = {
         f"{{}} repeated rows in the {role}s table; the last was kept.": int((~is_last).sum()),
-        f"{{}} {role}s of the {role}s table have no interactions; they were left out.": has_no_events,
+        f"{{}} {role}s of the {role}s table have no interactions; they were left out.": int((is_other & ~waits).sum()),
         f"{{}} {role}s have interactions but no row in the {role}s table; their features are unknown.": has_no_row,
     }
     notes += [note.format(count) for note, count in counts.items() if count]
     if not is_kept.any():
         raise UserError(f"{table.name}: none of its {role}s has interactions. Use the same ids in both tables.")
     kept = dataclasses.replace(table, frame=table.frame[is_kept].drop(columns=role))
-    return Side(role, kept, positions[is_kept] + FIRST_KNOWN)
+    others = dataclasses.replace(table, frame=table.frame[waits]) if waits.any() else None
+    return Side(role, kept, positions[is_kept] + FIRST_KNOWN, others)
+
+
+def _can_wait(role: Role, texts: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
+    """`[texts]` whether an id without interactions can be added later: of an item, of the kind of the known ids."""
+    if role != "item":
+        return np.zeros(len(texts), bool)
+    return np.array([not vocabulary.is_integer or are_integers([text]) for text in texts], bool)
 
 
 def _check_names(options: Mapping[str, Options], sides: list[Side], events: Events | None) -> None:

@@ -106,6 +106,9 @@ def prepare_stream(
     with _scratch_folder(scratch) as unfinished:
         coded = Coded(unfinished / "coded", files, label_threshold, chosen.keeps_parts)
         side = SideFeatures(tables, coded.vocabularies, options, notes)
+        if side.waiting is not None:
+            count = len(side.waiting.frame)
+            notes.append(f"{count} items of the items table have no interactions in the stream; they were left out.")
         with _new_shards(scratch, len(coded)) as shards:
             return _deal(coded, shards, side, chosen, seed, name, notes)
 

@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -106,6 +107,21 @@ class Table:
     def written_names(self) -> list[str]:
         """The columns as the source calls them."""
         return [self.written_as.get(name, name) for name in self.frame.columns]
+
+
+def save_table(table: Table, path: Path) -> None:
+    """Writes a table to a Parquet file, its values as texts and gaps as gaps."""
+    texts = {name: [None if pd.isna(value) else str(value) for value in table.frame[name]] for name in table.frame}
+    frame = pd.DataFrame(texts, dtype=object)
+    frame.attrs = {"name": table.name, "lists": sorted(table.lists)}
+    frame.to_parquet(path, index=False)
+
+
+def read_saved_table(path: Path) -> Table:
+    """The table that `save_table` wrote."""
+    frame = pd.read_parquet(path)
+    table = of_frame(frame, frame.attrs["name"])
+    return dataclasses.replace(table, lists=frozenset(frame.attrs["lists"]))
 
 
 def _aliases(name: str, others: Mapping[str, str]) -> list[str]:

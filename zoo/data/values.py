@@ -153,23 +153,28 @@ def _note_unit(table: Table, column: str, what: str) -> None:
         table.notes.append(note)
 
 
+def date_and_time(table: Table) -> tuple[str, str] | None:
+    """The columns of a date and of a time of day, if a table has them and no other time."""
+    by_lower = {name.lower(): name for name in table.frame.columns}
+    if "timestamp" in by_lower or any(name not in by_lower for name in _DATE_AND_TIME):
+        return None
+    date, clock = (by_lower[name] for name in _DATE_AND_TIME)
+    return (date, clock) if table.frame[clock].astype(str).str.fullmatch(_CLOCK).all() else None
+
+
 def with_joined_time(table: Table) -> Table:
     """A table whose columns of a date and of a time of day have become one of both, if it has them and no other.
 
     Args:
         table: The table, under the names that the user gave.
     """
-    by_lower = {name.lower(): name for name in table.frame.columns}
-    if "timestamp" in by_lower or any(name not in by_lower for name in _DATE_AND_TIME):
+    both = date_and_time(table)
+    if both is None:
         return table
-    day, clock = (by_lower[name] for name in _DATE_AND_TIME)
-    date, time = table.frame[day].astype(str), table.frame[clock].astype(str)
-    if not time.str.fullmatch(_CLOCK).all():
-        return table
-    joined = date.str.strip().str.slice(stop=10) + "T" + time.str.strip().str.zfill(5)
-    frame = table.frame.drop(columns=[day, clock]).assign(timestamp=joined)
-    note = f"{table.name}: the columns {day!r} and {clock!r} were taken for one timestamp."
-    written_as = {**table.written_as, "timestamp": day}
+    date, clock = (table.frame[name].astype(str).str.strip() for name in both)
+    frame = table.frame.drop(columns=list(both)).assign(timestamp=date.str.slice(stop=10) + "T" + clock.str.zfill(5))
+    note = f"{table.name}: the columns {both[0]!r} and {both[1]!r} were taken for one timestamp."
+    written_as = {**table.written_as, "timestamp": both[0]}
     return dataclasses.replace(table, frame=frame, written_as=written_as, notes=[*table.notes, note])
 
 

@@ -2,7 +2,7 @@
 
 | setting | rule |
 | --- | --- |
-| `data.max_history` | at most so long that 95% of the users have no more interactions, at least 10 |
+| `data.max_history` | at most so long that histories have 99% of the interactions, at least 10; 200 at most |
 | `train.batch_size` | doubled until an epoch has at most 2,000 steps, halved until it has at least 8, never below 16 |
 | the same, of windows | before that, halved until a step predicts the items after at most 5,000 events |
 | `train.objective` | the sampled form of a softmax where the catalogue has more than 10,000 items |
@@ -28,8 +28,8 @@ from zoo.objectives import OBJECTIVES
 from zoo.options import options_of
 from zoo.schema import FIRST_KNOWN
 
-# The share of users whose history is read whole, and what is read at least.
-USERS_READ_WHOLE, SHORTEST_HISTORY = 0.95, 10
+# The share of interactions that histories have, and how long they are at least.
+EVENTS_READ, SHORTEST_HISTORY = 0.99, 10
 
 # The most items that a softmax over the catalogue is trained on at every position.
 LARGEST_SOFTMAX = 10_000
@@ -51,20 +51,24 @@ def noted(dataset: Dataset, *notes: str) -> Dataset:
 
 
 def with_derived_history(dataset: Dataset) -> Dataset:
-    """The dataset with histories so long that most users are read whole, if its own are longer."""
+    """The dataset with histories so long that they have nearly all interactions, if its own are longer."""
     histories = dataset.schema.role("history")
     if isinstance(dataset, StreamedDataset) or not histories:
         return dataset
-    counts = dataset.sequences(*PARTS).counts
-    whole = int(np.quantile(counts[counts > 0], USERS_READ_WHOLE, method="inverted_cdf"))
-    length, longest = max(whole, SHORTEST_HISTORY), histories[0].length or 1
-    if length >= longest:
-        return dataset
-    note = (
-        f"Histories have the last {length} interactions instead of {longest}, because {USERS_READ_WHOLE:.0%} of the "
-        "users have no more (data.max_history)."
-    )
-    return noted(dataset.with_max_history(length), note)
+    counts = np.bincount(dataset.sequences(*PARTS).counts)
+    # By length: how many users have more interactions than that, and how many interactions are then read.
+    have_more = counts[::-1].cumsum()[::-1][1:]
+    read = have_more.cumsum()
+    enough = int(np.searchsorted(read, EVENTS_READ * read[-1])) + 1
+    length, longest = max(enough, SHORTEST_HISTORY), histories[0].length or 1
+    if length < longest:
+        why = f"which are {EVENTS_READ:.0%} of all (data.max_history)"
+        return noted(dataset.with_max_history(length), f"Histories have the last {length} interactions, {why}.")
+    if longest < len(counts) - 1:
+        share = read[longest - 1] / read[-1]
+        why = f"which are {share:.0%} of all; data.max_history=null keeps them whole"
+        return noted(dataset, f"Histories have the last {longest} interactions, {why}.")
+    return dataset
 
 
 def fit_to_catalogue(config: Config, said: Collection[str], objective: str, num_items: int) -> list[str]:

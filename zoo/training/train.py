@@ -12,6 +12,7 @@ from typing import TypeAlias
 import keras
 import pandas as pd
 
+from zoo.cold_start.waiting import check_catalogue, with_waiting_items
 from zoo.config import Config, make_config, said
 from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
@@ -160,7 +161,7 @@ def _dataset(config: Config, given: Collection[str], source: Source | None, scra
             raise UserError(
                 "No data is given: setting 'data.source'. Name a dataset or a file, e.g. --data movielens-sample."
             )
-        options = config.data.model_dump(exclude={"source", "options"}, exclude_unset=True)
+        options = config.data.model_dump(exclude={"source", "options", "catalogue"}, exclude_unset=True)
         if config.split.name:
             options["split"] = {"name": config.split.name, **config.split.options}
         elif config.split.options:
@@ -170,7 +171,7 @@ def _dataset(config: Config, given: Collection[str], source: Source | None, scra
             )
         dataset = load_dataset(source, scratch=scratch, **options, **config.data.options)
         is_said = "data.max_history" in given or _says_max_history(source)
-        if not is_said and config.data.max_history is not None:
+        if "history" in spec(config.model).query and not is_said and config.data.max_history is not None:
             dataset = with_derived_history(dataset)
     if isinstance(dataset, StreamedDataset):
         _check_streamable(config)
@@ -226,9 +227,12 @@ def _run(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Run:
     def start(model: Recommender, dataset: Dataset) -> None:
+        if dataset.waiting is not None:
+            check_catalogue(config.data.catalogue, model)
         _start_from_pretrained(config, model, dataset)
 
     model, dataset, history = Fitting(config, given, start, folder, progress, callbacks).fit(dataset)
+    model, dataset = with_waiting_items(config.data.catalogue, model, dataset)
     run = Run(model, dataset, config, history)
     if is_chief() and not dataset.part("test").empty:
         run.evaluate()
