@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from export.verification.check import Check
 
+Sign = Annotated[Path | None, typer.Option("--sign", help="The Ed25519 key (PEM) to sign the bundle with.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print every check, not one line for each artefact.")]
 
 

@@ -75,6 +75,8 @@ def check_files(folder: Path, described: Mapping[str, Described]) -> None:
     """Raises a `UserError` that names the first file that is missing, truncated or edited, and both checksums."""
     for name, expected in described.items():
         path = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(f"{folder}: its list of files leads out of it, to {name!r}. Make it anew.")
         if not path.is_file():
             raise UserError(f"{path}: missing from the folder, expected SHA-256 {expected['sha256']}. Make it anew.")
         size, found = path.stat().st_size, sha256(path)
@@ -140,6 +142,9 @@ def read_manifest(folder: Path, name: str, what: str, version: int, keys: Sequen
         raise UserError(f"{folder / name}: not the manifest of a {what}. Make the {what} anew.")
     if manifest["format"] != version:
         raise _other_format(folder, what, manifest["format"], version)
+    link = next((path for path in sorted(folder.rglob("*")) if path.is_symlink()), None)
+    if link is not None:
+        raise UserError(f"{link}: is a link, which may lead anywhere. Put the file or folder itself there.")
     if not _is_description(manifest["files"]):
         raise UserError(f"{folder / name}: its list of files was edited. Make the {what} anew.")
     check_files(folder, manifest["files"])

@@ -111,6 +111,8 @@ def open_bundle(folder: str | Path) -> Bundle:
 def _is_sound(bundle: Bundle) -> bool:
     """Whether the parts of a manifest have the form that they were written in, and agree."""
     try:
-        return bool(bundle.endpoints) and bundle.artefacts == bundle.options.artefacts
+        # The version is part of paths.
+        is_number = isinstance(bundle.version, str) and bundle.version.isdecimal() and bundle.version.isascii()
+        return is_number and bool(bundle.endpoints) and bundle.artefacts == bundle.options.artefacts
     except (UserError, KeyError, TypeError, ValueError, AttributeError, AssertionError):
         return False

@@ -17,6 +17,8 @@ from zoo.families.contracts import Recipe
 from zoo.files import list_files, read_manifest
 
 NAME = "manifest.json"
+# The signature of the manifest, where somebody signed it.
+SIGNATURE = "manifest.sig"
 FORMAT = 3
 KEYS = ("formats", "artefacts", "endpoints", "version", "options")
 
@@ -102,7 +104,7 @@ def read(folder: Path) -> Manifest:
         UserError: If there is none, it is of another format, or a file is missing, truncated, edited or was added.
     """
     manifest = read_manifest(folder, NAME, "bundle", FORMAT, keys=KEYS)
-    added = set(list_files(folder, but=NAME)) - manifest["files"].keys()
+    added = set(list_files(folder, but=NAME)) - manifest["files"].keys() - {SIGNATURE}
     if added:
         raise UserError(f"{folder / min(added)}: not a file of this bundle. Remove it, because a server might read it.")
     return cast(Manifest, manifest)

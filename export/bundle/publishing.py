@@ -11,6 +11,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version as version_of
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from export.bundle.card import model_card
 from export.bundle.manifest import Manifest, RunFacts
 from export.bundle.measurements import artefact_facts, run_facts
 from export.bundle.options import Options, names_of, option_values
+from export.bundle.signing import check_signature, read_private_key
+from export.bundle.signing import sign as write_signature
 from export.endpoints import EndpointGraphs
 from export.formats.base import FORMATS, Format, OptionValue, Source, ask
 from export.values import Values, vocabularies_of
@@ -39,6 +42,9 @@ from zoo.run import Run
 from zoo.saving import write_recommender
 from zoo.schema import FIRST_KNOWN, Vocabulary
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 # Packages whose versions every manifest notes. It also notes those of its formats.
 PACKAGES = ("recozoo", "tensorflow", "keras", "numpy")
 
@@ -55,6 +61,7 @@ def export(
     opset: int | None = None,
     limits: Mapping[str, float] | None = None,
     overwrite: bool = False,
+    sign: str | Path | None = None,
     report: Report = lambda check: None,
     **others: OptionValue,
 ) -> Bundle:
@@ -75,6 +82,7 @@ def export(
             the run says it.
         overwrite: Whether a bundle that is there may be replaced. The version of the new one is one more, and the
             former SavedModel stays beside it, because servers may still read it.
+        sign: The PEM file of the Ed25519 key to sign the bundle with, see `export.bundle.signing`.
         report: Called with each check of the verification as it is done.
         others: Options of formats of your own.
 
@@ -93,6 +101,7 @@ def export(
     ```
     """
     given = {"quantize": quantize, "batch": batch, "allow_flex": allow_flex, "opset": opset, **others}
+    key = None if sign is None else read_private_key(Path(sign))
     options = Options(tuple(FORMATS) if formats is None else names_of(formats), k, option_values(given))
     with locked(Path(out)) as folder:
         check_free(folder, overwrite, manifests.NAME)
@@ -108,6 +117,7 @@ def export(
             loaded.metrics,
             facts=run_facts(loaded),
             overwrite=overwrite,
+            key=key,
             report=report,
         )
     return dataclasses.replace(published, folder=Path(out))
@@ -125,6 +135,7 @@ def publish_bundle(
     withdrawn: Sequence[int] = (),
     refreshed: Mapping[str, int | str] | None = None,
     overwrite: bool = False,
+    key: Ed25519PrivateKey | None = None,
     report: Report = lambda check: None,
 ) -> Bundle:
     """Writes every artefact of a model, verifies them, and puts the bundle in its place by one rename.
@@ -143,6 +154,7 @@ def publish_bundle(
         refreshed: If another catalogue was put into a bundle, how many items changed and how, for the manifest, and
             `from_version`, the version of that bundle. The version of the new one is above it.
         overwrite: Whether a bundle that is there may be replaced.
+        key: The key to sign it with.
         report: Called with each check.
 
     Returns:
@@ -171,24 +183,33 @@ def publish_bundle(
         (folder / "README.md").write_text(model_card(manifest, requests, out.name), encoding="utf-8")
         manifest["files"] = describe_files(folder, but=manifests.NAME)  # type: ignore[typeddict-item]
         manifest = manifests.write(manifest, folder)
+        if key is not None:
+            write_signature(folder, key)
     return Bundle(out, manifest)
 
 
-def verify(bundle: Bundle | str | Path, report: Report = lambda check: None) -> list[Check]:
+def verify(
+    bundle: Bundle | str | Path, report: Report = lambda check: None, *, trusted: str | Path | None = None
+) -> list[Check]:
     """Checks the files of a bundle and asks every artefact the stored queries again.
 
     Args:
         bundle: The bundle, or its folder.
         report: Called with each check as it is done.
+        trusted: A public key in PEM, or a folder of them. One of them must have signed the bundle.
 
     Returns:
         All checks, all passed.
 
     Raises:
-        UserError: If a file is missing, truncated or edited.
+        UserError: If a file is missing, truncated or edited, no trusted key signed the bundle, or a SavedModel has
+            operations that no endpoint needs, such as one that writes files. It is not run then.
         ZooError: If an artefact does not answer as the trained model did.
     """
-    opened = open_bundle(bundle.folder if isinstance(bundle, Bundle) else bundle)
+    folder = bundle.folder if isinstance(bundle, Bundle) else Path(bundle)
+    opened = open_bundle(folder)
+    if trusted is not None:
+        check_signature(folder, Path(trusted))
     checks = _verify(opened, report)
     raise_if_failed(checks, "Do not serve this bundle.")
     return checks

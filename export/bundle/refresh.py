@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +14,7 @@ from export.bundle.bundle import Bundle, open_bundle
 from export.bundle.catalogue import RawIds, load_trained, raw_ids, read_items, with_items
 from export.bundle.manifest import NAME, Manifest, RunFacts
 from export.bundle.publishing import publish_bundle
+from export.bundle.signing import read_private_key
 from export.values import Values
 from export.verification.check import Report
 from export.verification.reference import load_sample
@@ -80,6 +82,7 @@ def refresh(
     columns: Mapping[str, str] | None = None,
     k: int | None = None,
     overwrite: bool = False,
+    sign: str | Path | None = None,
     report: Report = lambda check: None,
 ) -> Refreshed:
     """Puts another catalogue into a bundle, verifies it again and publishes it as the next version.
@@ -97,6 +100,7 @@ def refresh(
         columns: Names for columns, name in the file to name here, e.g. `{"sku": "item"}`.
         k: How many items `recommend` gives. By default it is as many as before.
         overwrite: Whether a bundle at `out` may be replaced.
+        sign: The PEM file of the Ed25519 key to sign the new bundle with. The signature of the old one is not its own.
         report: Called with each check of the verification as it is done.
 
     Returns:
@@ -114,22 +118,18 @@ def refresh(
     print(refreshed.changes)  # 3 new, 1 changed, 2 withdrawn, 0 returned, 96 unchanged
     ```
     """
+    key = None if sign is None else read_private_key(Path(sign))
     folder = Path(bundle.folder if isinstance(bundle, Bundle) else bundle)
     with locked(folder if out is None else Path(out)) as target:
         # The bundle is read under the lock, because another process may have refreshed it just now.
         opened = open_bundle(folder)
         check_free(target, overwrite or out is None, NAME)
-        return _published(opened, target, items, columns or {}, k, overwrite or out is None, report)
+        publish = partial(publish_bundle, target, overwrite=overwrite or out is None, key=key, report=report)
+        return _published(opened, items, columns or {}, k, publish)
 
 
 def _published(
-    opened: Bundle,
-    target: Path,
-    items: Source,
-    columns: Mapping[str, str],
-    k: int | None,
-    overwrite: bool,
-    report: Report,
+    opened: Bundle, items: Source, columns: Mapping[str, str], k: int | None, publish: Callable[..., Bundle]
 ) -> Refreshed:
     model, dataset = load_trained(opened.folder)
     table = read_items(items, columns)
@@ -143,8 +143,7 @@ def _published(
     _check_k(k, item, len(raw), table.name)
     if not changes:
         return Refreshed(opened, changes)
-    published = publish_bundle(
-        target,
+    published = publish(
         with_catalogue(model, dataset),
         dataset,
         _without(load_sample(opened.folder), item.lookup(withdrawn), item),
@@ -153,8 +152,6 @@ def _published(
         facts=_run_facts(opened.manifest),
         withdrawn=withdrawn.tolist(),
         refreshed={"from_version": opened.version, **changes.counts},
-        overwrite=overwrite,
-        report=report,
     )
     return Refreshed(published, changes)
 

@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
-from export.console import CheckPrinter, Verbose, silent
+from export.console import CheckPrinter, Sign, Verbose, silent
 from export.formats import FORMATS, Option
 from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
 from zoo.errors import UserError
@@ -54,6 +54,7 @@ def export(
         list[str] | None, typer.Option("--set", help="What quantized files may lose, e.g. export.overlap=0.8.")
     ] = None,
     overwrite: Overwrite = False,
+    sign: Sign = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
     **options: object,
@@ -76,6 +77,7 @@ def export(
             k=k,
             limits=limits,
             overwrite=overwrite,
+            sign=sign,
             report=silent if as_json else print_line,
             **checked.of_formats,  # type: ignore[arg-type]
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from export.console import CheckPrinter, Verbose, silent
+from export.console import CheckPrinter, Sign, Verbose, silent
 from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
 from zoo.errors import UserError
 from zoo.files import read_json
@@ -31,6 +31,7 @@ def refresh(
         int | None, typer.Option("-k", help="Items that recommend gives, by default as many as before.")
     ] = None,
     overwrite: Overwrite = False,
+    sign: Sign = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +43,7 @@ def refresh(
 
     with CheckPrinter(verbose) as print_line:
         report = silent if as_json else print_line
-        done = refresh_bundle(bundle, items, out, columns=named, k=k, overwrite=overwrite, report=report)
+        done = refresh_bundle(bundle, items, out, columns=named, k=k, overwrite=overwrite, sign=sign, report=report)
     if not done.changes:
         print(f"Warning: {items} is the catalogue that {bundle} has already. Nothing was published.", file=sys.stderr)
     folder = out if out and done.changes else bundle

@@ -14,6 +14,9 @@ from zoo.files import read_json
 
 def verify(
     bundle: Annotated[Path, typer.Argument(help="The folder of a bundle.")],
+    trusted: Annotated[
+        Path | None, typer.Option(help="A public key (PEM), or a folder of them; one must have signed the bundle.")
+    ] = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -27,6 +30,6 @@ def verify(
     if not as_json:
         print(f"✓ {len(opened.manifest['files'])} files have the SHA-256 that the manifest says")
     with CheckPrinter(verbose) as print_line:
-        checks = verify_bundle(opened, silent if as_json else print_line)
+        checks = verify_bundle(opened, silent if as_json else print_line, trusted=trusted)
     if as_json:
         print_json({"bundle": str(bundle), "checks": [check.to_json() for check in checks]})
