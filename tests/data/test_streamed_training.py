@@ -135,7 +135,7 @@ def test_an_interrupted_run_whose_interactions_are_gone_says_so(path, tmp_path):
         train_streamed(path, out=out, callbacks=[KillInEpoch(2)])
     shard = next((out.parent / ".mf-unfinished" / "data" / streamed.FOLDER).iterdir())
     shard.write_bytes(shard.read_bytes()[:-12])
-    with pytest.raises(UserError, match="bytes, expected .* Start anew with --overwrite"):
+    with pytest.raises(UserError, match=r"bytes, expected .* Start anew with --overwrite"):
         train_streamed(path, out=out, resume=True)
 
 
