@@ -284,7 +284,7 @@ def parse_settings(settings: Sequence[str]) -> Settings:
             _section_of(nested, parts, setting)[parts[-1]] = parse_yaml(value)
         except yaml.YAMLError as error:
             raise UserError(
-                f"The value is not valid YAML: setting {setting!r}. Quote it, or close its brackets."
+                f"The value is not valid YAML: setting {short(setting)}. Quote it, or close its brackets."
             ) from error
     return nested
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import glob
 import hashlib
 import json
@@ -25,6 +26,8 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2
 # How the names of a folder that was replaced end: while it is removed, and while nothing is in its place yet.
 FORMER, ASIDE = "-former", "-aside"
 
+# The longest name of an output, in bytes. Those of unfinished ones beside it have 105 more, and 255 are allowed.
+LONGEST_NAME = 150
 
 # The version of recozoo that opens each older format, by what a folder is.
 OPENED_BY: Mapping[str, Mapping[int, str]] = {"run": {1: "0.1.0"}, "bundle": {1: "0.1.0", 2: "0.1.0"}}
@@ -182,16 +185,39 @@ def real_place(out: Path) -> Path:
     Raises:
         UserError: If it is a link that leads nowhere.
     """
-    if not out.name and not out.resolve().name:
-        raise UserError(f"{out}: no place for an output. Give the path of a folder.")
-    if out.name and not out.is_symlink():
-        return out
+    if len(os.fsencode(out.name)) > LONGEST_NAME:
+        raise UserError(f"{out.name}: cannot be written (File name too long). Choose a name of at most {LONGEST_NAME}.")
     try:
-        return out.resolve(strict=True)
-    except (OSError, RuntimeError) as error:  # a link to itself is the one or the other, depending on Python
-        raise UserError(
-            f"{out}: a link to {os.readlink(out)}, which leads nowhere. Remove the link, or make what it leads to."
-        ) from error
+        if out.name not in ("", "..") and not out.is_symlink():
+            return out
+        place = out.resolve(strict=True)
+    except FileNotFoundError as error:
+        if not out.is_symlink():
+            raise UserError(f"{out}: does not exist any more. Change into a folder that does.") from error
+        raise _leads_nowhere(out) from error
+    except RuntimeError as error:  # a link to itself
+        raise _leads_nowhere(out) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # the same in later versions of Python
+            raise _leads_nowhere(out) from error
+        raise cannot_write(out, error) from error
+    if not place.name:
+        raise UserError(f"{out}: no place for an output. Choose a folder within it.")
+    if not out.is_symlink() and Path.cwd().is_relative_to(place):
+        raise UserError(f"{out}: the working folder is in it, so it is not replaced. Call from the folder above it.")
+    return place
+
+
+def _leads_nowhere(link: Path) -> UserError:
+    where = os.readlink(link)
+    return UserError(f"{link}: a link to {where}, which leads nowhere. Remove the link, or make what it leads to.")
+
+
+def cannot_write(out: Path, error: OSError) -> UserError:
+    """The error for an output whose disk is full, closed to us or lost, or whose name is too long."""
+    place = f" at {error.filename}" if isinstance(error.filename, str) and error.filename != str(out) else ""
+    reason = f"{error.strerror or error}{place}"
+    return UserError(f"{out}: cannot be written ({reason}). Choose another output, or make room for it there.")
 
 
 def check_free(out: Path, overwrite: bool, marker: str) -> None:

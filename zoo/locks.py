@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import os
 import shlex
 import textwrap
@@ -13,10 +14,12 @@ from pathlib import Path
 import psutil
 
 from zoo.errors import UserError
-from zoo.files import parent_folder, real_place
+from zoo.files import cannot_write, parent_folder, real_place
 
 # Seconds to wait for a process that is just done.
 PATIENCE = 0.5
+# What the disk of an output may say, but not a file that is read.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG, errno.EIO)
 # A message shows at most so many characters of a command.
 LONGEST = 150
 
@@ -36,7 +39,7 @@ def locked(out: Path) -> Iterator[Path]:
 
     Raises:
         UserError: If another process writes to it. The message names that process. Also if the output is a link to
-            nothing, or its folder cannot be written.
+            nothing, or its disk cannot be written, now or later.
     """
     # It takes long to import, and commands that write nothing do without it.
     from filelock import FileLock, Timeout
@@ -54,11 +57,14 @@ def locked(out: Path) -> Iterator[Path]:
             ) from None
         except OSError as error:
             lock.release()
-            raise UserError(
-                f"{path}: cannot be written ({error.strerror}). Choose another output, or make room for it there."
-            ) from error
+            raise cannot_write(out, error) from error
         try:
             yield place
+        except OSError as error:
+            # Others are of files that are read.
+            if error.errno not in UNWRITABLE:
+                raise
+            raise cannot_write(out, error) from error
         finally:
             # Where the system does not remove an open file, it stays and does no harm.
             with contextlib.suppress(OSError):

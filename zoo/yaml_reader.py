@@ -1,4 +1,4 @@
-"""YAML as settings have it: numbers of YAML 1.2, and a mapping at the top."""
+"""YAML as settings have it: numbers of YAML 1.2, a mapping at the top, and no more than a person would write."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from typing import Any
 import yaml
 
 from zoo.errors import UserError
+
+# Settings that people write are far below these limits. What is above them is a mistake or means harm.
+MOST_CHARACTERS = 2**20
+MOST_VALUES = 20_000
+DEEPEST = 30
+LONGEST_NUMBER = 1000
 
 
 class _Loader(yaml.SafeLoader):
@@ -22,10 +28,9 @@ class _Loader(yaml.SafeLoader):
     def construct_integer(self, node: yaml.ScalarNode) -> int:
         """The integer in a scalar: decimal, `0o` octal or `0x` hexadecimal."""
         text = self.construct_scalar(node)
-        try:
-            return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-        except ValueError as error:  # Python reads at most so many digits.
-            raise yaml.YAMLError(f"an integer of {len(text)} digits is too long") from error
+        if len(text) > LONGEST_NUMBER:
+            raise yaml.YAMLError(f"an integer of {len(text)} digits is too long")
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
 
 
 _NUMBERS = {
@@ -45,7 +50,39 @@ def parse_yaml(text: str) -> object:
     >>> parse_yaml("[1e-3, 012, yes]")
     [0.001, 12, True]
     """
-    return yaml.load(text, _Loader)
+    _check_size(text)
+    try:
+        return yaml.load(text, _Loader)
+    except ValueError as error:  # a date such as 2001-99-99
+        raise yaml.YAMLError(str(error)) from error
+
+
+def _check_size(text: str) -> None:
+    """Raises a `yaml.YAMLError` if a text is too long, too deep, or stands for too many values with all its aliases.
+
+    It goes through the text without building anything, because a short text can stand for more than fits in memory.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise yaml.YAMLError(f"it has {len(text):,} characters, and at most {MOST_CHARACTERS:,} are read")
+    values, sizes = 0, dict[str, int]()
+    open_ones: list[tuple[str | None, int]] = []
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_ones.pop()
+            if anchor:
+                sizes[anchor] = values - before
+        elif isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in open_ones):
+                raise yaml.YAMLError(f"what is called {event.anchor!r} contains itself")
+            values += sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.NodeEvent):
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_ones.append((event.anchor, values))
+            values += 1
+        if values > MOST_VALUES:
+            raise yaml.YAMLError(f"it stands for more than {MOST_VALUES:,} values")
+        if len(open_ones) > DEEPEST:
+            raise yaml.YAMLError(f"lists and mappings are inside each other more than {DEEPEST} deep")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -14,9 +14,12 @@ import numpy as np
 from zoo.errors import UserError
 from zoo.evaluation.interval import Interval
 from zoo.evaluation.statistics import MeanStatistic, Statistic
+from zoo.memory import check_memory
 
 # Counts of draws (resamples x users) made at once: few enough to stay in the cache of a processor.
 COUNTS_AT_ONCE = 2**16
+# A processor draws about so many users in a second, and an interval may take an hour.
+DRAWS_PER_SECOND, MOST_SECONDS = 30_000_000, 3600
 
 
 def mean_interval(values: np.ndarray, *, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> Interval:
@@ -75,6 +78,7 @@ def mean_intervals(
     if len(shape) != 1 or not np.isfinite(matrix).all():
         raise UserError(f"Expected finite values [num_users]. Received shape {shape}: {list(metrics.values())}.")
     _check(len(matrix), resamples, level)
+    check_resamples(len(matrix), resamples, len(metrics))
     means = np.concatenate([counts @ matrix for counts in _draws(len(matrix), resamples, seed)]) / len(matrix)
     return {
         name: _interval(float(matrix[:, column].mean()), means[:, column], level) for column, name in enumerate(metrics)
@@ -150,6 +154,7 @@ def cluster_interval(
         raise UserError(f"Expected the user of each row, in one dimension. Received shape: {groups.shape}.")
     _check(len(groups), resamples, level)
     users, user_of_row = np.unique(groups, return_inverse=True)
+    check_resamples(len(users), resamples)
     if isinstance(statistic, MeanStatistic):
         columns = np.stack([np.bincount(user_of_row, statistic.values), np.bincount(user_of_row)], axis=1)
         sums = np.concatenate([counts @ columns for counts in _draws(len(users), resamples, seed)])
@@ -166,6 +171,25 @@ def cluster_interval(
             "Hold out more rows."
         )
     return _interval(figure, estimates, level)
+
+
+def check_resamples(num_users: int, resamples: int, num_metrics: int = 1) -> None:
+    """Raises a `UserError` if the intervals of metrics would take more time or memory than there is.
+
+    Args:
+        num_users: The users of each resample.
+        resamples: How often so many users are drawn.
+        num_metrics: How many metrics have an interval.
+    """
+    hours = num_users * resamples / DRAWS_PER_SECOND / 3600
+    advice = "Choose fewer, e.g. evaluate.resamples=1000."
+    if hours * 3600 > MOST_SECONDS:
+        raise UserError(
+            f"{resamples:,} resamples of {num_users:,} users would take about {hours:,.0f} hours "
+            f"(evaluate.resamples). {advice}"
+        )
+    # The means of all resamples, once in parts and once together.
+    check_memory(f"Keeping {resamples:,} resamples (evaluate.resamples)", 16 * num_metrics * resamples, advice)
 
 
 def _draws(num_users: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

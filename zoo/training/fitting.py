@@ -18,6 +18,7 @@ from zoo.config import Config
 from zoo.data.dataset import Dataset, Part
 from zoo.data.prompt_texts import prompt_texts
 from zoo.errors import UserError, unknown_name
+from zoo.evaluation.bootstrap import check_resamples
 from zoo.evaluation.metrics import LOSS
 from zoo.evaluation.protocols import PROTOCOLS, Protocol, default_protocol
 from zoo.families import Recommender, check_finite
@@ -200,6 +201,7 @@ class Fitting:
         reason = protocol.misfit_of_ks(prepared, "test", self.config.evaluate.ks)
         if reason is not None:
             raise UserError(reason)
+        check_resamples(dataset.part("test")["user"].nunique(), self.config.evaluate.resamples)
 
     def _check_fit(self, model: Recommender, dataset: Dataset, part: Part) -> None:
         if dataset.part(part).empty:

@@ -231,7 +231,7 @@ class Trainer:
         if self.config.jit_compile and len(tf.nest.flatten(examples)[0]) == size * number:
             loss, failed = self._run_compiled(_padded(examples, size * self.config.steps_per_execution), *steps)
         else:
-            loss, failed = self._steps(is_xla=False)(examples, *steps)
+            loss, failed = self._run(examples, *steps)
         if int(failed) >= 0:
             raise ZooError(self._not_finite(int(failed)))
         if self.averages:
@@ -249,6 +249,15 @@ class Trainer:
                 run, input_signature=signature, autograph=False, jit_compile=is_xla or None
             )
         return self._functions[key]
+
+    def _run(self, examples: ExampleTensors, *steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        try:
+            return self._steps(is_xla=False)(examples, *steps)
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(
+                f"A step of {self.config.batch_size:,} examples needs more memory than there is. Choose a smaller "
+                "train.batch_size, fewer negatives (train.options) or narrower vectors (embedding_dim)."
+            ) from error
 
     def _run_compiled(self, examples: ExampleTensors, *steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         try:

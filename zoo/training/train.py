@@ -13,7 +13,7 @@ import keras
 import pandas as pd
 
 from zoo.cold_start.waiting import check_catalogue, with_waiting_items
-from zoo.config import Config, make_config, said
+from zoo.config import Config, DataConfig, make_config, said
 from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
 from zoo.data.streamed import StreamedDataset
@@ -169,6 +169,7 @@ def _dataset(config: Config, given: Collection[str], source: Source | None, scra
                 "split.options are given without split.name, so they have no effect. "
                 "Give split.name too, or leave them out."
             )
+        _check_own_settings(config)
         dataset = load_dataset(source, scratch=scratch, **options, **config.data.options)
         is_said = "data.max_history" in given or _says_max_history(source)
         if "history" in spec(config.model).query and not is_said and config.data.max_history is not None:
@@ -182,6 +183,14 @@ def _dataset(config: Config, given: Collection[str], source: Source | None, scra
             "Add a timestamp column, or choose an architecture that needs no order, e.g. autoencoder."
         )
     return dataset
+
+
+def _check_own_settings(config: Config) -> None:
+    """Raises a `UserError` if an option of the data is given that is a setting."""
+    places = {name: f"data.{name}" for name in DataConfig.model_fields} | {"split": "split.name", "scratch": "--out"}
+    for name in config.data.options:
+        if name in places:
+            raise UserError(f"data.options has {name!r}, which is no option of a dataset. Give {places[name]} instead.")
 
 
 def _check_streamable(config: Config) -> None:

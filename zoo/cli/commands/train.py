@@ -61,6 +61,10 @@ def train(
 def _sections(settings: list[str], data_root: str | None, workers: str | None, worker: int | None) -> Settings:
     """The settings of `--set` and of the options that are settings too, by section."""
     sections = parse_settings(settings)
+    if "model" in sections:
+        raise UserError(
+            f"--set model={sections['model']}: the architecture is the argument of zoo train. Leave the setting out."
+        )
     given: dict[str, dict[str, object]] = {
         "data": {"data_root": data_root},
         "train": {"workers": workers and workers.split(","), "worker": worker},
