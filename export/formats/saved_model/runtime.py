@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from export.formats.saved_model.operations import check_operations
 from export.values import Values
 
 if TYPE_CHECKING:
@@ -20,9 +21,13 @@ class SavedModelRuntime:
     Args:
         folder: The folder of the version.
         endpoints: The endpoints of the bundle.
+
+    Raises:
+        UserError: If it has operations that no endpoint needs. None of them is run.
     """
 
     def __init__(self, folder: Path, endpoints: tuple[Endpoint, ...]) -> None:
+        check_operations(folder)
         self._loaded = tf.saved_model.load(str(folder))
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
 
