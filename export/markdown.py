@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -9,6 +10,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table, whose cells may hold bars."""
     lines = [columns, ["---"] * len(columns), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def plain(text: str) -> str:
+    r"""Text of the data as it is, without what Markdown or HTML would make of it: images, links, headings, tags.
+
+    Example:
+
+    >>> print(plain("# a <b> ![c](d)"))
+    \# a &lt;b> !\[c\](d)
+    """
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return re.sub(r"([#\[\]`~\\])", r"\\\1", shown.replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def listed(words: Iterable[str]) -> str:

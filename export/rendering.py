@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from export.markdown import listed
+from export.markdown import listed, plain
 
 
 def render(template: Path, **values: object) -> str:
@@ -32,5 +32,5 @@ def _environment(folder: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["listed"] = listed
+    made.filters |= {"listed": listed, "plain": plain}
     return made

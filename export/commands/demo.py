@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from export.console import CheckPrinter, Verbose
-from zoo.cli.console import Overwrite, print_table, quiet_tensorflow
+from zoo.cli.console import Overwrite, print_table, printable, quiet_tensorflow
 
 if TYPE_CHECKING:
     from zoo.evaluation.interval import Interval
@@ -79,7 +79,7 @@ def _train_all(source: str, names: Sequence[str], folder: Path) -> dict[str, Eva
     print(f"Preparing {source} ...")
     dataset = load_dataset(source)
     for note in dataset.notes:
-        print(f"  {note}")
+        print(printable(f"  {note}"))
     evaluations = {}
     for name in names:
         run = make_run(name, dataset.with_max_history(make_config(name).data.max_history))

@@ -10,6 +10,7 @@ import pytest
 from cards import section, table, text_of
 
 import zoo
+from export.markdown import plain
 
 # Data and metrics
 
@@ -21,7 +22,7 @@ def test_the_card_names_architecture_hparams_and_data(bundle, run):
     assert json.dumps(run.model.recipe["hparams"]) in text
     assert "18 users, 20 items and 144 interactions" in section(text, "## Data")
     for note in bundle.manifest["data"]["notes"]:
-        assert f"- {note}" in section(text, "## Data")
+        assert f"- {plain(note)}" in section(text, "## Data")
 
 
 def test_metrics_stand_with_their_intervals_beside_those_of_popularity(bundle):

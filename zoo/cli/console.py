@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
@@ -21,8 +22,26 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output 
 
 def fail(message: str, code: int) -> NoReturn:
     """Prints an error to the standard error stream and exits."""
-    print(f"Error: {message}", file=sys.stderr)
+    print(printable(f"Error: {message}"), file=sys.stderr)
     sys.exit(code)
+
+
+def printable(text: str) -> str:
+    r"""A text without what a terminal obeys, such as colours, titles and the direction of writing.
+
+    Such letters come from data and names of files. They are shown as Python writes them.
+
+    Example:
+
+    >>> print(printable("red\x1b[31m"))
+    red\x1b[31m
+    """
+    return "".join(
+        letter
+        if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else repr(letter)[1:-1]
+        for letter in text
+    )
 
 
 def print_json(value: object) -> None:
@@ -37,10 +56,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     from rich.markup import escape
     from rich.table import Table
 
-    listed = [[*map(str, row)] for row in rows]
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    listed = [[printable(str(cell)) for cell in row] for row in rows]
+    table = Table(title=escape(printable(title)) or None, title_justify="left", box=box.SIMPLE_HEAD)
     for index, name in enumerate(columns):
-        table.add_column(name, justify=_side([row[index] for row in listed]), overflow="fold")
+        table.add_column(escape(printable(name)), justify=_side([row[index] for row in listed]), overflow="fold")
     for row in listed:
         table.add_row(*map(escape, row))
     # Into a pipe, nothing is folded to the width of a terminal that is not there.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.console import AsJson, print_json, print_table
+from zoo.cli.console import AsJson, print_json, print_table, printable
 from zoo.config import parse_settings
 from zoo.errors import UserError
 
@@ -44,10 +44,9 @@ def inspect(
     for table in dict.fromkeys(column["table"] for column in found.columns):
         rows = [_row(one) for one in found.columns if one["table"] == table]
         print_table(table, ["column", "taken for", "why", "distinct", "missing", "range", "e.g."], rows)
-    print(*found.notes, sep="\n", end="\n\n")
-    print(
-        f"Written: {out}. Train on it: zoo train ials --data {out}" if out else f"The settings that state it:\n\n{text}"
-    )
+    print(*map(printable, found.notes), sep="\n", end="\n\n")
+    written = f"Written: {out}. Train on it: zoo train ials --data {out}"
+    print(printable(written if out else f"The settings that state it:\n\n{text}"))
 
 
 def _row(one: ColumnJson) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.console import AsJson, print_json, print_table
+from zoo.cli.console import AsJson, print_json, print_table, printable
 from zoo.cli.runs import RunFolder, load_run
 from zoo.errors import UserError
 
@@ -37,7 +37,7 @@ def recommend(
         warnings.simplefilter("always", UserWarning)
         frame = loaded.recommend(asked, k, exclude_seen=not keep_seen)
     for one in caught:
-        print(f"Warning: {one.message}", file=sys.stderr)
+        print(printable(f"Warning: {one.message}"), file=sys.stderr)
     if as_json:
         print_json(frame.to_dict("records"))
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.console import AsJson, Overwrite, print_json, quiet_tensorflow
+from zoo.cli.console import AsJson, Overwrite, print_json, printable, quiet_tensorflow
 from zoo.cli.runs import print_evaluation, print_margin
 from zoo.config import Config, Settings, make_config, parse_settings
 from zoo.errors import UserError
@@ -88,7 +88,7 @@ def _run_json(run: Run) -> dict[str, object]:
 
 def _print_run(run: Run) -> None:
     for note in run.dataset.notes:
-        print(f"  {note}")
+        print(printable(f"  {note}"))
     for evaluation in run.metrics.values():
         print_evaluation(evaluation, run)
     print(f"Saved to {run.folder}" if run.folder else "Worker 0 saves the run.")
