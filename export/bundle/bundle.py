@@ -111,6 +111,7 @@ def open_bundle(folder: str | Path) -> Bundle:
 def _is_sound(bundle: Bundle) -> bool:
     """Whether the parts of a manifest have the form that they were written in, and agree."""
     try:
-        return bool(bundle.endpoints) and bundle.artefacts == bundle.options.artefacts
+        agrees = bundle.artefacts == bundle.options.artefacts and all(e.inputs and e.outputs for e in bundle.endpoints)
+        return bool(bundle.endpoints) and agrees and bool(str(bundle))
     except (UserError, KeyError, TypeError, ValueError, AttributeError, AssertionError):
         return False
