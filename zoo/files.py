@@ -19,7 +19,7 @@ from typing import Any, TypedDict
 
 import psutil
 
-from zoo.errors import UserError
+from zoo.errors import UserError, ZooError
 
 # Arguments of the system call renameat2.
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -109,6 +109,31 @@ def read_json(path: Path, what: str) -> Any:
         raise UserError(f"{path.parent}: not a {what}, because it has no {path.name}. Name another folder.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}).") from error
+
+
+@contextlib.contextmanager
+def parsing(path: Path, what: str) -> Iterator[None]:
+    """Turns whatever a parser of a damaged file raises into an error that names the file.
+
+    Checksums tell that a file is as it was written, but they can be made anew for a file that somebody edited. Parsers
+    raise errors of any kind for such a file.
+
+    Args:
+        path: The file or folder that is parsed meanwhile.
+        what: What it should be, e.g. `"a recipe"`.
+
+    Raises:
+        UserError: If something is raised.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise error if str(path) in str(error) else UserError(f"{path}: {error}") from error
+    except ZooError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        raise UserError(f"{path}: not {what} ({type(error).__name__}: {reason}). Make it anew.") from error
 
 
 def check_run(folder: Path) -> None:

@@ -21,9 +21,9 @@ from zoo.evaluation.interval import Interval, Resampling
 from zoo.evaluation.popularity import BASELINE, margin_over_popularity
 from zoo.evaluation.protocols import PROTOCOLS, default_protocol, evaluate, is_headline
 from zoo.families import Recommender
-from zoo.files import check_run, describe_files, published_folder, read_json, read_manifest
+from zoo.files import check_run, describe_files, parsing, published_folder, read_json, read_manifest
 from zoo.locks import locked
-from zoo.saving import read_dataset, read_recommender, write_recommender
+from zoo.saving import RECIPE, read_dataset, read_recommender, write_recommender
 from zoo.schema import PADDING, UNKNOWN, Vocabulary
 from zoo.training.advice import advised
 
@@ -267,14 +267,19 @@ class Run:
         path = Path(folder)
         check_run(path)
         read_manifest(path, MANIFEST, "run", FORMAT, keys=())
-        return cls(
-            model=read_recommender(path),
-            dataset=read_dataset(path / "data"),
-            config=Config.model_validate(read_json(path / "config.json", "run")),
-            history=pd.read_csv(path / "history.csv", index_col="epoch").to_dict("records"),  # type: ignore[arg-type]
-            metrics=read_json(path / "metrics.json", "run"),
-            folder=path,
-        )
+        model, dataset = read_recommender(path), read_dataset(path / "data")
+        with parsing(path / RECIPE, "the recipe of a model of this data"):
+            if model.schema.to_json() != dataset.schema.to_json():
+                raise UserError("The schema of the model is not that of the data. Train anew.")
+        with parsing(path / "config.json", "the settings of a run"):
+            config = Config.model_validate(read_json(path / "config.json", "run"))
+        with parsing(path / "history.csv", "the history of a training"):
+            history = pd.read_csv(path / "history.csv", index_col="epoch").to_dict("records")
+        with parsing(path / "metrics.json", "the metrics of a run"):
+            metrics = read_json(path / "metrics.json", "run")
+            for evaluation in metrics.values():
+                str(_read_evaluation(evaluation))
+        return cls(model, dataset, config, history, metrics, path)  # type: ignore[arg-type]
 
     def _for_each(self, asked: list[User], raw: Iterable[object], what: str) -> np.ndarray:
         """The indices of the same items for every user, `[num_users, num_items]`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from zoo.arrays import array_shapes, load_arrays, open_arrays, save_arrays
@@ -13,8 +15,9 @@ from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
 from zoo.families import Recommender, check_finite
 from zoo.families.contracts import Recipe
+from zoo.files import parsing
 from zoo.registry import build
-from zoo.schema import Schema
+from zoo.schema import Role, Schema
 
 RECIPE = "recipe.json"
 WEIGHTS = "weights.npz"
@@ -50,8 +53,9 @@ def read_recommender(folder: Path) -> Recommender:
     Raises:
         UserError: If its architecture has changed since.
     """
-    recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-    model = rebuild(recipe)
+    with parsing(folder / RECIPE, "a recipe"):
+        recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+        model = rebuild(recipe)
     with open_arrays(folder / WEIGHTS):
         shapes = [shape for shape, _ in array_shapes(folder / WEIGHTS).values()]
     # Before anything is unpacked, because a small file may unpack to more than there is memory.
@@ -60,16 +64,56 @@ def read_recommender(folder: Path) -> Recommender:
             f"{folder}: its weights do not fit the architecture {recipe['name']!r} as it is now, "
             "so it was changed since. Train anew, or use the version that made the run."
         )
-    model.set_weights(list(load_arrays(folder / WEIGHTS).values()))
+    with parsing(folder / WEIGHTS, "weights of this architecture"):
+        model.set_weights(list(load_arrays(folder / WEIGHTS).values()))
+        check_finite(model)
     return model
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """The dataset that `Dataset.save` wrote into a folder."""
-    kind = StreamedDataset if (folder / STREAM).exists() else Dataset
-    return kind(**kind.fields_of(folder))
+    """The dataset that `Dataset.save` wrote into a folder.
+
+    Raises:
+        UserError: If a file of it cannot be read, or the files do not fit each other.
+    """
+    with parsing(folder, "prepared data"):
+        kind = StreamedDataset if (folder / STREAM).exists() else Dataset
+        dataset = kind(**kind.fields_of(folder))
+        _check_fit(dataset)
+    return dataset
 
 
 def read_preprocessing(folder: Path) -> Dataset:
-    """What `Dataset.save_preprocessing` wrote: a dataset without interactions, users and items."""
-    return Dataset(**Dataset.fitted_of(folder), interactions=pd.DataFrame())
+    """What `Dataset.save_preprocessing` wrote: a dataset without interactions, users and items.
+
+    Raises:
+        UserError: If a file of it cannot be read.
+    """
+    with parsing(folder, "what was fitted to data"):
+        return Dataset(**Dataset.fitted_of(folder), interactions=pd.DataFrame())
+
+
+def _check_fit(dataset: Dataset) -> None:
+    """Raises a `UserError` unless all tables are of the users and items of the vocabularies."""
+    rows = dataset.interactions
+    tables: dict[Role, tuple[Mapping[str, np.ndarray], int]] = {
+        "user": (dataset.users, dataset.num_users),
+        "item": ({**dataset.items, "title": dataset.titles}, dataset.num_items),
+    }
+    for role, (table, size) in tables.items():
+        for feature in dataset.schema.role(role):
+            if feature.name == role:
+                continue
+            if feature.name not in table:
+                raise UserError(f"The table of {role}s has no {feature.name!r}. Make it anew.")
+            values = table[feature.name]
+            if feature.is_indexed and not ((values >= 0) & (values < feature.size)).all():
+                raise UserError(f"{feature.name!r} has values above its {feature.size} categories. Make it anew.")
+        for name, values in table.items():
+            if len(values) != size:
+                raise UserError(f"{name!r} has {len(values)} rows for {size} {role}s. Make it anew.")
+        if not pd.api.types.is_integer_dtype(rows[role]) or not rows[role].between(0, size - 1).all():
+            raise UserError(f"The interactions are of other {role}s than the vocabulary. Make it anew.")
+    for name in ("label", "part"):
+        if rows[name].isna().any():
+            raise UserError(f"Interactions have no {name}. Make it anew.")

@@ -113,6 +113,7 @@ def _is_sound(bundle: Bundle) -> bool:
     try:
         # The version is part of paths.
         is_number = isinstance(bundle.version, str) and bundle.version.isdecimal() and bundle.version.isascii()
-        return is_number and bool(bundle.endpoints) and bundle.artefacts == bundle.options.artefacts
+        agrees = bundle.artefacts == bundle.options.artefacts and all(e.inputs and e.outputs for e in bundle.endpoints)
+        return is_number and bool(bundle.endpoints) and agrees and bool(str(bundle))
     except (UserError, KeyError, TypeError, ValueError, AttributeError, AssertionError):
         return False

@@ -20,6 +20,7 @@ from zoo.data.table import Table
 from zoo.data.values import are_integers, ids
 from zoo.errors import UserError
 from zoo.families import Recommender
+from zoo.files import parsing
 from zoo.layers import CatalogueRows, data_layers
 from zoo.saving import read_preprocessing, read_recommender
 from zoo.schema import FIRST_KNOWN, Vocabulary
@@ -64,7 +65,10 @@ def _stored_titles(folder: Path, item: Vocabulary) -> Iterable[str]:
     path = folder / TITLES
     if not path.exists():
         return map(str, item.values)
-    titles: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    with parsing(path, "titles"):
+        titles: list[str] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(titles, list) or len(titles) != len(item):
+            raise UserError(f"Expected {len(item)} titles. Make the bundle anew.")
     return titles
 
 

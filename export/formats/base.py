@@ -11,6 +11,7 @@ import numpy as np
 
 from export.values import Values, batches
 from zoo.errors import unknown_name
+from zoo.files import parsing
 from zoo.registries import Registry
 
 if TYPE_CHECKING:
@@ -240,7 +241,9 @@ def open_runtime(bundle: Path, artefact: str, endpoints: tuple[Endpoint, ...], v
         UserError: If no registered format writes such an artefact.
     """
     made, found = find_artefact(artefact)
-    return made.open(found.place(bundle, version), endpoints)
+    place = found.place(bundle, version)
+    with parsing(place, f"an artefact of the format {made.name}"):
+        return made.open(place, endpoints)
 
 
 def ask(runtime: Runtime, endpoint: str, inputs: Values, batch_size: int) -> Values:

@@ -15,6 +15,7 @@ from export.verification.check import Check, Report
 from export.verification.comparison import Compared, compare, compare_quantized, ndcg_check
 from export.verification.reference import LARGEST_BATCH, Reference, load_reference, load_sample
 from zoo.config import ExportConfig
+from zoo.files import parsing
 
 # How many queries of a group are asked in calls of some size, by size. Calls of every size ask the first ones, which
 # are the edges of the schema and some random queries. The largest calls ask all of them.
@@ -52,10 +53,17 @@ def verify_artefacts(
         made, described = find_artefact(artefact)
         runtime = open_runtime(folder, artefact, endpoints, version)
         questions = _Questions(artefact, runtime, endpoints, limits, (longest_lists or {}).get(made.name) or np.inf)
-        for check in questions.checks(reference, sample, described.is_quantized):
+        asked = questions.checks(reference, sample, described.is_quantized)
+        while (check := _next_check(asked, described.place(folder, version), made.name)) is not None:
             checks.append(check)
             report(check)
     return checks
+
+
+def _next_check(asked: Iterator[Check], place: Path, format_name: str) -> Check | None:
+    """The next check; `None` after the last. An artefact may be opened although it cannot answer."""
+    with parsing(place, f"an artefact of the format {format_name} that answers its queries"):
+        return next(asked, None)
 
 
 @dataclasses.dataclass(frozen=True)

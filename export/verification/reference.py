@@ -13,6 +13,7 @@ from export.values import Values, encoded_ids, encoded_numbers, storable, stored
 from zoo.arrays import load_arrays, save_arrays
 from zoo.families import Recommender, Towers
 from zoo.families.top_k import NO_ITEM_SCORE
+from zoo.files import parsing
 from zoo.schema import PADDING, UNKNOWN, Feature, Vocabulary
 
 REFERENCE = "reference.npz"
@@ -109,10 +110,11 @@ def write_reference(model: Runtime, queries: Mapping[str, list[Values]], folder:
 def load_reference(folder: Path) -> Reference:
     """What `write_reference` stored."""
     reference: dict[str, dict[str, tuple[Values, Values]]] = {}
-    for key, values in load_arrays(folder / REFERENCE).items():
-        endpoint, group, part, name = key.split("/")
-        pair = reference.setdefault(endpoint, {}).setdefault(group, ({}, {}))
-        pair[part == "outputs"][name] = stored(values)
+    with parsing(folder / REFERENCE, "queries and answers"):
+        for key, values in load_arrays(folder / REFERENCE).items():
+            endpoint, group, part, name = key.split("/")
+            pair = reference.setdefault(endpoint, {}).setdefault(group, ({}, {}))
+            pair[part == "outputs"][name] = stored(values)
     return {endpoint: list(groups.values()) for endpoint, groups in reference.items()}
 
 
@@ -123,4 +125,5 @@ def save_sample(sample: Values, folder: Path) -> None:
 
 def load_sample(folder: Path) -> Values:
     """What `save_sample` stored."""
-    return {name: stored(values) for name, values in load_arrays(folder / SAMPLE).items()}
+    with parsing(folder / SAMPLE, "queries of users"):
+        return {name: stored(values) for name, values in load_arrays(folder / SAMPLE).items()}
