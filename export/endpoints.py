@@ -205,11 +205,11 @@ class EndpointGraphs:
 
     def _standardised(self, name: str, values: Tensor) -> Tensor:
         feature = self.model.schema[name]
-        if feature.kind != "numeric":
+        if feature.is_indexed:
             return values
-        # A caller sends NaN for a number that is not known. It counts as the mean.
-        known = tf.where(tf.math.is_nan(values), feature.mean, values)
-        return (known - feature.mean) / feature.std
+        # What is not finite is not known: NaN, which a caller sends for that, and infinities. It counts as the mean.
+        known = tf.where(tf.abs(values) <= tf.float32.max, values, feature.mean)
+        return known if feature.kind == "text" else (known - feature.mean) / feature.std
 
 
 def offered_items(num_items: int, withdrawn: Sequence[int]) -> np.ndarray:
@@ -319,7 +319,7 @@ ABOUT_COMMON = {
 }
 # What other features mean, by kind. Features of other kinds are categories.
 ABOUT_KIND = {
-    "numeric": "A {role} feature as in the data. NaN means not known.",
+    "numeric": "A {role} feature as in the data. NaN means not known, and so does an infinite number.",
     "text": "A {role} text as the vector that the run's text encoder gives. Zeros mean that there is none.",
 }
 ABOUT_LIST = "A {role} feature of up to {length} values, padded behind."

@@ -29,10 +29,9 @@ def encoded_ids(values: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
 
 
 def encoded_numbers(feature: Feature, values: np.ndarray) -> np.ndarray:
-    """Raw numbers, or the vector of a text, of a query feature as the model reads them."""
-    if feature.kind == "text":
-        return values
-    return np.nan_to_num((values - feature.mean) / feature.std, nan=0.0).astype(np.float32)
+    """Raw numbers, or text vectors, of a query feature as the model reads them. What is not finite is the mean."""
+    known = np.where(np.isfinite(values), values, feature.mean)
+    return (known if feature.kind == "text" else (known - feature.mean) / feature.std).astype(np.float32)
 
 
 def output_of(endpoint: Endpoint, name: str) -> TensorInfo:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
+from export.formats.empty import ForEmptyCalls
 from export.values import Values, batches
 from zoo.errors import unknown_name
 from zoo.files import parsing
@@ -243,7 +244,7 @@ def open_runtime(bundle: Path, artefact: str, endpoints: tuple[Endpoint, ...], v
     made, found = find_artefact(artefact)
     place = found.place(bundle, version)
     with parsing(place, f"an artefact of the format {made.name}"):
-        return made.open(place, endpoints)
+        return ForEmptyCalls(made.open(place, endpoints), endpoints)
 
 
 def ask(runtime: Runtime, endpoint: str, inputs: Values, batch_size: int) -> Values:

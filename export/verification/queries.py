@@ -220,8 +220,8 @@ def _random_indices(feature: Feature, number: int, rng: np.random.Generator, ful
 
 
 def _edge_queries(features: list[Feature], rng: np.random.Generator) -> Values:
-    """An unknown user, an empty history, a full one, one item all over, unknown features, and features far off."""
-    query = _random_query(features, 6, rng)
+    """An unknown user, an empty history, a full one, one item all over, and unknown, far off and infinite features."""
+    query = _random_query(features, 7, rng)
     for feature in features:
         values = query[feature.name]
         if feature.name == "user":
@@ -233,6 +233,8 @@ def _edge_queries(features: list[Feature], rng: np.random.Generator) -> Values:
         else:
             values[4] = _missing(feature)
             values[5] = feature.size - 1 if feature.is_indexed else 10.0
+        if not feature.is_indexed:
+            values[6] = np.inf
     return query
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,8 @@ class TFLiteRuntime:
 
     def __init__(self, path: Path, endpoints: tuple[Endpoint, ...]) -> None:
         interpreter = Interpreter(model_path=str(path))
+        # An interpreter has one place for the values of a call, so calls of several threads would mix.
+        self._one_call = threading.Lock()
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
         self._signatures = {name: interpreter.get_signature_runner(name) for name in self._endpoints}
         self._sizes = {
@@ -51,7 +54,8 @@ class TFLiteRuntime:
         described, signature, sizes = self._endpoints[endpoint], self._signatures[endpoint], self._sizes[endpoint]
         feeds = {info.name: self._encode(info, inputs[info.name]) for info in described.inputs}
         first = sizes[described.inputs[0].name][0]
-        answer = signature(**feeds) if first < 0 else self._run_fixed(signature, feeds, sizes, first)
+        with self._one_call:
+            answer = signature(**feeds) if first < 0 else self._run_fixed(signature, feeds, sizes, first)
         return {info.name: self._decode(info, answer[info.name]) for info in described.outputs}
 
     def prepared(self, endpoint: str, inputs: Values) -> Callable[[], np.ndarray]:

@@ -1,0 +1,65 @@
+"""Calls without rows, and lists without values: one answer in every format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from export.values import Values
+
+if TYPE_CHECKING:
+    from export.endpoints import Endpoint, TensorInfo
+    from export.formats.base import Runtime
+
+_UNKNOWN = "unknown_"
+
+
+class ForEmptyCalls:
+    """A runtime whose artefact is never asked something empty, which some runtimes fail at and one is damaged by.
+
+    A call without rows, or with a list without values, is asked with one row, or one value, of padding. The answer is
+    cut to what was asked. So all formats answer it as TensorFlow does.
+
+    Args:
+        runtime: What answers for the artefact.
+        endpoints: The endpoints of the bundle.
+    """
+
+    def __init__(self, runtime: Runtime, endpoints: tuple[Endpoint, ...]) -> None:
+        self.runtime = runtime
+        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
+
+    def __getattr__(self, name: str) -> Any:
+        # What only some runtimes can do.
+        return getattr(self.runtime, name)
+
+    def run(self, endpoint: str, inputs: Values) -> Values:
+        """The outputs of an endpoint by name."""
+        described = self._endpoints[endpoint]
+        given = {info.name: np.asarray(inputs[info.name]) for info in described.inputs}
+        if all(values.size for values in given.values()):
+            return self.runtime.run(endpoint, inputs)
+        filled = {info.name: _filled(info, given[info.name]) for info in described.inputs}
+        answer = self.runtime.run(endpoint, filled)
+        rows = min(len(values) for values in given.values())
+        return {info.name: _cut(info.name, answer[info.name], given)[:rows] for info in described.outputs}
+
+
+def _filled(info: TensorInfo, values: np.ndarray) -> np.ndarray:
+    """Values with at least one row and one value a row."""
+    nothing = info.padding if info.vocabulary else 0
+    missing = [(0, int(size == 0)) for size in values.shape]
+    if values.dtype == object and not any(after for _, after in missing):
+        return values
+    shape = [size + after for size, (_, after) in zip(values.shape, missing, strict=True)]
+    filled = np.full(shape, nothing, values.dtype)
+    filled[tuple(slice(size) for size in values.shape)] = values
+    return filled
+
+
+def _cut(name: str, values: np.ndarray, given: Values) -> np.ndarray:
+    """An output without the columns of a list that has no values."""
+    source = "items" if name == "scores" and "items" in given else name.removeprefix(_UNKNOWN)
+    is_list = source in given and given[source].ndim > 1 and values.ndim > 1
+    return values[:, : given[source].shape[1]] if is_list else values
