@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import numbers
+import socket
 import threading
 import urllib.request
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 import numpy as np
@@ -38,13 +41,53 @@ class Transport(Protocol):
         ...
 
 
+# The largest answer that is read, in bytes. A thousand lists of a thousand items are a tenth of it.
+LARGEST_ANSWER = 256_000_000
+
+
+class _Deadline:
+    """Ends a call that takes too long in all, however steadily its bytes trickle in.
+
+    Args:
+        seconds: How long the call may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.connection: urllib3.connection.HTTPConnection | None = None
+        self.has_passed = False
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Deadline:
+        _CALL.deadline = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._timer.cancel()
+        _CALL.deadline = None
+
+    def _end(self) -> None:
+        self.has_passed = True
+        sock = self.connection and self.connection.sock
+        if sock:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
 class _Call(threading.local):
-    """Whether the call that this thread makes has opened a connection."""
+    """The call that this thread makes: its deadline, and whether it has opened a connection."""
 
     has_connected = False
+    deadline: _Deadline | None = None
 
 
 _CALL = _Call()
+
+
+def _note_call(connection: urllib3.connection.HTTPConnection) -> None:
+    if _CALL.deadline is not None:
+        _CALL.deadline.connection = connection
 
 
 class _Connection(urllib3.connection.HTTPConnection):
@@ -52,11 +95,19 @@ class _Connection(urllib3.connection.HTTPConnection):
         _CALL.has_connected = True
         super().connect()
 
+    def request(self, *arguments: Any, **options: Any) -> None:
+        _note_call(self)
+        super().request(*arguments, **options)
+
 
 class _SecureConnection(urllib3.connection.HTTPSConnection):
     def connect(self) -> None:
         _CALL.has_connected = True
         super().connect()
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        _note_call(self)
+        super().request(*arguments, **options)
 
 
 class _Pool(urllib3.HTTPConnectionPool):
@@ -78,7 +129,7 @@ class Rest:
         address: `"http://host:port"` or `"https://host:port"`.
         name: The name the model is served under.
         version: The version to ask. None means the latest.
-        timeout: Seconds that connecting and waiting for an answer may take together.
+        timeout: Seconds that the whole call may take.
     """
 
     def __init__(self, address: str, name: str, version: int | None, timeout: float) -> None:
@@ -92,12 +143,14 @@ class Rest:
         inputs = {name: array.tolist() for name, array in arrays.items()}
         body = json.dumps({"signature_name": signature.name, "inputs": inputs}).encode()
         answer = self._send(body)
+        rows = len(next(iter(arrays.values())))
         try:
             outputs = answer["outputs"]
             if len(signature.outputs) == 1:
                 # The server leaves the name out where there is only one output.
                 outputs = {signature.outputs[0].name: outputs}
-            return {info.name: np.array(outputs[info.name], DTYPES[info.dtype]) for info in signature.outputs}
+            found: Arrays = {info.name: np.array(outputs[info.name], DTYPES[info.dtype]) for info in signature.outputs}
+            return _checked(signature, found, rows)
         except (TypeError, KeyError, ValueError) as error:
             raise _other_model(signature, error) from error
 
@@ -106,14 +159,21 @@ class Rest:
         self._connections.clear()
 
     def _send(self, body: bytes) -> dict:
-        try:
-            response = self._post(body)
-            data = response.read()
-            if response.status >= 300:
-                raise self._refusal(response.status, data)
-            return _json_object(data)
-        except (HTTPError, ValueError) as error:
-            raise self._failure(error) from error
+        with _Deadline(self._timeout) as deadline:
+            try:
+                response = self._post(body)
+                data = response.read(LARGEST_ANSWER + 1)
+                if len(data) > LARGEST_ANSWER:
+                    response.close()
+                    raise UnavailableError(f"{self._url}: the answer has more than {LARGEST_ANSWER:,} bytes.")
+                response.release_conn()
+                if response.status >= 300:
+                    raise self._refusal(response.status, data)
+                return _json_object(data)
+            except (HTTPError, OSError, ValueError) as error:
+                if deadline.has_passed:
+                    raise TimedOutError(f"{self._url}: no answer within {self._timeout:g} s.") from error
+                raise self._failure(error) from error
 
     def _post(self, body: bytes) -> urllib3.BaseHTTPResponse:
         """The response, of which only the status and the headers have been read."""
@@ -180,7 +240,8 @@ class Grpc:
         except grpc.RpcError as error:
             raise self._failure(error) from error
         try:
-            return {info.name: _from_proto(tf.make_ndarray(outputs[info.name]), info) for info in signature.outputs}
+            found = {info.name: _from_proto(tf.make_ndarray(outputs[info.name]), info) for info in signature.outputs}
+            return _checked(signature, found, len(next(iter(arrays.values()))))
         except (TypeError, ValueError) as error:
             raise _other_model(signature, error) from error
 
@@ -218,13 +279,23 @@ def connect(address: str, name: str, version: int | None, timeout: float) -> Tra
         timeout: Seconds to wait for an answer.
 
     Raises:
-        UserError: If the address has another scheme or no host.
+        UserError: If the address has another scheme, no host or more than a path, the version is no number, or the
+            time-out is none.
     """
-    scheme, host = urlsplit(address)[:2]
-    if scheme not in TRANSPORTS or not host:
+    try:
+        parts = urlsplit(address)
+        is_complete = bool(parts.hostname) and (parts.port or 1) > 0 and not (parts.query or parts.fragment)
+    except ValueError:  # a port or an IPv6 address that is none
+        is_complete = False
+    scheme = address.partition("://")[0]
+    if scheme not in TRANSPORTS or not is_complete or any(not letter.isprintable() for letter in address):
         valid = ", ".join(f"{known}://host:port" for known in TRANSPORTS)
         raise UserError(f"Expected an address like {valid}. Received: {address!r}.")
-    return TRANSPORTS[scheme](address, name, version, timeout)
+    if version is not None and (not isinstance(version, numbers.Integral) or isinstance(version, bool) or version < 0):
+        raise UserError(f"Expected version as a number of at least 0. Received: {version!r}.")
+    if not isinstance(timeout, numbers.Real) or isinstance(timeout, bool) or not 0 < timeout < threading.TIMEOUT_MAX:
+        raise UserError(f"Expected timeout as a number of seconds above 0. Received: {timeout!r}.")
+    return TRANSPORTS[scheme](address, name, None if version is None else int(version), float(timeout))
 
 
 def predict_request(
@@ -273,6 +344,14 @@ def _from_proto(array: np.ndarray, info: Tensor) -> np.ndarray:
     decoded = np.empty(array.shape, object)
     decoded.ravel()[:] = [value.decode() for value in array.ravel()]
     return decoded
+
+
+def _checked(signature: Signature, outputs: Arrays, rows: int) -> Arrays:
+    """The outputs, if they have a row for each of the request. Raises a `ValueError` otherwise."""
+    for name, values in outputs.items():
+        if len(values) != rows:
+            raise ValueError(f"{name} has {len(values)} rows, and {rows} were asked for")
+    return outputs
 
 
 def _other_model(signature: Signature, error: Exception) -> ClientError:
