@@ -146,7 +146,7 @@ def test_other_settings_of_a_job_that_gives_weights_make_another_digest(benchmar
         ),
         (
             asking(margins={"pop": {"auc": float("nan")}}),
-            "nan is not valid: 'models.mf-4.margins.pop.auc'. .*finite number",
+            "nan is not a finite number: key 'models.mf-4.margins.pop.auc'",
         ),
         (asking(margins={"pop": 0.1}), "'models.mf-4.margins.pop'. Expected: keys and values"),
         (asking(margins=["pop"]), "'models.mf-4.margins'. Expected: keys and values"),
