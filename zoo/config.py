@@ -55,6 +55,9 @@ class DataConfig(_Section):
     max_history: int | None = Field(
         200, ge=1, le=LARGEST, description="Longest history of a query, in interactions; null keeps all of it."
     )
+    missing_ids: list[str] | None = Field(
+        None, description="Texts that are no ids; null: blanks, and in text files NULL, NA, None and nan too."
+    )
     catalogue: Literal["all", "interactions"] | None = Field(
         None, description="Items: all with a row, or those with interactions; null: all if the model reads features."
     )

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from zoo.data.preparation import prepare
 from zoo.data.reading import read_table
 from zoo.data.table import Table
 from zoo.data.values import are_integers, distinct, ids, numbers, seconds, with_joined_time
@@ -125,10 +126,28 @@ def test_ids_that_mean_the_same_are_one(values, expected):
     assert ids_of(values) == expected
 
 
-@pytest.mark.parametrize("value", ["NULL", "NA", "None", "nan", " ", "", None, np.nan, pd.NA, pd.NaT])
+@pytest.mark.parametrize("value", [" ", "", None, np.nan, pd.NA, pd.NaT])
 def test_what_stands_for_no_id_is_an_error(value):
     with pytest.raises(UserError, match="table, row 2, column 'user': the user id is missing"):
         ids_of(["a", value])
+
+
+@pytest.mark.parametrize("value", ["NULL", "NA", "None", "nan", "n/a"])
+def test_a_word_for_nothing_is_no_id_in_a_file_of_text_and_one_elsewhere(tmp_path, value):
+    assert ids_of(["a", value]) == ["a", value]
+    path = write(tmp_path / "visits.csv", f"user,item\na,1\n{value},2\n")
+    with pytest.raises(UserError, match=r"visits\.csv, row 3, column 'user': the user id is missing.*missing_ids"):
+        prepare(path)
+    options = {"split": {"name": "random", "valid": 0, "test": 0}}
+    assert prepare(path, missing_ids=[], **options).vocabularies["user"].to_json() == sorted(["a", value])
+    with pytest.raises(UserError, match="interactions, row 2, column 'user'"):
+        prepare(pd.DataFrame({"user": ["a", value], "item": [1, 2]}), missing_ids=[value], **options)
+
+
+@pytest.mark.parametrize("texts", ["NA", 7, [7], {"NA": 1}])
+def test_words_for_nothing_are_a_list_of_texts(texts):
+    with pytest.raises(UserError, match="Expected missing_ids as a list of texts"):
+        prepare(pd.DataFrame({"user": ["a"], "item": [1]}), missing_ids=texts)
 
 
 def test_a_list_is_no_id():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -47,6 +47,17 @@ def _looks_like_time(events: Table, column: str) -> bool:
     if np.isnan(values).all():
         return True  # A date-time, because a rating is a number.
     return bool(np.nanmedian(values) >= _EARLIEST_TIME)
+
+
+def with_missing_ids(table: Table, texts: Sequence[str]) -> Table:
+    """A table whose ids are missing where they are one of these texts, or blank.
+
+    Raises:
+        UserError: If it is no list of texts.
+    """
+    if isinstance(texts, str) or not isinstance(texts, Sequence) or any(not isinstance(text, str) for text in texts):
+        raise UserError(f"Expected missing_ids as a list of texts. Received: {texts!r}.")
+    return dataclasses.replace(table, missing_ids=frozenset({"", *(text.strip().lower() for text in texts)}))
 
 
 def event_column(events: Table) -> str | None:

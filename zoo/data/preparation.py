@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias, cast, get_args
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 from zoo.data.column_use import canonical_uses
 from zoo.data.dataset import PARTS, Dataset
 from zoo.data.event_columns import CANONICAL, Events
-from zoo.data.event_tables import named_by_place, with_event_labels
+from zoo.data.event_tables import named_by_place, with_event_labels, with_missing_ids
 from zoo.data.features import Encoded, read_options, vocabulary_of
 from zoo.data.reading import Source, read_table
 from zoo.data.side_features import SideFeatures
@@ -46,6 +46,7 @@ def prepare(
     encoding: str | None = None,
     header: bool | None = None,
     table: str | None = None,
+    missing_ids: Sequence[str] | None = None,
 ) -> Dataset:
     """Prepares interactions, and what is known of users and items, for training.
 
@@ -78,6 +79,8 @@ def prepare(
         encoding: Its encoding.
         header: Whether its first row names the columns.
         table: The table of a database, or the sheet of a workbook, that holds the interactions.
+        missing_ids: Texts that are no ids. By default these are blanks, and in text files also `NULL`, `NA`, `None`
+            and `nan`.
 
     Returns:
         A `Dataset`.
@@ -98,6 +101,9 @@ def prepare(
     events = read_table(interactions, name="interactions", reading=Reading(separator, encoding, header, table))
     columns = names_as_text(columns)
     tables = read_side_tables(users, items, columns, events.name, events.frame.columns)
+    if missing_ids is not None:
+        events = with_missing_ids(events, missing_ids)
+        tables = {role: with_missing_ids(one, missing_ids) for role, one in tables.items()}
     events = with_event_names(events, columns)
     if event_weights is not None:
         events = with_event_labels(events, event_weights)

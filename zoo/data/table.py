@@ -38,6 +38,7 @@ class Table:
         notes: What was found out about the source, in plain words.
         lists: The columns whose values were lists. They are texts of values joined by `"|"`.
         read_by: The options by which the source was read, those found out included.
+        missing_ids: Texts that are no ids, in small letters.
     """
 
     frame: pd.DataFrame
@@ -48,6 +49,7 @@ class Table:
     notes: list[str] = dataclasses.field(default_factory=list)
     lists: frozenset[str] = frozenset()
     read_by: dict[str, object] = dataclasses.field(default_factory=dict)
+    missing_ids: frozenset[str] = frozenset({""})
 
     def where(self, record: int, column: str) -> str:
         """The place of a value, for an error message."""

@@ -245,9 +245,10 @@ def ids(table: Table, column: str) -> tuple[np.ndarray, np.ndarray]:
     if column in table.lists:
         _check(np.zeros(len(table.frame), bool), table, column, f"a {column} id must be one value")
     codes, written = distinct(table.frame[column])
-    is_missing = np.array([text.strip().lower() in MISSING for text in written], dtype=bool)
+    is_missing = np.array([text.strip().lower() in table.missing_ids for text in written], dtype=bool)
     is_there = (codes >= 0) & ~np.append(is_missing, False)[codes]
-    _check(is_there, table, column, f"the {column} id is missing", " Leave such rows out, or write another id.")
+    mend = " Leave such rows out, or say which texts are no ids (missing_ids)."
+    _check(is_there, table, column, f"the {column} id is missing", mend)
     again, texts = plain_ids(written)
     changed = int((texts[again] != written).sum())
     if changed:

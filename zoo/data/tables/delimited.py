@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +13,7 @@ import pandas as pd
 from zoo.data.table import Table
 from zoo.data.tables import TABLE_FORMATS, Reading, TableFormat
 from zoo.data.text_file import TextFile, check_encoding, find_encoding, find_separator, first_rows
+from zoo.data.values import MISSING
 from zoo.errors import UserError
 
 
@@ -41,7 +43,9 @@ class Delimited(TableFormat):
         is_blank = np.logical_and.reduce([(frame.iloc[:, i] == "").to_numpy(bool) for i in range(frame.shape[1])])
         read_by: dict[str, object] = {"separator": file.separator, "encoding": encoding, "header": has_header}
         notes = _notes(file, has_header, reading)
-        return Table(frame[~is_blank], str(path), file, has_header, notes=notes, read_by=read_by)
+        table = Table(frame[~is_blank], str(path), file, has_header, notes=notes, read_by=read_by)
+        # A file of text has no other way to say that there is no id. Elsewhere such a text was written as one.
+        return dataclasses.replace(table, missing_ids=MISSING)
 
 
 def _frame_of(file: TextFile) -> pd.DataFrame:
