@@ -141,7 +141,8 @@ def check_run(folder: Path) -> None:
     if (folder / "run.json").exists():
         return
     unfinished = folder.with_name(f".{folder.name}-unfinished")
-    if unfinished.exists():
+    is_unfinished = folder.name.startswith(".") and folder.name.endswith("-unfinished") and folder.exists()
+    if is_unfinished or unfinished.exists():
         raise UserError(f"{folder}: not a run yet, its training was interrupted. Finish it by zoo train with --resume.")
     if (folder / "manifest.json").exists():
         raise UserError(f"{folder}: a bundle, not a run. Name the run that it was exported from.")

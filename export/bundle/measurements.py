@@ -12,7 +12,8 @@ import numpy as np
 import zoo
 from export.bundle.manifest import ArtefactFacts, Measured, RunFacts
 from export.endpoints import Endpoint
-from export.formats.base import Runtime, find_artefact, open_runtime
+from export.formats.base import Runtime, find_artefact
+from export.formats.runtimes import open_runtime
 from export.values import Values, batches
 from zoo.bench.worker import machine
 from zoo.data.dataset import PARTS, Dataset, Part

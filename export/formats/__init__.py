@@ -5,6 +5,7 @@ package names by the entry point group `export.formats`. It is registered by `FO
 verification, the model card, the commands and the benchmark then know it.
 """
 
-from export.formats.base import FORMATS, Artefact, Call, Format, Option, Runtime, Source, open_runtime
+from export.formats.base import FORMATS, Artefact, Call, Format, Option, Runtime, Source
+from export.formats.runtimes import open_runtime
 
 __all__ = ["FORMATS", "Artefact", "Call", "Format", "Option", "Runtime", "Source", "open_runtime"]

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
-from export.formats.empty import ForEmptyCalls
 from export.values import Values, batches
 from zoo.errors import unknown_name
-from zoo.files import parsing
 from zoo.registries import Registry
 
 if TYPE_CHECKING:
@@ -224,27 +222,6 @@ def find_artefact(name: str) -> tuple[Format, Artefact]:
     if name not in known:
         raise unknown_name("artefact", name, known)
     return known[name]
-
-
-def open_runtime(bundle: Path, artefact: str, endpoints: tuple[Endpoint, ...], version: str) -> Runtime:
-    """The runtime of an artefact of a bundle.
-
-    Args:
-        bundle: The folder of the bundle.
-        artefact: The name of the artefact, e.g. `"onnx"` or `"tflite-int8"`.
-        endpoints: The endpoints of the bundle.
-        version: The version of the bundle.
-
-    Returns:
-        What answers the endpoints, raw values in and out.
-
-    Raises:
-        UserError: If no registered format writes such an artefact.
-    """
-    made, found = find_artefact(artefact)
-    place = found.place(bundle, version)
-    with parsing(place, f"an artefact of the format {made.name}"):
-        return ForEmptyCalls(made.open(place, endpoints), endpoints)
 
 
 def ask(runtime: Runtime, endpoint: str, inputs: Values, batch_size: int) -> Values:

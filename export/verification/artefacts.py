@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from export.endpoints import Endpoint
-from export.formats.base import Runtime, ask, find_artefact, open_runtime
+from export.formats.base import Runtime, ask, find_artefact
+from export.formats.runtimes import open_runtime
 from export.values import Values, output_of
 from export.verification.check import Check, Report
 from export.verification.comparison import Compared, compare, compare_quantized, ndcg_check

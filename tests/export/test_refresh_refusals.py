@@ -52,8 +52,9 @@ def test_a_file_must_be_there_and_readable(shop, tmp_path):
     (tmp_path / "items.parquet").write_text("not Parquet")
     with pytest.raises(UserError, match="not readable as Parquet"):
         refresh(shop, tmp_path / "items.parquet")
+    (tmp_path / "items.png").write_bytes(b"\x89PNG\0")
     with pytest.raises(UserError, match="cannot be read as a table"):
-        refresh(shop, tmp_path / "items.xlsx")
+        refresh(shop, tmp_path / "items.png")
 
 
 def test_an_item_that_is_there_twice_is_named_with_its_row(shop, items, tmp_path):

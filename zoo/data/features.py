@@ -212,14 +212,13 @@ class Column:
         """`[rows]` raw numbers, NaN where there is none; a `UserError` with the place of what is no such number."""
         codes, texts = self._distinct
         values, is_number = self._numbers
-        is_bad = np.append(~is_number | (np.abs(values) > LARGEST), False)[codes]
-        if is_bad.any():
-            at = int(np.argmax(is_bad))
-            place = self.table.where(self.table.frame.index[at], self.name)
-            raise UserError(
-                f"{place}: expected a number of at most {LARGEST:.1e}, because the feature is numeric. "
-                f"Received: {texts[codes[at]]!r}. Leave the field empty where nothing is known."
-            )
+        for is_bad, expected in ((~is_number, "a number"), (np.abs(values) > LARGEST, f"at most {LARGEST:.1e}")):
+            bad_rows = np.append(is_bad, False)[codes]
+            if bad_rows.any():
+                at = int(np.argmax(bad_rows))
+                place = self.table.where(self.table.frame.index[at], self.name)
+                why = "because the feature is numeric"
+                raise UserError(f"{place}: expected {expected}, {why}. Received: {texts[codes[at]]!r}.")
         return np.append(values, np.nan)[codes]
 
     def _encode_numeric(self, name: str) -> Encoded:

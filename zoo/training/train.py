@@ -16,6 +16,7 @@ from zoo.cold_start.waiting import check_catalogue, with_waiting_items
 from zoo.config import Config, DataConfig, make_config, said
 from zoo.data import load_dataset
 from zoo.data.dataset import Dataset
+from zoo.data.datasets import DATASETS
 from zoo.data.streamed import StreamedDataset
 from zoo.errors import UserError
 from zoo.evaluation.evaluation import Margin
@@ -23,6 +24,7 @@ from zoo.families import Recommender
 from zoo.files import check_free, published_folder, read_json
 from zoo.locks import locked
 from zoo.objectives import check_streamable, streamable_objectives
+from zoo.options import options_of
 from zoo.registry import spec, specs
 from zoo.run import MANIFEST, Run
 from zoo.saving import read_dataset
@@ -188,8 +190,10 @@ def _dataset(config: Config, given: Collection[str], source: Source | None, scra
 def _check_own_settings(config: Config) -> None:
     """Raises a `UserError` if an option of the data is given that is a setting."""
     places = {name: f"data.{name}" for name in DataConfig.model_fields} | {"split": "split.name", "scratch": "--out"}
+    source = config.data.source or ""
+    own = options_of(DATASETS[source].load) if source in DATASETS else {}
     for name in config.data.options:
-        if name in places:
+        if name in places and name not in own:
             raise UserError(f"data.options has {name!r}, which is no option of a dataset. Give {places[name]} instead.")
 
 

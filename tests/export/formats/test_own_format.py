@@ -70,20 +70,20 @@ class Vectors(Format):
     title = "Vectors"
     tags = ("numpy",)
     artefacts = (Artefact("vectors", "Vectors (NumPy)", "vectors/vectors.npz"),)
-    options = (Option("sign", "1 or -1, what scores are multiplied with.", int),)
+    options = (Option("factor", "1 or -1, what scores are multiplied with.", int),)
     wrong_requests = (("NumPy", "`KeyError` that names the input", "the values are unknown"),)
     about_ids = "Vectors are found by raw ids."
 
     def check(self, options):
-        if options["sign"] not in (None, 1, -1):
-            raise UserError(f"sign must be 1 or -1. Received: {options['sign']}.")
+        if options["factor"] not in (None, 1, -1):
+            raise UserError(f"factor must be 1 or -1. Received: {options['factor']}.")
 
     def write(self, folder, source, options):
         folder.mkdir()
         users = np.arange(source.vocabularies["user"].size, dtype=np.int32)
         np.savez(
             folder / "vectors.npz",
-            users=np.asarray(source.graphs.model.encode_query({"user": users})) * (options["sign"] or 1),
+            users=np.asarray(source.graphs.model.encode_query({"user": users})) * (options["factor"] or 1),
             items=source.graphs.catalogue[0].numpy(),
             **{name: source.vocabularies[name].raw.astype(str) for name in ("user", "item")},
         )
@@ -143,14 +143,14 @@ def test_a_format_of_ones_own_is_exported_verified_and_described(plugin, run, tm
 
 
 def test_an_option_of_a_format_of_ones_own_is_checked_and_changes_what_is_written(plugin, run, tmp_path):
-    with pytest.raises(UserError, match=r"sign must be 1 or -1\. Received: 2"):
-        export.export(run, tmp_path / "bundle", "vectors", sign=2)
-    with pytest.raises(UserError, match="sign: only for Vectors, which was not asked for"):
-        export.export(run, tmp_path / "bundle", "onnx", sign=-1)
-    with pytest.raises(UserError, match=r"Unknown option 'sing'\. Did you mean 'sign'"):
-        export.export(run, tmp_path / "bundle", "vectors", sing=1)
+    with pytest.raises(UserError, match=r"factor must be 1 or -1\. Received: 2"):
+        export.export(run, tmp_path / "bundle", "vectors", factor=2)
+    with pytest.raises(UserError, match="factor: only for Vectors, which was not asked for"):
+        export.export(run, tmp_path / "bundle", "onnx", factor=-1)
+    with pytest.raises(UserError, match=r"Unknown option 'facotr'\. Did you mean 'factor'"):
+        export.export(run, tmp_path / "bundle", "vectors", facotr=1)
     with pytest.raises(ZooError, match="vectors recommend, batch 64"):
-        export.export(run, tmp_path / "bundle", "vectors", sign=-1)
+        export.export(run, tmp_path / "bundle", "vectors", factor=-1)
     assert not (tmp_path / "bundle").exists()
 
 
@@ -165,10 +165,10 @@ def test_the_commands_know_a_format_of_ones_own(plugin, run, tmp_path):
 
     told = " ".join(zoo_command("export", "--help").split())
     assert "vectors" in told
-    assert "--sign" in told
-    told = zoo_command("export", "run", "--out", "bundle", "--format", "vectors", "--sign", "1")
+    assert "--factor" in told
+    told = zoo_command("export", "run", "--out", "bundle", "--format", "vectors", "--factor", "1")
     assert "✓ vectors: 12 checks" in told
-    assert json.loads((tmp_path / "bundle" / "manifest.json").read_text())["options"]["sign"] == 1
+    assert json.loads((tmp_path / "bundle" / "manifest.json").read_text())["options"]["factor"] == 1
 
 
 def test_an_artefact_that_no_format_writes_is_named_with_the_near_ones():

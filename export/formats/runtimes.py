@@ -1,18 +1,41 @@
-"""Calls without rows, and lists without values: one answer in every format."""
+"""Artefacts opened, with one answer in every format to calls without rows and lists without values."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from export.formats.base import Runtime, find_artefact
 from export.values import Values
+from zoo.files import parsing
 
 if TYPE_CHECKING:
     from export.endpoints import Endpoint, TensorInfo
-    from export.formats.base import Runtime
 
 _UNKNOWN = "unknown_"
+
+
+def open_runtime(bundle: Path, artefact: str, endpoints: tuple[Endpoint, ...], version: str) -> Runtime:
+    """The runtime of an artefact of a bundle.
+
+    Args:
+        bundle: The folder of the bundle.
+        artefact: The name of the artefact, e.g. `"onnx"` or `"tflite-int8"`.
+        endpoints: The endpoints of the bundle.
+        version: The version of the bundle.
+
+    Returns:
+        What answers the endpoints, raw values in and out.
+
+    Raises:
+        UserError: If no registered format writes such an artefact.
+    """
+    made, found = find_artefact(artefact)
+    place = found.place(bundle, version)
+    with parsing(place, f"an artefact of the format {made.name}"):
+        return ForEmptyCalls(made.open(place, endpoints), endpoints)
 
 
 class ForEmptyCalls:
