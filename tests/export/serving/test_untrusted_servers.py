@@ -123,3 +123,11 @@ def test_a_time_out_is_a_number_of_seconds(timeout):
 def test_an_address_that_is_none_is_an_error(address):
     with pytest.raises(UserError, match="Expected an address like"):
         Client(address, toy_endpoints(), "toy")
+
+
+def test_padding_takes_few_letters_of_a_request():
+    values = np.array([[0.0, 0.0, 3.5, 4.0, np.nan, 1e30]], np.float32)
+    listed = transports._listed(values)
+    assert listed[0][:4] == [0, 0, 3.5, 4]
+    assert [type(value) for value in listed[0][:4]] == [int, int, float, int]
+    np.testing.assert_array_equal(np.array(listed, np.float32), values)
