@@ -194,7 +194,7 @@ def test_a_numeric_feature_with_a_word_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "1e39", np.inf, 1e308])
 def test_a_numeric_feature_beyond_32_bits_is_an_error(value):
-    with pytest.raises(UserError, match=r"items, row 2, column 'price': expected at most 3\.4e\+38"):
+    with pytest.raises(UserError, match=r"items, row 2, column 'price': expected a number of at most 3\.4e\+38"):
         prepared(items=items_with(price=[1.5, value, 2.5]))
 
 

@@ -212,7 +212,10 @@ class Column:
         """`[rows]` raw numbers, NaN where there is none; a `UserError` with the place of what is no such number."""
         codes, texts = self._distinct
         values, is_number = self._numbers
-        for is_bad, expected in ((~is_number, "a number"), (np.abs(values) > LARGEST, f"at most {LARGEST:.1e}")):
+        for is_bad, expected in (
+            (~is_number, "a number"),
+            (np.abs(values) > LARGEST, f"a number of at most {LARGEST:.1e}"),
+        ):
             bad_rows = np.append(is_bad, False)[codes]
             if bad_rows.any():
                 at = int(np.argmax(bad_rows))
