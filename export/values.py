@@ -59,6 +59,18 @@ def _vocabularies_of(endpoint: Endpoint) -> set[str | None]:
     return {info.vocabulary for info in (*endpoint.inputs, *endpoint.outputs)}
 
 
+def without_padding(name: str, values: np.ndarray, inputs: Values) -> np.ndarray:
+    """An output without the columns that stand for padding behind a list of the request.
+
+    Args:
+        name: The name of the output.
+        values: The output.
+        inputs: The inputs as they were before they were filled up.
+    """
+    source = "items" if name == "scores" and "items" in inputs else name.removeprefix("unknown_")
+    return values[:, : inputs[source].shape[1]] if source in inputs and values.ndim > 1 else values
+
+
 def storable(values: np.ndarray) -> np.ndarray:
     """Raw values that a file can hold without pickles. Strings as objects become strings of a fixed width."""
     return values.astype(str) if values.dtype == object else values

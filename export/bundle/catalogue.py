@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from export.bundle.bundle import MODEL, PREPROCESSING, TITLES
-from zoo.cold_start.growing import why_no_new_items, with_rows
+from zoo.cold_start.growing import as_known_ids, why_no_new_items, with_rows
 from zoo.data.dataset import Dataset
 from zoo.data.named import YAML_SUFFIXES, items_of_yaml
 from zoo.data.preparation import read_side_tables
@@ -104,7 +104,7 @@ def raw_ids(table: Table, item: Vocabulary) -> RawIds:
     _check_once(table, codes, texts)
     if item.is_integer:
         _check_integers(table, codes, texts)
-    raw = [int(texts[code]) for code in codes] if item.is_integer else [str(texts[code]) for code in codes]
+    raw = as_known_ids(codes, texts, item)
     if (item.index(raw) < FIRST_KNOWN).all():
         raise UserError(
             f"{table.name}: none of its items is in the bundle. Give the items the ids that they had in training."

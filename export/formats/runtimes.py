@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.formats.base import Runtime, find_artefact
-from export.values import Values
+from export.values import Values, without_padding
 from zoo.files import parsing
 
 if TYPE_CHECKING:
     from export.endpoints import Endpoint, TensorInfo
-
-_UNKNOWN = "unknown_"
 
 
 def open_runtime(bundle: Path, artefact: str, endpoints: tuple[Endpoint, ...], version: str) -> Runtime:
@@ -66,23 +64,12 @@ class ForEmptyCalls:
         filled = {info.name: _filled(info, given[info.name]) for info in described.inputs}
         answer = self.runtime.run(endpoint, filled)
         rows = min(len(values) for values in given.values())
-        return {info.name: _cut(info.name, answer[info.name], given)[:rows] for info in described.outputs}
+        return {info.name: without_padding(info.name, answer[info.name], given)[:rows] for info in described.outputs}
 
 
 def _filled(info: TensorInfo, values: np.ndarray) -> np.ndarray:
     """Values with at least one row and one value a row."""
     nothing = info.padding if info.vocabulary else 0
-    missing = [(0, int(size == 0)) for size in values.shape]
-    if values.dtype == object and not any(after for _, after in missing):
-        return values
-    shape = [size + after for size, (_, after) in zip(values.shape, missing, strict=True)]
-    filled = np.full(shape, nothing, values.dtype)
+    filled = np.full([max(size, 1) for size in values.shape], nothing, values.dtype)
     filled[tuple(slice(size) for size in values.shape)] = values
     return filled
-
-
-def _cut(name: str, values: np.ndarray, given: Values) -> np.ndarray:
-    """An output without the columns of a list that has no values."""
-    source = "items" if name == "scores" and "items" in given else name.removeprefix(_UNKNOWN)
-    is_list = source in given and given[source].ndim > 1 and values.ndim > 1
-    return values[:, : given[source].shape[1]] if is_list else values

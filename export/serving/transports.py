@@ -85,29 +85,21 @@ class _Call(threading.local):
 _CALL = _Call()
 
 
-def _note_call(connection: urllib3.connection.HTTPConnection) -> None:
-    if _CALL.deadline is not None:
-        _CALL.deadline.connection = connection
-
-
 class _Connection(urllib3.connection.HTTPConnection):
+    """A connection that is noted in the call that uses it."""
+
     def connect(self) -> None:
         _CALL.has_connected = True
         super().connect()
 
     def request(self, *arguments: Any, **options: Any) -> None:
-        _note_call(self)
+        if _CALL.deadline is not None:
+            _CALL.deadline.connection = self
         super().request(*arguments, **options)
 
 
-class _SecureConnection(urllib3.connection.HTTPSConnection):
-    def connect(self) -> None:
-        _CALL.has_connected = True
-        super().connect()
-
-    def request(self, *arguments: Any, **options: Any) -> None:
-        _note_call(self)
-        super().request(*arguments, **options)
+class _SecureConnection(_Connection, urllib3.connection.HTTPSConnection):
+    pass
 
 
 class _Pool(urllib3.HTTPConnectionPool):

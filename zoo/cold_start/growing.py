@@ -42,6 +42,11 @@ def why_no_new_items(model: Recommender) -> str:
     return f"{model.architecture} knows an item {how}"
 
 
+def as_known_ids(codes: np.ndarray, texts: np.ndarray, item: Vocabulary) -> list[int] | list[str]:
+    """The ids of rows, as `ids` gives them, of the type that a vocabulary has: integers or texts."""
+    return [int(texts[code]) for code in codes] if item.is_integer else [str(texts[code]) for code in codes]
+
+
 def with_rows(
     dataset: Dataset, table: Table, raw: Sequence[int] | Sequence[str], grown: Vocabulary
 ) -> tuple[Dataset, np.ndarray]:

@@ -14,13 +14,13 @@ import pandas as pd
 from zoo.cold_start.encoding import encode_column, feature_names, indices_of
 from zoo.data.dataset import Dataset
 from zoo.data.table import Table
+from zoo.data.values import LARGEST
 from zoo.errors import UserError, unknown_name
 from zoo.families import Recommender
 from zoo.schema import HISTORY_NAMES, PADDING, Feature
 
 # Training interactions whose ages say what is usual.
 USUAL_OF = 1000
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,6 +269,6 @@ def _is_number(value: object, feature: Feature) -> TypeGuard[float]:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False
     try:
-        return abs((float(value) - feature.mean) / feature.std) <= _LARGEST
+        return abs((float(value) - feature.mean) / feature.std) <= LARGEST
     except OverflowError:
         return False

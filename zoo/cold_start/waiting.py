@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from zoo.cold_start.growing import why_no_new_items, with_catalogue, with_rows
+from zoo.cold_start.growing import as_known_ids, why_no_new_items, with_catalogue, with_rows
 from zoo.data.dataset import Dataset
 from zoo.data.values import ids
 from zoo.errors import UserError
@@ -51,7 +51,7 @@ def with_waiting_items(
         return model, noted(dataset, note)
     codes, texts = ids(table, "item")
     item = dataset.vocabularies["item"]
-    raw = [int(texts[code]) for code in codes] if item.is_integer else [str(texts[code]) for code in codes]
+    raw = as_known_ids(codes, texts, item)
     grown, _ = with_rows(dataset, table, raw, Vocabulary([*item.to_json(), *raw]))
     note = f"{count} items of the items table have no interactions; their features tell of them (data.catalogue)."
     return with_catalogue(model, grown), noted(grown, note)

@@ -123,7 +123,7 @@ def _described(table: Table, column: str, use: ColumnUse | None, data: Dataset) 
         "table": table.name,
         "column": column,
         "taken_for": _taken_for(use),
-        "why": _why(table, column, use, data),
+        "why": _why(table, column, use, data, len(texts)),
         "distinct": len(texts),
         "missing": int((codes < 0).sum()),
         "range": span,
@@ -142,7 +142,8 @@ def _taken_for(use: ColumnUse | None) -> str:
     return f"{use.role} feature ({use.kind})" if use.role else f"{use.use} ({use.kind})"
 
 
-def _why(table: Table, column: str, use: ColumnUse | None, data: Dataset) -> str:
+def _why(table: Table, column: str, use: ColumnUse | None, data: Dataset, number: int) -> str:
+    """Why a column of so many distinct values was taken for what it was."""
     if use is None:
         about = [note for note in data.notes if repr(column) in note]
         return about[0] if about else "It is part of another column."
@@ -152,10 +153,9 @@ def _why(table: Table, column: str, use: ColumnUse | None, data: Dataset) -> str
         return "by its name"
     if use.separator:
         return f"several values with {use.separator!r} between them"
-    _, texts = distinct(table.frame[column])
     return {
         "numeric": "its values are measured numbers or dates",
-        "categorical": f"it has {len(texts)} values",
+        "categorical": f"it has {number} values",
         "text": "its values are long texts",
     }[use.kind]
 
@@ -216,8 +216,9 @@ def _features(tables: Mapping[str, Table], data: Dataset) -> dict[str, Any]:
             )
     roles = {"interactions": "context", "users": "user", "items": "item"}
     for name, table in tables.items():
+        joined = date_and_time(table) or ()
         for column in table.frame.columns:
-            if (table.name, column) not in used and column not in (date_and_time(table) or ()):
+            if (table.name, column) not in used and column not in joined:
                 features[f"{roles[name]}_{column}"] = "ignore"
     return features
 

@@ -61,7 +61,8 @@ def read_table(
         source, reading, own = _of_mapping(source, name)
         columns |= own
     if isinstance(source, str | Path):
-        table = _read_url(str(source), reading) if "://" in str(source) else _read_file(Path(source), reading)
+        is_url = "://" in str(source)
+        table = read_database(str(source), reading.table) if is_url else _read_file(Path(source), reading)
     else:
         if reading.said():
             raise UserError(f"{name}: is no file, so {reading.said()[0]} has no effect. Leave it out.")
@@ -88,10 +89,6 @@ def _check_content(table: Table) -> None:
     if not len(table.frame):
         what = "has a header but no rows" if table.file else "has no rows"
         raise UserError(f"{table.name}: {what}. Give a table with some.")
-
-
-def _read_url(url: str, reading: Reading) -> Table:
-    return read_database(url, reading.table)
 
 
 def _read_file(path: Path, reading: Reading) -> Table:

@@ -138,13 +138,16 @@ class TextFile:
     encoding: str
     separator: str
 
-    def text(self) -> str:
+    def text(self, data: bytes | None = None) -> str:
         """All of it, with separators of one character.
+
+        Args:
+            data: Its bytes, where they are read already.
 
         Raises:
             UserError: If a byte is not of the encoding.
         """
-        text = decoded(self.path, read_bytes(self.path), self.encoding)
+        text = decoded(self.path, read_bytes(self.path) if data is None else data, self.encoding)
         return text if len(self.separator) == 1 else text.replace(self.separator, UNIT_SEPARATOR)
 
     @contextlib.contextmanager
@@ -181,13 +184,16 @@ def check_encoding(path: Path, encoding: str) -> None:
         raise UserError(f"{path}: there is no encoding {encoding!r}. Expected e.g. utf-8 or cp1252.") from error
 
 
-def find_encoding(path: Path) -> str:
+def find_encoding(path: Path, data: bytes) -> str:
     """The encoding of a text file: by its first bytes, else UTF-8 if it is that, else the likeliest of older ones.
+
+    Args:
+        path: The file, for errors.
+        data: Its bytes.
 
     Raises:
         UserError: If it is no text.
     """
-    data = read_bytes(path)
     for mark, encoding in _MARKS.items():
         if data.startswith(mark):
             return encoding
@@ -215,27 +221,29 @@ def _old_encoding(path: Path, sample: bytes) -> str:
     return "cp1252"
 
 
-def find_separator(path: Path, encoding: str) -> str:
+def find_separator(path: Path, encoding: str, data: bytes) -> str:
     """The separator of a text file: the one by which most of the first lines have as many fields as the first line.
 
-    Raises:
-        UserError: If a byte is not of the encoding.
+    Args:
+        path: The file.
+        encoding: Its encoding.
+        data: Its bytes.
     """
-    fits = {separator: _fit(TextFile(path, encoding, separator)) for separator in SEPARATORS}
+    fits = {separator: _fit(first_rows(TextFile(path, encoding, separator), data)) for separator in SEPARATORS}
     return max(SEPARATORS, key=lambda separator: fits[separator])
 
 
-def _fit(file: TextFile) -> tuple[bool, float, int]:
+def _fit(rows: list[list[str]]) -> tuple[bool, float, int]:
     """How well a separator fits: whether there are fields at all, share of rows as long as the first, its fields."""
-    lengths = [len(row) for row in first_rows(file) if row]
+    lengths = [len(row) for row in rows if row]
     if not lengths or lengths[0] < 2:
         return False, 0.0, 0
     return True, round(lengths.count(lengths[0]) / len(lengths), 1), lengths[0]
 
 
-def first_rows(file: TextFile) -> list[list[str]]:
-    """The first records of a file, field by field."""
-    sample = read_bytes(file.path, _SAMPLE_BYTES)
+def first_rows(file: TextFile, data: bytes) -> list[list[str]]:
+    """The first records of a file, whose bytes are given, field by field."""
+    sample = data[:_SAMPLE_BYTES]
     text = sample.decode(file.encoding, "ignore")
     if len(file.separator) > 1:
         text = text.replace(file.separator, UNIT_SEPARATOR)

@@ -13,14 +13,13 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from export.formats.tflite.files import VOCABULARIES
-from export.values import Values, batches, encoded_ids
+from export.values import Values, batches, encoded_ids, without_padding
 from zoo.errors import UserError
 from zoo.schema import Vocabulary
 
 if TYPE_CHECKING:
     from export.endpoints import Endpoint, TensorInfo
 
-UNKNOWN_PREFIX = "unknown_"
 # The shape of every input of a signature. A negative size stands for any size.
 Sizes = Mapping[str, Sequence[int]]
 
@@ -69,7 +68,7 @@ class TFLiteRuntime:
         for part in batches(feeds, batch):
             answer = signature(**{name: _padded_to(name, values, sizes[name]) for name, values in part.items()})
             rows = len(next(iter(part.values())))
-            answers.append({name: _cut(name, values, part)[:rows] for name, values in answer.items()})
+            answers.append({name: without_padding(name, values, part)[:rows] for name, values in answer.items()})
         return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
     def _encode(self, info: TensorInfo, values: np.ndarray) -> np.ndarray:
@@ -90,9 +89,3 @@ def _padded_to(name: str, values: np.ndarray, shape: Sequence[int]) -> np.ndarra
             "Export without a fixed batch size, or send fewer."
         )
     return np.pad(values, [(0, number) for number in missing])
-
-
-def _cut(name: str, values: np.ndarray, inputs: Values) -> np.ndarray:
-    """An output of fixed size without the columns that padding was put into."""
-    source = "items" if name == "scores" and "items" in inputs else name.removeprefix(UNKNOWN_PREFIX)
-    return values[:, : inputs[source].shape[1]] if source in inputs and values.ndim > 1 else values

@@ -12,7 +12,7 @@ import pandas as pd
 
 from zoo.data.table import Table
 from zoo.data.tables import TABLE_FORMATS, Reading, TableFormat
-from zoo.data.text_file import TextFile, check_encoding, find_encoding, find_separator, first_rows
+from zoo.data.text_file import TextFile, check_encoding, find_encoding, find_separator, first_rows, read_bytes
 from zoo.data.values import MISSING
 from zoo.errors import UserError
 
@@ -26,13 +26,16 @@ class Delimited(TableFormat):
 
     def read(self, path: Path, reading: Reading) -> Table:
         """See `TableFormat.read`."""
-        encoding = reading.encoding or find_encoding(path)
+        data = read_bytes(path)
+        encoding = reading.encoding or find_encoding(path, data)
         check_encoding(path, encoding)
         if reading.separator is not None and (not reading.separator or set(reading.separator) & set('\r\n"')):
             raise UserError(f"{path}: {reading.separator!r} cannot separate fields. Give e.g. ',', ';' or '::'.")
-        file = TextFile(path, encoding, reading.separator or find_separator(path, encoding))
-        frame = _frame_of(file)
-        has_header = _has_header(file) if reading.header is None else reading.header
+        file = TextFile(path, encoding, reading.separator or find_separator(path, encoding, data))
+        has_header = _has_header(first_rows(file, data)) if reading.header is None else reading.header
+        text = file.text(data)
+        del data  # It is not needed beside the table.
+        frame = _frame_of(file, text)
         if has_header:
             frame = frame.set_axis([name.strip() for name in frame.iloc[0]], axis=1).iloc[1:]
         else:
@@ -48,14 +51,14 @@ class Delimited(TableFormat):
         return dataclasses.replace(table, missing_ids=MISSING)
 
 
-def _frame_of(file: TextFile) -> pd.DataFrame:
+def _frame_of(file: TextFile, text: str) -> pd.DataFrame:
     """All records as they were written, numbered from 1."""
     csv_format = file.csv_format()
     try:
         # Blank lines are kept, because a row's number is then known whatever comes before it. The header is read
         # as a row, so that a row of more fields than it has is an error and not taken for an index.
         frame = pd.read_csv(
-            io.StringIO(file.text()),
+            io.StringIO(text),
             sep=csv_format["delimiter"],
             quoting=csv_format["quoting"],
             header=None,
@@ -71,10 +74,10 @@ def _frame_of(file: TextFile) -> pd.DataFrame:
     return frame.set_axis(np.arange(1, len(frame) + 1), axis=0)
 
 
-def _has_header(file: TextFile) -> bool:
+def _has_header(rows: list[list[str]]) -> bool:
     """Whether the first row names the columns, which it does if none of its fields is a number."""
-    rows = [row for row in first_rows(file) if row]
-    return not any(_is_number(field) for field in rows[0]) if rows else True
+    first = next(filter(None, rows), [])
+    return not any(_is_number(field) for field in first)
 
 
 def _is_number(text: str) -> bool:

@@ -22,7 +22,8 @@ class JsonRecords(TableFormat):
 
     def read(self, path: Path, reading: Reading) -> Table:
         """See `TableFormat.read`."""
-        text = decoded(path, read_bytes(path), reading.encoding or find_encoding(path))
+        data = read_bytes(path)
+        text = decoded(path, data, reading.encoding or find_encoding(path, data))
         try:
             content = json.loads(text)
         except RecursionError as error:
